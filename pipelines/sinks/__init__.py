@@ -1,0 +1,8 @@
+"""Write what the flow made, inside the one transaction: one file a sink, found by folder.
+
+A sink is a module with `NAME: str` and `write(tx, outcome) -> None`; writing twice changes nothing.
+"""
+
+from typing import Final
+
+CONTRACT: Final = ("NAME", "write")

@@ -1,0 +1,62 @@
+"""Say what a machine claims: which detector, which entity, how grave, which events, why."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+Level = Literal["informational", "low", "medium", "high", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Give one ground of a finding, in words that a screen shows as they are.
+
+    A matched field: `name` = field, `value` = what it held, `expected` = the pattern it matched.
+    A model's feature: `name` = feature, `value` = seen, `expected` = usual, `weight` = its share.
+    """
+
+    name: str
+    value: str
+    expected: str = ""
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Claim once, never edited; the same input gives the same `finding_id`.
+
+    `detector`: module name; `rule_id`: the rule within it (the detector's name if it has none);
+    `time_us`: event time of the claim, UTC µs; `entity_type`: host, user, process, ip, vendor, ...;
+    `event_ids`: the events it rests on (at most 100, first ones); `event_count`: how many there
+    were; `attack`: ATT&CK technique ids.
+    """
+
+    finding_id: str
+    tenant_id: str
+    detector: str
+    detector_version: str
+    rule_id: str
+    title: str
+    level: Level
+    time_us: int
+    entity_type: str
+    entity: str
+    event_ids: tuple[str, ...]
+    event_count: int = 1
+    reasons: tuple[Reason, ...] = ()
+    attack: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = field(default=())
+    """Other entities it touches, as (entity_type, entity)."""
+
+
+def finding_id(tenant_id: str, detector: str, version: str, rule_id: str, group: str) -> str:
+    """Derive the id from what the claim is about, so that a replay claims the same thing.
+
+    `group`: event id for a single-event rule, else group key and window start.
+
+    >>> finding_id("t", "sigma", "1", "r", "e")
+    '5fc92f88-1dd5-be1c-c31b-3c6d9a4d4f29'
+    """
+    text = "\x1f".join((tenant_id, detector, version, rule_id, group)).encode()
+    h = hashlib.blake2b(text, digest_size=16).hexdigest()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
