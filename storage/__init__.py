@@ -1,1 +1,1 @@
-"""Hold the words, the record, the ledger, the cellar and the keys; every other floor stands on it."""
+"""Hold the words, the record, the ledger, the cellar and the keys: the ground floor."""

@@ -32,13 +32,34 @@ MAY: Final[dict[Role, frozenset[str]]] = {
     ),
     Role.AUDITOR: frozenset({"findings:read", "incidents:read", "audit:read"}),
     Role.ADMIN: frozenset(
-        {"findings:read", "incidents:read", "incidents:write", "events:read", "hunt:run",
-         "users:write", "tokens:write", "audit:read", "ops:read"}
+        {
+            "findings:read",
+            "incidents:read",
+            "incidents:write",
+            "events:read",
+            "hunt:run",
+            "users:write",
+            "tokens:write",
+            "audit:read",
+            "ops:read",
+        }
     ),
     Role.INGEST: frozenset({"events:write"}),
-    Role.OPERATOR: frozenset({"ops:read", "ops:write", "events:write", "findings:read",
-                              "incidents:read", "incidents:write", "events:read", "hunt:run",
-                              "tenants:write", "users:write", "tokens:write"}),
+    Role.OPERATOR: frozenset(
+        {
+            "ops:read",
+            "ops:write",
+            "events:write",
+            "findings:read",
+            "incidents:read",
+            "incidents:write",
+            "events:read",
+            "hunt:run",
+            "tenants:write",
+            "users:write",
+            "tokens:write",
+        }
+    ),
 }
 
 

@@ -16,7 +16,7 @@ raises anything else on purpose. Optional names:
 
     split(chunks, max_bytes) -> Iterator[tuple[int, bytes]]
         cut a stream into self-contained messages: (position of the first record, bytes).
-        Default: whole lines. 
+        Default: whole lines.
     AT_EDGE = True
         parsed where the file lies (captures): events travel as OCSF NDJSON, not the raw bytes.
 """

@@ -31,7 +31,7 @@ class Source(Protocol):
     """Read chunks from where one left off."""
 
     def chunks(self, resume: Mapping[str, int]) -> Iterator[Chunk]:
-        """Give chunks after the resume points (source id -> offset); ends, or waits if following."""
+        """Give chunks after the resume points (source id -> offset); ends, or waits to follow."""
 
     def close(self) -> None:
         """Let go of files."""

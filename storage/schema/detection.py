@@ -49,7 +49,8 @@ class Context:
     `watermark_us`: event time (UTC µs) before which no more in-order events will come, after this
     batch; windows that end at or before it close now. Rows with `is_late` were behind it when read.
     `rules`: compiled rule sets by tenant id, with "" for the house's own; opaque to the flow.
-    `values`: tenant id -> named lists (placeholders, exceptions). `verdicts`: tenant id -> feedback.
+    `values`: tenant id -> named lists (placeholders, exceptions).
+    `verdicts`: tenant id -> feedback.
     """
 
     watermark_us: int

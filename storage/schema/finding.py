@@ -55,8 +55,8 @@ def finding_id(tenant_id: str, detector: str, version: str, rule_id: str, group:
     `group`: event id for a single-event rule, else group key and window start.
 
     >>> finding_id("t", "sigma", "1", "r", "e")
-    '5fc92f88-1dd5-be1c-c31b-3c6d9a4d4f29'
+    '1e308ad8-6136-6a93-1f05-b909039aa264'
     """
-    text = "\x1f".join((tenant_id, detector, version, rule_id, group)).encode()
+    text = f"{tenant_id}\x1f{detector}\x1f{version}\x1f{rule_id}\x1f{group}".encode()
     h = hashlib.blake2b(text, digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

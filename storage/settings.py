@@ -1,0 +1,117 @@
+"""Read the settings: environment only, frozen, each documented once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from storage.errors import InvalidInput
+
+
+class Secret:
+    """Wrap a secret so that no log line, error or repr can show it; `reveal()` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Keep the value out of sight."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the secret to the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Show that there is one, not which."""
+        return "***"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def _setting(default: Any, meaning: str) -> Any:  # noqa: ANN401  dataclasses.field is typed so
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Hold every setting. The variable of `data_dir` is INOPSIO_DATA_DIR, and so on."""
+
+    data_dir: Path = _setting(
+        Path(".inopsio"), "folder of the log, the lake, keys and embedded database"
+    )
+    database_url: Secret = _setting(
+        Secret(""), "PostgreSQL URL of an owner login; empty = embedded PostgreSQL in data_dir"
+    )
+    http_host: str = _setting("127.0.0.1", "address the API and the console listen on")
+    http_port: int = _setting(8600, "port the API and the console listen on")
+    partitions: int = _setting(8, "partitions of a new topic in the embedded log")
+    runner: str = _setting(
+        "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"
+    )
+    batch_rows: int = _setting(8192, "most rows in one event batch")
+    linger_ms: int = _setting(100, "longest wait for a batch to fill, ms")
+    lateness_s: int = _setting(60, "how much disorder the watermark allows for, seconds")
+    idle_s: int = _setting(
+        30, "after how long a caught-up partition stops holding the watermark, seconds"
+    )
+    window_s: int = _setting(600, "width of the per-entity count windows, seconds")
+    ingest_max_bytes: int = _setting(16 << 20, "largest request body, after decompression, bytes")
+    ingest_max_ratio: int = _setting(100, "largest decompressed : compressed ratio accepted")
+    lag_limit: int = _setting(
+        200_000, "messages of lag on a partition above which ingest answers 429"
+    )
+    rules_dirs: str = _setting("", "further Sigma rule folders, separated by ':'")
+    session_idle_s: int = _setting(1800, "a session unused for so long ends, seconds")
+    session_max_s: int = _setting(43_200, "a session ends after so long, seconds")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read INOPSIO_* variables; InvalidInput names the variable that is wrong or unknown."""
+        given = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for f in fields(cls):
+            text = given.get(variable(f.name))
+            if text is not None:
+                values[f.name] = _parse(f.name, text, f.default)
+        return cls(**values)
+
+
+def variable(name: str) -> str:
+    """Give the environment variable of a setting.
+
+    >>> variable("data_dir")
+    'INOPSIO_DATA_DIR'
+    """
+    return f"INOPSIO_{name.upper()}"
+
+
+def _parse(name: str, text: str, default: object) -> object:
+    try:
+        if isinstance(default, Path):
+            return Path(text)
+        if isinstance(default, Secret):
+            return Secret(text)
+        if isinstance(default, int):
+            return int(text)
+    except ValueError:
+        raise InvalidInput(f"{variable(name)} is {text!r}; it must be a whole number") from None
+    return text
+
+
+def reference() -> str:
+    """Give the reference page of all settings as Markdown."""
+    rows = [
+        "# Settings",
+        "",
+        "Generated; environment variables only.",
+        "",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+    ]
+    for f in fields(Settings):
+        shown = "" if f.default is MISSING or isinstance(f.default, Secret) else f"`{f.default}`"
+        rows.append(f"| `{variable(f.name)}` | {shown} | {f.metadata['meaning']} |")
+    return "\n".join(rows) + "\n"
