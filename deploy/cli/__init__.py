@@ -1,0 +1,81 @@
+"""Be the `inopsio` command: one file a command group, found by folder.
+
+Each module has `register(app: cyclopts.App) -> None`. A command returns its exit code
+(`deploy.output`: 0 done, 1 failed, 2 wrong use, 3 done but some input was refused).
+"""
+
+import logging
+import os
+import sys
+from typing import Final
+
+import cyclopts
+import structlog
+
+from deploy.output import DONE, FAILED, WRONG_USE, say
+from storage.errors import InopsioError, InvalidInput
+from storage.plugins import discover
+
+CONTRACT: Final = ("register",)
+
+
+def build() -> cyclopts.App:
+    """Put the command together from every file of this folder."""
+    app = cyclopts.App(
+        name="inopsio",
+        help="Watch a company as one system: security and business events on one backbone.",
+        version="0.1.0",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+    )
+    for module in discover("deploy.cli", CONTRACT).values():
+        module.register(app)
+    return app
+
+
+def _log_to_stderr() -> None:
+    levels = logging.getLevelNamesMapping()
+    level = levels.get(os.environ.get("INOPSIO_LOG_LEVEL", "info").upper(), logging.INFO)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Run one command and leave with its exit code; every error is one sentence."""
+    _log_to_stderr()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run the command the words name; give the exit code."""
+    try:
+        code = build()(words)
+    except cyclopts.CycloptsError as wrong:
+        say(f"inopsio: {wrong}\nTry: inopsio --help")
+        return WRONG_USE
+    except InvalidInput as wrong:
+        say(f"inopsio: {wrong}")
+        return WRONG_USE
+    except InopsioError as failed:
+        say(f"inopsio: {failed}")
+        return FAILED
+    except KeyboardInterrupt:
+        say("inopsio: stopped")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as unforeseen:  # noqa: BLE001  the command's last line
+        say(
+            f"inopsio: unforeseen {type(unforeseen).__name__}: {unforeseen}; "
+            "set INOPSIO_DEBUG=1 to see where, and please report it"
+        )
+        if os.environ.get("INOPSIO_DEBUG"):
+            raise
+        return FAILED
+    return code if isinstance(code, int) else DONE

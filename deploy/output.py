@@ -1,0 +1,71 @@
+"""Print what a command has to say: rows to standard output, words to standard error."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+import orjson
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+PARTLY: Final = 3
+"""Done, but some input was refused; each refusal was named with file, place and reason."""
+
+_Item = TypeVar("_Item")
+
+
+def emit(row: Mapping[str, object]) -> None:
+    """Print one JSON object on one line of standard output."""
+    sys.stdout.buffer.write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """Print a line for people on standard error, with control characters made visible."""
+    print(visible(text), file=sys.stderr, flush=True)  # noqa: T201  this is the one place
+
+
+def show(text: str) -> None:
+    """Print a line of a result for people on standard output, control characters made visible."""
+    print(visible(text), flush=True)  # noqa: T201  this is the one place
+
+
+def visible(text: str) -> str:
+    r"""Show control characters as escapes: log text must not steer anybody's terminal.
+
+    >>> visible("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], widest: int = 60) -> None:
+    """Print rows as an aligned table on standard output; a cell is cut at `widest` letters."""
+    cells = [[_cell(row.get(c), widest) for c in columns] for row in rows]
+    widths = [max([len(c), *(len(line[i]) for line in cells)]) for i, c in enumerate(columns)]
+    show("  ".join(c.ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip())
+    for line in cells:
+        show("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object, widest: int) -> str:
+    text = "" if value is None else str(value).replace("\n", " ").replace("\t", " ")
+    return text if len(text) <= widest else text[: widest - 1] + "…"
+
+
+def progress(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
+    """Pass the items on; on a terminal show how many are done, on standard error."""
+    shown = sys.stderr.isatty()
+    for done, item in enumerate(items):
+        if shown:
+            width = 30 * done // max(total, 1)
+            bar = "█" * width + "░" * (30 - width)
+            sys.stderr.write(f"\r{what} {bar} {done}/{total}\x1b[K")
+            sys.stderr.flush()
+        yield item
+    if shown:
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
