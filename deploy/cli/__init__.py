@@ -70,7 +70,7 @@ def run(words: list[str]) -> int:
         # The reader of our output went away (`| head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as unforeseen:  # noqa: BLE001  the command's last line
+    except Exception as unforeseen:
         say(
             f"inopsio: unforeseen {type(unforeseen).__name__}: {unforeseen}; "
             "set INOPSIO_DEBUG=1 to see where, and please report it"

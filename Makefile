@@ -1,0 +1,59 @@
+# Every target prepares its own environment in .venv from a bare Python 3.11 or newer.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check bench faults services lock clean
+
+help:
+	@echo "make setup     environment in .venv, exact versions with hashes"
+	@echo "make demo      play the project's own samples: logs in, findings on a screen"
+	@echo "make test      all tests (real database, real log, real browser)"
+	@echo "make check     lint, types, contracts, sizes"
+	@echo "make bench     the speed claims, each with a peer in the same run"
+	@echo "make faults    long fault campaigns"
+	@echo "make services  start PostgreSQL for development, print its address"
+	@echo "make clean     remove the environment and everything built"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found; install it or set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; set PYTHON=/path/to/a/newer/one"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup
+	$(BIN)/inopsio demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house.report
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+faults: setup
+	$(BIN)/python -m pytest -m faults --timeout 3600 tests/faults
+
+services: setup
+	$(BIN)/inopsio services
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+
+clean:
+	-test -x $(BIN)/inopsio && $(BIN)/inopsio down
+	rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
