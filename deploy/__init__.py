@@ -1,0 +1,1 @@
+"""Wire the house together: the `inopsio` command and its processes."""

@@ -1,0 +1,104 @@
+"""Keep the house's processes alive: start them, restart what dies, stop all in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import structlog
+
+log = structlog.get_logger()
+
+STOP_WAIT_S: Final = 15.0
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
+STEADY_S: Final = 60.0
+"""A process that lived so long starts again without a pause."""
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    started_s: float
+    pause_s: float = FIRST_PAUSE_S
+    due_s: float | None = None
+
+
+class Supervisor:
+    """Run `inopsio run NAME` for each name, each writing to `logs/NAME.log` in the data folder."""
+
+    def __init__(
+        self, names: Sequence[str], data_dir: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Prepare; nothing starts yet."""
+        self._names = tuple(names)
+        self._logs = data_dir / "logs"
+        self._environment = {**os.environ, **environment}
+        self._children: dict[str, _Child] = {}
+
+    def start(self) -> None:
+        """Start every process."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for name in self._names:
+            self._children[name] = _Child(name, self._spawn(name), time.monotonic())
+
+    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
+        with self._open_log(name) as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "deploy", "run", name],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        path = self._logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > 32 << 20:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+    def tend(self) -> list[str]:
+        """Restart what died and is due; give the names that died since the last look."""
+        died = []
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.due_s is not None:
+                if now >= child.due_s:
+                    child.process, child.started_s = self._spawn(child.name), now
+                    child.due_s = None
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            died.append(child.name)
+            steady = now - child.started_s > STEADY_S
+            child.pause_s = FIRST_PAUSE_S if steady else min(child.pause_s * 2, LONGEST_PAUSE_S)
+            child.due_s = now + child.pause_s
+            log.warning("process_died", name=child.name, code=code, again_in_s=child.pause_s)
+        return died
+
+    def pids(self) -> dict[str, int]:
+        """Give name -> process id of those that live."""
+        return {n: c.process.pid for n, c in self._children.items() if c.process.poll() is None}
+
+    def stop(self) -> None:
+        """Ask all to end, wait, then end what did not."""
+        alive = [c.process for c in self._children.values() if c.process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + STOP_WAIT_S
+        for process in alive:
+            try:
+                process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("process_killed", pid=process.pid, waited_s=STOP_WAIT_S)
+                process.kill()
+                process.wait()
