@@ -39,12 +39,18 @@ class Message:
 class EventLog(Protocol):
     """Append, read, commit. Every home keeps these promises:
 
-    - `append` returns only when the records are durable; one call's records for one partition get
-      consecutive offsets in order; a record's partition is a fixed function of (topic, key).
-    - `read` gives messages of one partition in offset order from `offset` on, at most `limit` and
-      about `max_bytes` (always at least one if there is one); an empty list means caught up.
+    - `append` returns only when the records are durable: all of them or, where it raises, none
+      that was acknowledged; one call's records for one partition get consecutive offsets in
+      order; offsets are dense; a record's partition is a fixed function of (topic, key). A retry
+      after Unavailable may append twice: consumers know repeats by the headers.
+    - `read` gives messages of one partition in offset order from `offset` on (from the first that
+      is left, where older ones were trimmed), at most `limit` and about `max_bytes` (always at
+      least one if there is one); an empty list means caught up.
     - `commit` keeps a group's next offset to read, for consumers that have no database.
-    - Several processes may use one log at once. Unavailable when the home is down.
+    - A partition has one living owner at most in a group: who joins gets what is free, who has too
+      many gives some up at its next `join`. A member not heard of for 15 s has left.
+    - Several threads and processes may use one log at once. InvalidInput for a record that no home
+      takes (value over 16 MiB, key and headers over 64 KiB); Unavailable when the home is down.
     """
 
     def append(self, topic: str, records: Sequence[Record]) -> list[tuple[int, int]]:
@@ -59,7 +65,7 @@ class EventLog(Protocol):
         """Give the offset that the next record will get (0 for a new topic)."""
 
     def topics(self) -> Mapping[str, int]:
-        """Give topic -> number of partitions, for topics that hold something."""
+        """Give topic -> number of partitions, for topics that were ever appended to."""
 
     def partitions(self, topic: str) -> int:
         """Give the number of partitions the topic has or would have."""
@@ -71,7 +77,10 @@ class EventLog(Protocol):
         """Give the group's next offset to read, 0 if it never committed."""
 
     def join(self, group: str, topic: str, member: str) -> list[int]:
-        """Say that the member lives (call at least every 5 s); give the partitions it owns now."""
+        """Say that the member lives (call every 5 s); give the partitions it owns until the next.
+
+        Whoever could not call for 15 s owns nothing until it has joined again.
+        """
 
     def leave(self, group: str, topic: str, member: str) -> None:
         """Give the member's partitions back to the group."""

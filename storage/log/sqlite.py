@@ -1,0 +1,342 @@
+"""Keep the log in one SQLite file: durable, group commit, many threads and processes.
+
+The statements stand here and not in `storage/queries`, because they are SQLite's dialect and not
+the database's; all values are bound.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Unavailable
+from storage.log import Message, Record
+from storage.log.group_commit import GroupCommit, Waiting
+from storage.log.partition import LEASE_US, check_read, check_records, partition_of, share
+
+_LAYOUT: Final = 1
+_IDLE_READERS: Final = 8
+_TRIM_STEP: Final = 5000
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS partitions (
+    partition_id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, partition)
+);
+CREATE TABLE IF NOT EXISTS messages (
+    partition_id INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    appended_at_us INTEGER NOT NULL,
+    "key" BLOB NOT NULL,
+    headers TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (partition_id, "offset")
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS offsets (
+    consumers TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (consumers, topic, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (
+    consumers TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    member TEXT NOT NULL,
+    seen_us INTEGER NOT NULL,
+    PRIMARY KEY (consumers, topic, member)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    consumers TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    member TEXT NOT NULL,
+    PRIMARY KEY (consumers, topic, partition)
+) WITHOUT ROWID;
+"""
+_PARTITIONS: Final = (
+    "SELECT partition_id, next_offset FROM partitions WHERE topic = ? ORDER BY partition"
+)
+_ADD_PARTITION: Final = "INSERT INTO partitions (topic, partition) VALUES (?, ?)"
+_MOVE_END: Final = "UPDATE partitions SET next_offset = ? WHERE partition_id = ?"
+_ADD_MESSAGE: Final = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
+_PLACE: Final = "SELECT partition_id, next_offset FROM partitions WHERE topic = ? AND partition = ?"
+_READ: Final = (
+    'SELECT "offset", appended_at_us, "key", headers, value FROM messages'
+    ' WHERE partition_id = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?'
+)
+_TOPICS: Final = (
+    "SELECT topic, count(*) FROM partitions GROUP BY topic HAVING max(next_offset) > 0 ORDER BY 1"
+)
+_COUNT: Final = "SELECT count(*) FROM partitions WHERE topic = ?"
+_COMMIT: Final = "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)"
+_COMMITTED: Final = (
+    "SELECT next_offset FROM offsets WHERE consumers = ? AND topic = ? AND partition = ?"
+)
+_SEEN: Final = "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)"
+_EXPIRE: Final = "DELETE FROM members WHERE consumers = ? AND topic = ? AND seen_us < ?"
+_MEMBERS: Final = "SELECT member FROM members WHERE consumers = ? AND topic = ?"
+_OWNERS: Final = (
+    "SELECT partition, member FROM owners JOIN members USING (consumers, topic, member)"
+    " WHERE consumers = ? AND topic = ?"
+)
+_DISOWN: Final = "DELETE FROM owners WHERE consumers = ? AND topic = ? AND member = ?"
+_OWN: Final = "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)"
+_LEAVE: Final = "DELETE FROM members WHERE consumers = ? AND topic = ? AND member = ?"
+_FIRST: Final = 'SELECT min("offset") FROM messages WHERE partition_id = ?'
+_TRIM: Final = 'DELETE FROM messages WHERE partition_id = ? AND "offset" < ?'
+
+_WAYS_OUT: Final = {
+    "SQLITE_FULL": "the disk is full; free some space",
+    "SQLITE_BUSY": "another process holds it too long; is a backup or a debugger at work?",
+    "SQLITE_READONLY": "it may not be written; check the owner and the mount",
+    "SQLITE_CANTOPEN": "it cannot be opened; check the folder and its rights",
+    "SQLITE_CORRUPT": "it is damaged; restore it or set it aside",
+    "SQLITE_NOTADB": "it is no event log; set it aside",
+}
+
+
+class SqliteLog:
+    """Keep topics in one file. Open it in the process that uses it, never before a fork.
+
+    `partitions`: of a topic that is made by the first append; a topic keeps the number it was
+    made with. `linger_ms`: longest wait for others to share one sync (a lone append never waits).
+    `busy_s`: longest wait for other processes. `now_us`: the clock, UTC µs. The file holds the
+    space of trimmed messages for the next ones; it does not shrink.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        partitions: int = 8,
+        linger_ms: float = 4,
+        busy_s: float = 20,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        """Open or make the file (mode 0600); Unavailable if that cannot be."""
+        self._path = path
+        self._partitions = partitions
+        self._busy_s = busy_s
+        self._now_us = now_us
+        self._is_closed = False
+        self._idle: list[sqlite3.Connection] = []
+        with _explained(path):
+            self._writer = self._make()
+        self._writes = GroupCommit(self._run, linger_ms / 1000)
+
+    def append(self, topic: str, records: Sequence[Record]) -> list[tuple[int, int]]:
+        """Make the records durable; give (partition, offset) for each.
+
+        InvalidInput if a record is too large (then none is kept); Unavailable if the disk is full
+        or the file is held or closed.
+        """
+        check_records(topic, records)
+        if not records:
+            return []
+        headers = [json.dumps(dict(r.headers)) if r.headers else "{}" for r in records]
+        return self._writes.write(lambda home: self._append(home, topic, records, headers))
+
+    def read(
+        self, topic: str, partition: int, offset: int, limit: int = 1000, max_bytes: int = 8 << 20
+    ) -> list[Message]:
+        """Give what lies at and after the offset, or after what was trimmed."""
+        check_read(offset, limit, max_bytes)
+        found: list[Message] = []
+        size = 0
+        with self._reader() as home:
+            place = home.execute(_PLACE, (topic, partition)).fetchone()
+            if place is None or offset >= place[1]:
+                return []
+            with closing(home.execute(_READ, (place[0], offset, limit))) as rows:
+                for at, appended_at_us, key, headers, value in rows:
+                    size += len(key) + len(value)
+                    if found and size > max_bytes:
+                        break
+                    named = json.loads(headers) if headers != "{}" else {}
+                    found.append(Message(topic, partition, at, key, value, named, appended_at_us))
+        return found
+
+    def end(self, topic: str, partition: int) -> int:
+        """Give the offset that the next record will get."""
+        with self._reader() as home:
+            place = home.execute(_PLACE, (topic, partition)).fetchone()
+        return int(place[1]) if place else 0
+
+    def topics(self) -> Mapping[str, int]:
+        """Give topic -> number of partitions, for topics that were ever appended to."""
+        with self._reader() as home:
+            return dict(home.execute(_TOPICS).fetchall())
+
+    def partitions(self, topic: str) -> int:
+        """Give the number of partitions the topic has or would have."""
+        with self._reader() as home:
+            return self._count(home, topic)
+
+    def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Keep the group's next offset to read, durably."""
+        self._writes.write(lambda home: home.execute(_COMMIT, (group, topic, partition, offset)))
+
+    def committed(self, group: str, topic: str, partition: int) -> int:
+        """Give the group's next offset to read, 0 if it never committed."""
+        with self._reader() as home:
+            row = home.execute(_COMMITTED, (group, topic, partition)).fetchone()
+        return int(row[0]) if row else 0
+
+    def join(self, group: str, topic: str, member: str) -> list[int]:
+        """Say that the member lives; give the partitions it owns now."""
+        return self._writes.write(lambda home: self._join(home, group, topic, member))
+
+    def leave(self, group: str, topic: str, member: str) -> None:
+        """Give the member's partitions back to the group."""
+
+        def leave(home: sqlite3.Connection) -> None:
+            home.execute(_DISOWN, (group, topic, member))
+            home.execute(_LEAVE, (group, topic, member))
+
+        self._writes.write(leave)
+
+    def trim(self, topic: str, partition: int, before: int) -> int:
+        """Forget messages before the offset, in steps that let appends between; give how many."""
+        with self._reader() as home:
+            place = home.execute(_PLACE, (topic, partition)).fetchone()
+            first = home.execute(_FIRST, (place[0],)).fetchone()[0] if place else None
+        if first is None:
+            return 0
+        last = min(before, place[1])
+        cuts = [*range(first + _TRIM_STEP, last, _TRIM_STEP), last]
+        return sum(self._writes.write(_trimmed(place[0], cut)) for cut in cuts)
+
+    def close(self) -> None:
+        """Finish what is being written and let go of the file; later calls are Unavailable."""
+        self._writes.close()
+        self._is_closed = True
+        self._writer.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _append(
+        self,
+        home: sqlite3.Connection,
+        topic: str,
+        records: Sequence[Record],
+        headers: Sequence[str],
+    ) -> list[tuple[int, int]]:
+        parts = home.execute(_PARTITIONS, (topic,)).fetchall()
+        if not parts:
+            home.executemany(_ADD_PARTITION, [(topic, p) for p in range(self._partitions)])
+            parts = home.execute(_PARTITIONS, (topic,)).fetchall()
+        now_us = self._now_us()
+        ids = [partition_id for partition_id, _ in parts]
+        ends = [end for _, end in parts]
+        places = []
+        rows = []
+        for record, named in zip(records, headers, strict=True):
+            p = partition_of(record.key, len(parts))
+            places.append((p, ends[p]))
+            rows.append((ids[p], ends[p], now_us, record.key, named, record.value))
+            ends[p] += 1
+        home.executemany(_ADD_MESSAGE, rows)
+        home.executemany(_MOVE_END, [(ends[p], ids[p]) for p in {p for p, _ in places}])
+        return places
+
+    def _join(self, home: sqlite3.Connection, group: str, topic: str, member: str) -> list[int]:
+        now_us = self._now_us()
+        home.execute(_SEEN, (group, topic, member, now_us))
+        home.execute(_EXPIRE, (group, topic, now_us - LEASE_US))
+        members = [name for (name,) in home.execute(_MEMBERS, (group, topic))]
+        owners = dict(home.execute(_OWNERS, (group, topic)).fetchall())
+        mine = share(owners, members, member, self._count(home, topic))
+        home.execute(_DISOWN, (group, topic, member))
+        home.executemany(_OWN, [(group, topic, p, member) for p in mine])
+        return mine
+
+    def _count(self, home: sqlite3.Connection, topic: str) -> int:
+        return int(home.execute(_COUNT, (topic,)).fetchone()[0]) or self._partitions
+
+    def _run(self, group: Sequence[Waiting[sqlite3.Connection]]) -> None:
+        """Do all works in one transaction, or tell each why none was done."""
+        home = self._writer
+        try:
+            with _explained(self._path):
+                home.execute("BEGIN IMMEDIATE")
+                for waiting in group:
+                    waiting.result = waiting.work(home)
+                home.execute("COMMIT")
+        except Unavailable as error:
+            for waiting in group:
+                waiting.error = error
+        finally:
+            if home.in_transaction:
+                home.execute("ROLLBACK")
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; one that raised is thrown away."""
+        if self._is_closed:
+            raise Unavailable("the event log is closed; open it anew")
+        with _explained(self._path):
+            home = self._idle.pop() if self._idle else self._connect()
+            is_sound = False
+            try:
+                yield home
+                is_sound = not self._is_closed and len(self._idle) < _IDLE_READERS
+            finally:
+                if is_sound:
+                    self._idle.append(home)
+                else:
+                    home.close()
+
+    def _make(self) -> sqlite3.Connection:
+        """Open the file, and lay it out if it is new; one process at a time does that."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        gate = self._path.with_name(self._path.name + ".lock")
+        for place in (self._path, gate):
+            os.close(os.open(place, os.O_CREAT | os.O_RDWR, 0o600))
+        with gate.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            home = self._connect()
+            layout = home.execute("PRAGMA user_version").fetchone()[0]
+            if layout > _LAYOUT:
+                home.close()
+                raise Unavailable(
+                    f"event log {self._path} has layout {layout}, this version knows {_LAYOUT}; "
+                    "use the newer version"
+                )
+            home.execute("PRAGMA journal_mode = WAL")
+            if layout < _LAYOUT:
+                home.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        return home
+
+    def _connect(self) -> sqlite3.Connection:
+        home = sqlite3.connect(
+            self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False
+        )
+        home.execute("PRAGMA synchronous = FULL")
+        home.execute("PRAGMA journal_size_limit = 67108864")
+        return home
+
+
+def _trimmed(partition_id: int, before: int) -> Callable[[sqlite3.Connection], int]:
+    return lambda home: home.execute(_TRIM, (partition_id, before)).rowcount
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise into Unavailable with a way out."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", None) or ""
+        family = "_".join(name.split("_")[:2])
+        reason = _WAYS_OUT.get(family, f"{name or type(error).__name__}: {error}")
+        raise Unavailable(f"event log {path}: {reason}") from error
+    except OSError as error:
+        raise Unavailable(f"event log {path}: {error.strerror or error}") from error
