@@ -1,0 +1,169 @@
+"""Turn a stream of any known format into event batches; the boundary to third-party decoders.
+
+What a parser yields is stamped with the rest of the envelope here. Whatever a decoder raises
+becomes InvalidBatch, after what was good has been handed on.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+import polars as pl
+
+from pipelines.parsers import CONTRACT, Reject
+from pipelines.parsers._lines import blocks, with_heads
+from storage.errors import InopsioError, InvalidBatch
+from storage.identity import event_ids
+from storage.plugins import discover
+from storage.schema import CLASSES, MAX_BATCH_ROWS, EventBatch
+from storage.schema.columns import TIME
+
+AHEAD_US: Final = 5 * 60 * 1_000_000
+NO_TIME: Final = "unmapped._time_missing"
+_CATEGORY: Final = {c.class_uid: c.category_uid for c in CLASSES}
+
+
+@cache
+def parsers() -> Mapping[str, ModuleType]:
+    """Give FORMAT -> parser module, for every parser found in the folder."""
+    return {m.FORMAT: m for m in discover("pipelines.parsers", CONTRACT).values()}
+
+
+def parser_named(format: str) -> ModuleType:
+    """Give the parser of that FORMAT; InvalidBatch lists the known ones."""
+    try:
+        return parsers()[format]
+    except KeyError:
+        known = ", ".join(sorted(parsers()))
+        raise InvalidBatch(
+            f"format '{format}' is unknown; one of: {known}", format=format
+        ) from None
+
+
+def parse_stream(
+    format: str,
+    chunks: Iterable[bytes],
+    *,
+    tenant_id: str,
+    source: str,
+    name: str = "",
+    ingested_at_us: int,
+    first_position: int = 0,
+) -> Iterator[tuple[EventBatch, list[Reject]]]:
+    """Give batches of at most 8,192 checked events, each with the records refused on the way.
+
+    `chunks`: the stream in pieces of any size, for example consecutive messages of one source;
+    `first_position`: number of its first record. An event without a readable time keeps its place:
+    time = arrival, and `unmapped._time_missing` = 'true'. One whose time is over five minutes ahead
+    of arrival gets time = arrival and `is_time_clamped`. InvalidBatch when the rest cannot be read,
+    never another error.
+    """
+    module = parser_named(format)
+    label = name or source
+    try:
+        for found in module.parse(chunks):
+            rejects = [r._replace(position=r.position + first_position) for r in found.rejects]
+            for start in range(0, max(found.frame.height, 1), MAX_BATCH_ROWS):
+                part = found.frame.slice(start, MAX_BATCH_ROWS)
+                batch = stamp(
+                    part,
+                    tenant_id=tenant_id,
+                    source=source,
+                    format=format,
+                    ingested_at_us=ingested_at_us,
+                    first_position=first_position,
+                )
+                yield batch, rejects if start == 0 else []
+    except InvalidBatch as wrong:
+        raise InvalidBatch(f"{label}: {wrong}", format=format, row=wrong.row) from wrong
+    except InopsioError:
+        raise
+    except Exception as wrong:  # the parser boundary: third-party decoders raise anything
+        reason = f"{label}: cannot be read as {format}: {type(wrong).__name__}: {str(wrong)[:300]}"
+        raise InvalidBatch(reason, format=format) from wrong
+
+
+def stamp(
+    frame: pl.DataFrame,
+    *,
+    tenant_id: str,
+    source: str,
+    format: str,
+    ingested_at_us: int,
+    first_position: int = 0,
+) -> EventBatch:
+    """Complete a parser's frame to a batch: ids, times, tenant, source, category and type.
+
+    `frame`: `position`, `time` (may have nulls or be absent), `class_uid`, any other columns.
+    InvalidBatch names a column that a parser got wrong.
+    """
+    has = set(frame.columns)
+    arrival = pl.lit(ingested_at_us, pl.Int64).cast(TIME)
+    time = pl.col("time").cast(TIME) if "time" in has else pl.lit(None, TIME)
+    ahead = (time > pl.lit(ingested_at_us + AHEAD_US, pl.Int64).cast(TIME)).fill_null(value=False)
+    known = pl.coalesce(pl.when(~ahead).then(time), arrival)
+
+    def kept(column: str, dtype: pl.DataType, default: int) -> pl.Expr:
+        return (
+            pl.col(column).cast(dtype).fill_null(default)
+            if column in has
+            else pl.lit(default, dtype)
+        )
+
+    class_uid = kept("class_uid", pl.Int32(), 0)
+    activity = kept("activity_id", pl.Int32(), 0)
+    missing = time.is_null()
+    frame = frame.with_columns(
+        pl.lit(tenant_id).alias("tenant_id"),
+        known.alias("time"),
+        arrival.alias("ingested_at"),
+        pl.lit(source).alias("source"),
+        (pl.col("position").cast(pl.Int64) + first_position).alias("position"),
+        pl.lit(value=False).alias("is_late"),
+        ahead.alias("is_time_clamped"),
+        class_uid.replace_strict(_CATEGORY, default=0, return_dtype=pl.Int32).alias("category_uid"),
+        class_uid.alias("class_uid"),
+        activity.alias("activity_id"),
+        (class_uid.cast(pl.Int64) * 100 + activity).alias("type_uid"),
+        kept("severity_id", pl.Int32(), 1).alias("severity_id"),
+        pl.lit(format).alias("metadata.log_format"),
+        _text_or(has, "metadata.product.name", format),
+        missing.alias("_missing"),
+    )
+    if frame.get_column("_missing").any():
+        flag = pl.when(pl.col("_missing")).then(pl.lit("true")).alias(NO_TIME)
+        frame = frame.with_columns(flag)
+    frame = frame.drop("_missing")
+    ids = event_ids(tenant_id, source, frame["time"].cast(pl.Int64), frame.get_column("position"))
+    return EventBatch.of(frame.with_columns(ids.alias("event_id")))
+
+
+def _text_or(has: set[str], column: str, default: str) -> pl.Expr:
+    expr = pl.col(column).fill_null(default) if column in has else pl.lit(default)
+    return expr.alias(column)
+
+
+def split_stream(
+    format: str, chunks: Iterable[bytes], max_bytes: int = 1 << 20
+) -> Iterator[tuple[int, bytes]]:
+    """Cut a stream into messages that can be parsed alone: (number of the first record, bytes).
+
+    Give that number as `first_position` when parsing the message. A message has about `max_bytes`,
+    more only where one record has. A line over 1 MiB travels as its first 64 KiB, which the parser
+    then refuses. InvalidBatch when the rest cannot be cut, never another error.
+    """
+    module = parser_named(format)
+    try:
+        own = getattr(module, "split", None)
+        yield from own(chunks, max_bytes) if own else _split_lines(chunks, max_bytes)
+    except InopsioError:
+        raise
+    except Exception as wrong:  # the parser boundary: third-party decoders raise anything
+        reason = f"cannot be cut as {format}: {type(wrong).__name__}: {str(wrong)[:300]}"
+        raise InvalidBatch(reason, format=format) from wrong
+
+
+def _split_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]]:
+    for block in blocks(chunks, max_lines=1 << 30, max_bytes=max_bytes):
+        yield block.position, with_heads(block)
