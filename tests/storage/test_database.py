@@ -1,0 +1,87 @@
+"""The database opens, keeps its roles apart and names its errors."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from storage.database import Database, embedded
+from storage.errors import InvalidInput, Unavailable
+from storage.settings import Secret, Settings
+from storage.tenant import Scope
+
+
+def test_tenants_are_made_once_and_listed(database: Database) -> None:
+    assert database.create_tenant("acme") is True
+    assert database.create_tenant("acme") is False
+    assert database.tenants() == ["acme"]
+
+
+def test_a_bad_tenant_id_is_refused(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="not valid"):
+        database.create_tenant("../acme")
+
+
+def test_what_a_borrower_sets_does_not_reach_the_next(
+    database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    acme, _ = two_tenants
+    with database.app(acme) as tx:
+        tx.execute("SELECT set_config('inopsio.tenant', 'acme', false)")
+        tx.execute("SET statement_timeout = 0")
+        first = tx.info.backend_pid
+    pool = database._pool("app", "")
+    with pool.connection() as raw:
+        assert raw.info.backend_pid == first
+        assert raw.execute("SELECT count(*) FROM tenants").fetchone() == (0,)
+        assert raw.execute("SHOW statement_timeout").fetchone() == ("1min",)
+
+
+def test_a_wrong_row_and_a_dead_server_are_told_apart(
+    database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    acme, _ = two_tenants
+    with pytest.raises(InvalidInput), database.app(acme) as tx:
+        tx.execute("SELECT 'x'::uuid")
+    slow = b"SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)"
+    with pytest.raises(Unavailable, match="too long"), database.app(acme) as tx:
+        tx.execute(slow)
+    away = Settings(database_url=Secret("postgresql://u:p@127.0.0.1:1/none"))
+    with pytest.raises(Unavailable):
+        Database.open(away)
+
+
+def test_the_embedded_server_survives_a_kill_and_is_shared(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / ("long" * 30))
+    database = Database.open(settings)
+    try:
+        database.create_tenant("acme")
+        pid_file = settings.data_dir / "postgres" / "postmaster.pid"
+        assert (settings.data_dir / "keys" / "postgres-admin").stat().st_mode & 0o777 == 0o600
+        server = psutil.Process(int(pid_file.read_text().split()[0]))
+        assert not server.net_connections("tcp")
+        for process in (server, *server.children()):
+            os.kill(process.pid, signal.SIGKILL)
+        database.close()
+        database = Database.open(settings)
+        assert database.tenants() == ["acme"]
+        # Another process attaches to the running server.
+        code = (
+            "from storage.database import Database; from storage.settings import Settings;"
+            "db = Database.open(Settings.read()); print(db.tenants()); db.close()"
+        )
+        child = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"INOPSIO_DATA_DIR": str(settings.data_dir)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert child.stdout.strip() == "['acme']"
+    finally:
+        database.stop()
+    assert not embedded.is_running(settings.data_dir)
