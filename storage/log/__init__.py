@@ -39,10 +39,9 @@ class Message:
 class EventLog(Protocol):
     """Append, read, commit. Every home keeps these promises:
 
-    - `append` returns only when the records are durable: all of them or, where it raises, none
-      that was acknowledged; one call's records for one partition get consecutive offsets in
-      order; offsets are dense; a record's partition is a fixed function of (topic, key). A retry
-      after Unavailable may append twice: consumers know repeats by the headers.
+    - `append` returns only when all records are durable; one call's records for one partition get
+      consecutive offsets in order; offsets are dense; a record's partition is a fixed function of
+      (topic, key). A retry after Unavailable may append twice: consumers know repeats by headers.
     - `read` gives messages of one partition in offset order from `offset` on (from the first that
       is left, where older ones were trimmed), at most `limit` and about `max_bytes` (always at
       least one if there is one); an empty list means caught up.

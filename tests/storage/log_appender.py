@@ -1,0 +1,24 @@
+"""Append numbered records in a process of its own and print each acknowledgement.
+
+Arguments: file of the log, name of this appender, how many calls, records a call.
+"""
+
+import sys
+from pathlib import Path
+
+from storage.log import Record
+from storage.log.sqlite import SqliteLog
+
+
+def main(path: str, name: str, calls: int, size: int) -> None:
+    log = SqliteLog(Path(path), partitions=4)
+    for n in range(0, calls * size, size):
+        names = [f"{name}-{n + i}" for i in range(size)]
+        log.append("t", [Record(text.encode(), text.encode()) for text in names])
+        sys.stdout.write("".join(f"{text}\n" for text in names))
+        sys.stdout.flush()
+    log.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
