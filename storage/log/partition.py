@@ -11,7 +11,9 @@ from storage.log import Record
 MAX_VALUE_BYTES: Final = 16 << 20
 MAX_ENVELOPE_BYTES: Final = 64 << 10
 LEASE_US: Final = 15_000_000
-"""A member not heard of for so long has left the group, UTC µs."""
+"""A member not heard of for so long has left the group, µs."""
+HEARTBEAT_US: Final = 2_000_000
+"""A home may leave a sign of life unwritten that comes sooner after the last one, µs."""
 
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 

@@ -17,7 +17,14 @@ from typing import Final
 from storage.errors import Unavailable
 from storage.log import Message, Record
 from storage.log.group_commit import GroupCommit, Waiting
-from storage.log.partition import LEASE_US, check_read, check_records, partition_of, share
+from storage.log.partition import (
+    HEARTBEAT_US,
+    LEASE_US,
+    check_read,
+    check_records,
+    partition_of,
+    share,
+)
 
 _LAYOUT: Final = 1
 _IDLE_READERS: Final = 8
@@ -83,7 +90,7 @@ _COMMITTED: Final = (
 )
 _SEEN: Final = "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)"
 _EXPIRE: Final = "DELETE FROM members WHERE consumers = ? AND topic = ? AND seen_us < ?"
-_MEMBERS: Final = "SELECT member FROM members WHERE consumers = ? AND topic = ?"
+_MEMBERS: Final = "SELECT member, seen_us FROM members WHERE consumers = ? AND topic = ?"
 _OWNERS: Final = (
     "SELECT partition, member FROM owners JOIN members USING (consumers, topic, member)"
     " WHERE consumers = ? AND topic = ?"
@@ -192,7 +199,11 @@ class SqliteLog:
 
     def join(self, group: str, topic: str, member: str) -> list[int]:
         """Say that the member lives; give the partitions it owns now."""
-        return self._writes.write(lambda home: self._join(home, group, topic, member))
+        with self._reader() as home:
+            mine = self._settled(home, group, topic, member)
+        if mine is None:
+            mine = self._writes.write(lambda home: self._join(home, group, topic, member))
+        return mine
 
     def leave(self, group: str, topic: str, member: str) -> None:
         """Give the member's partitions back to the group."""
@@ -247,11 +258,25 @@ class SqliteLog:
         home.executemany(_MOVE_END, [(ends[p], ids[p]) for p in {p for p, _ in places}])
         return places
 
+    def _settled(
+        self, home: sqlite3.Connection, group: str, topic: str, member: str
+    ) -> list[int] | None:
+        """Give what the member owns if joining would change nothing: that spares a sync."""
+        now_us = self._now_us()
+        seen = dict(home.execute(_MEMBERS, (group, topic)).fetchall())
+        if not 0 <= now_us - seen.get(member, 0) < HEARTBEAT_US:
+            return None
+        owners = dict(home.execute(_OWNERS, (group, topic)).fetchall())
+        mine = sorted(p for p, owner in owners.items() if owner == member)
+        wanted = share(owners, seen, member, self._count(home, topic))
+        is_alive = min(seen.values()) >= now_us - LEASE_US
+        return mine if is_alive and mine == wanted else None
+
     def _join(self, home: sqlite3.Connection, group: str, topic: str, member: str) -> list[int]:
         now_us = self._now_us()
         home.execute(_SEEN, (group, topic, member, now_us))
         home.execute(_EXPIRE, (group, topic, now_us - LEASE_US))
-        members = [name for (name,) in home.execute(_MEMBERS, (group, topic))]
+        members = dict(home.execute(_MEMBERS, (group, topic)).fetchall())
         owners = dict(home.execute(_OWNERS, (group, topic)).fetchall())
         mine = share(owners, members, member, self._count(home, topic))
         home.execute(_DISOWN, (group, topic, member))
