@@ -1,11 +1,17 @@
 """Carry what one step of a flow made, to be committed all together or not at all."""
 
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final
 
+import orjson
 import polars as pl
 
-from storage.schema import EventBatch, Finding
+from storage.errors import InvalidInput
+from storage.schema import EventBatch, Finding, Reason
+
+_RAW_MAX: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +92,62 @@ class Outcome:
     lake_files: tuple[LakeFile, ...] = ()
     sources: tuple[SourceProgress, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+
+
+def finding_message(finding: Finding) -> bytes:
+    """Give a finding as the CloudEvents JSON that travels on topic `findings`."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": finding.finding_id,
+            "type": "inopsio.finding",
+            "source": f"/detectors/{finding.detector}",
+            "subject": f"{finding.entity_type}:{finding.entity}",
+            "tenantid": finding.tenant_id,
+            "datacontenttype": "application/json",
+            "data": asdict(finding),
+        }
+    )
+
+
+def finding_of(value: bytes) -> Finding:
+    """Read a finding from its message; InvalidInput if it is none."""
+    try:
+        data = orjson.loads(value)["data"]
+        return Finding(
+            **data
+            | {
+                "event_ids": tuple(data["event_ids"]),
+                "attack": tuple(data["attack"]),
+                "reasons": tuple(Reason(**r) for r in data["reasons"]),
+                "links": tuple((str(kind), str(name)) for kind, name in data["links"]),
+            }
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+        raise InvalidInput(f"message is not a finding: {e}") from e
+
+
+def dead_letter_message(letter: DeadLetter) -> bytes:
+    """Give a dead letter as the CloudEvents JSON that travels on topic `dead-letter`."""
+    raw = base64.b64encode(letter.raw[:_RAW_MAX]).decode()
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": letter.letter_id,
+            "type": "inopsio.dead_letter",
+            "source": "/pipelines",
+            "subject": letter.name,
+            "tenantid": letter.tenant_id,
+            "datacontenttype": "application/json",
+            "data": asdict(replace(letter, raw=b"")) | {"raw": raw},
+        }
+    )
+
+
+def dead_letter_of(value: bytes) -> DeadLetter:
+    """Read a dead letter from its message; InvalidInput if it is none."""
+    try:
+        data = orjson.loads(value)["data"]
+        return DeadLetter(**data | {"raw": base64.b64decode(data["raw"], validate=True)})
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+        raise InvalidInput(f"message is not a dead letter: {e}") from e

@@ -36,6 +36,8 @@ class Database:
         self._data_dir = data_dir
         self._pools: dict[str, ConnectionPool[Connection[TupleRow]]] = {}
         self._guard = threading.Lock()
+        self.days_known: set[int] = set()
+        """Days since 1970 whose partition this process has asked for (`dialect.ensure_days`)."""
 
     @classmethod
     def open(cls, settings: Settings) -> Self:

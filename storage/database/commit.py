@@ -1,0 +1,162 @@
+"""Commit what one step of a flow made: offsets, rows, findings, state, manifest, or nothing.
+
+The offsets move only if they still stand where this worker read them: of two workers that both
+believe they own a partition, the slower one is fenced and its whole step vanishes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import polars as pl
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from storage.database.connections import Database
+from storage.database.dialect import ensure_days
+from storage.database.queries import execute, select
+from storage.database.rows import (
+    add_window_counts,
+    as_rows,
+    copy_events,
+    insert_findings,
+    insert_lake_files,
+    tell_dead_letters,
+)
+from storage.errors import Unavailable
+from storage.outcome import Outcome, PartitionStep, SourceProgress
+
+__all__ = [
+    "Fenced",
+    "Sink",
+    "add_window_counts",
+    "commit",
+    "copy_events",
+    "flow_position",
+    "flow_state",
+    "insert_findings",
+    "insert_lake_files",
+    "source_positions",
+]
+
+Sink = Callable[[Connection[TupleRow], Outcome], None]
+
+
+class Fenced(Unavailable):
+    """Another worker moved this partition; start again from `flow_position`."""
+
+
+def commit(db: Database, outcome: Outcome, sinks: Sequence[Sink]) -> None:
+    """Write the outcome and call each sink, in one transaction of the writer.
+
+    Fenced if an offset is not at `expected`; Unavailable if the database is away; InvalidInput if
+    a row cannot be stored. After any error nothing of the outcome is there.
+    """
+    ensure_days(db, _days(outcome))
+    with db.writer() as tx:
+        for step in outcome.steps:
+            _move(tx, outcome.flow, step)
+        _put_state(tx, outcome)
+        if outcome.sources:
+            execute(tx, "sources_move", rows=as_rows(_one_each(outcome.sources)))
+        tell_dead_letters(tx, outcome.dead_letters)
+        for sink in sinks:
+            sink(tx, outcome)
+
+
+def flow_position(db: Database, flow: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """Give (topic, partition) -> (next_offset, watermark_us), for partitions ever committed."""
+    with db.writer() as tx:
+        return {
+            (str(r["topic"]), int(str(r["partition"]))): (
+                int(str(r["next_offset"])),
+                int(str(r["watermark_us"])),
+            )
+            for r in select(tx, "flow_position", flow=flow)
+        }
+
+
+def flow_state(db: Database, flow: str) -> dict[tuple[str, int], bytes]:
+    """Give (detector, shard) -> Arrow IPC bytes."""
+    with db.writer() as tx:
+        found: dict[tuple[str, int], bytes] = {}
+        for row in select(tx, "flow_state", flow=flow):
+            state = row["state"]
+            assert isinstance(state, bytes)  # noqa: S101  the column is bytea
+            found[str(row["detector"]), int(str(row["shard"]))] = state
+        return found
+
+
+def source_positions(
+    db: Database, origins: Iterable[tuple[str, str]] | None = None
+) -> dict[tuple[str, str], int]:
+    """Give (tenant_id, source) -> next_position, of all origins or of those named."""
+    with db.writer() as tx:
+        if origins is None:
+            rows = select(tx, "source_positions")
+        else:
+            asked = list(origins)
+            rows = select(
+                tx,
+                "source_positions_of",
+                tenants=[tenant for tenant, _ in asked],
+                sources=[source for _, source in asked],
+            )
+        return {(str(r["tenant_id"]), str(r["source"])): int(str(r["next_position"])) for r in rows}
+
+
+def _move(tx: Connection[TupleRow], flow: str, step: PartitionStep) -> None:
+    moved = execute(
+        tx,
+        "flow_offset_move" if step.expected else "flow_offset_begin",
+        flow=flow,
+        topic=step.topic,
+        partition=step.partition,
+        expected=step.expected,
+        next_offset=step.next_offset,
+        watermark_us=step.watermark_us,
+    )
+    if moved != 1:
+        raise Fenced(
+            f"flow '{flow}' {step.topic}/{step.partition} is no longer at {step.expected}: "
+            "another worker moved it"
+        )
+
+
+def _put_state(tx: Connection[TupleRow], outcome: Outcome) -> None:
+    if outcome.state:
+        execute(
+            tx,
+            "flow_state_put",
+            flow=outcome.flow,
+            detector=[detector for detector, _ in outcome.state],
+            shard=[shard for _, shard in outcome.state],
+            state=list(outcome.state.values()),
+        )
+
+
+def _one_each(steps: Sequence[SourceProgress]) -> list[SourceProgress]:
+    """Add up what is said of one origin more than once: an upsert takes each row once."""
+    merged: dict[tuple[str, str], SourceProgress] = {}
+    for step in steps:
+        before = merged.get((step.tenant_id, step.source))
+        merged[step.tenant_id, step.source] = (
+            step
+            if before is None
+            else replace(
+                step,
+                next_position=max(before.next_position, step.next_position),
+                events=before.events + step.events,
+                rejected=before.rejected + step.rejected,
+                last_reason=step.last_reason or before.last_reason,
+            )
+        )
+    return list(merged.values())
+
+
+def _days(outcome: Outcome) -> list[int]:
+    """Give the UTC days (since 1970) of the events, most events first."""
+    times = [batch.frame.get_column("time") for batch in outcome.batches if len(batch)]
+    if not times:
+        return []
+    days = pl.concat(times).dt.epoch("d").value_counts(sort=True)
+    return [int(day) for day in days.get_column(days.columns[0])]

@@ -1,0 +1,202 @@
+"""Write what sinks bring, inside the commit's transaction: events by COPY, the rest by set.
+
+Every text is made storable first: PostgreSQL's text holds no NUL, and its indexes no long keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Final
+
+import orjson
+import polars as pl
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from storage.database.queries import execute, named, select
+from storage.outcome import (
+    DeadLetter,
+    LakeFile,
+    SourceProgress,
+    dead_letter_message,
+    finding_message,
+)
+from storage.schema import EventBatch, Finding, Reason
+
+FINDINGS_TOPIC: Final = "findings"
+DEAD_LETTER_TOPIC: Final = "dead-letter"
+
+TEXT_MAX: Final = 16_384
+"""Longest text of the hot table, characters; the lake has it whole."""
+KEY_MAX: Final = 512
+"""Longest text that is part of an index, characters: an index entry ends at 2,704 bytes."""
+
+# Column of `events` -> column of the schema; the order is that of query `events_copy`.
+EVENT_COLUMNS: Final = {
+    "tenant_id": "tenant_id",
+    "event_id": "event_id",
+    "time": "time",
+    "class_uid": "class_uid",
+    "activity_id": "activity_id",
+    "severity_id": "severity_id",
+    "log_format": "metadata.log_format",
+    "product": "metadata.product.name",
+    "event_code": "metadata.event_code",
+    "source": "source",
+    "position": "position",
+    "hostname": "device.hostname",
+    "actor_user": "actor.user.name",
+    "user_name": "user.name",
+    "process_path": "process.file.path",
+    "cmd_line": "process.cmd_line",
+    "parent_path": "process.parent_process.file.path",
+    "file_path": "file.path",
+    "src_ip": "src_endpoint.ip",
+    "src_port": "src_endpoint.port",
+    "dst_ip": "dst_endpoint.ip",
+    "dst_port": "dst_endpoint.port",
+    "query_hostname": "query.hostname",
+    "document_uid": "document.uid",
+    "vendor_uid": "vendor.uid",
+    "amount_cents": "amount_cents",
+    "message": "message",
+}
+_NUL, _SIGN = "\x00", "\ufffd"
+
+
+def copy_events(tx: Connection[TupleRow], batch: EventBatch) -> None:
+    """Copy the batch into the hot table; events that are there already are left as they are.
+
+    The offset check keeps repeats away, so plain COPY is tried first (twice as fast); a replay or
+    a source read twice falls back to a staging table and ON CONFLICT DO NOTHING.
+    """
+    if not len(batch):
+        return
+    rows = _event_rows(batch.frame)
+    try:
+        with tx.transaction():  # a savepoint: a failed COPY must not spoil the commit
+            _copy(tx, "events_copy", rows)
+    except psycopg.errors.UniqueViolation:
+        execute(tx, "events_stage")
+        _copy(tx, "events_stage_copy", rows)
+        execute(tx, "events_unstage")
+        execute(tx, "events_stage_drop")
+
+
+def _event_rows(frame: pl.DataFrame) -> bytes:
+    columns = []
+    for column, name in EVENT_COLUMNS.items():
+        dtype = frame.schema.get(name)
+        value = pl.lit(None) if dtype is None else pl.col(name)
+        if dtype == pl.String:
+            value = value.str.head(KEY_MAX if column == "hostname" else TEXT_MAX)
+        columns.append(value.alias(column))
+    text = frame.select(columns).write_csv(include_header=False).encode()
+    return text.replace(_NUL.encode(), _SIGN.encode())
+
+
+def _copy(tx: Connection[TupleRow], query: str, rows: bytes) -> None:
+    with tx.cursor() as cursor, cursor.copy(named(query)) as copy:
+        copy.write(rows)
+
+
+def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> list[str]:
+    """Insert findings and, for those that are new, their message to topic `findings`.
+
+    Gives the ids that are new; a finding claimed before is left as it is and not told again.
+    """
+    if not findings:
+        return []
+    clean = [_storable_finding(f) for f in findings]
+    rows = select(tx, "findings_insert", rows=as_rows(clean))
+    new = {(str(r["tenant_id"]), str(r["finding_id"])) for r in rows}
+    told = {(f.tenant_id, f.finding_id): f for f in clean if (f.tenant_id, f.finding_id) in new}
+    _tell(
+        tx,
+        FINDINGS_TOPIC,
+        [
+            (f.tenant_id, f"{f.tenant_id}/{f.entity_type}:{f.entity}", f.finding_id, value)
+            for f, value in ((f, finding_message(f)) for f in told.values())
+        ],
+    )
+    return [finding for _, finding in told]
+
+
+def tell_dead_letters(tx: Connection[TupleRow], letters: Sequence[DeadLetter]) -> None:
+    """Put refused records into the outbox, for topic `dead-letter`."""
+    _tell(
+        tx,
+        DEAD_LETTER_TOPIC,
+        [
+            (m.tenant_id, f"{m.tenant_id}/{m.source}", m.letter_id, dead_letter_message(m))
+            for m in letters
+        ],
+    )
+
+
+def _tell(
+    tx: Connection[TupleRow], topic: str, messages: Sequence[tuple[str, str, str, bytes]]
+) -> None:
+    if messages:
+        execute(
+            tx,
+            "outbox_put",
+            topic=topic,
+            tenants=[tenant for tenant, _, _, _ in messages],
+            keys=[_storable(key) for _, key, _, _ in messages],
+            headers=[Jsonb({"id": name, "tenant": tenant}) for tenant, _, name, _ in messages],
+            values=[value for _, _, _, value in messages],
+        )
+
+
+def add_window_counts(tx: Connection[TupleRow], counts: pl.DataFrame) -> None:
+    """Add the counts to those stored. Columns: those of `Outcome.window_counts`."""
+    if counts.is_empty():
+        return
+    keys = ["tenant_id", "entity_type", "entity", "class_uid", "window_start_us", "window_s"]
+    text = pl.col("entity_type", "entity").str.head(KEY_MAX)
+    rows = (
+        counts.with_columns(
+            text.str.replace_all(_NUL, _SIGN, literal=True),
+            pl.col("window_start").dt.epoch("us").alias("window_start_us"),
+        )
+        .group_by(keys)
+        .agg(pl.col("events").sum())
+        .sort(keys)  # two writers that lock the same rows do it in the same order
+    )
+    execute(tx, "window_counts_add", rows=rows.write_json())
+
+
+def insert_lake_files(tx: Connection[TupleRow], files: Sequence[LakeFile]) -> None:
+    """Enter files into the lake's manifest; a file that is entered already is left as it is."""
+    if files:
+        execute(tx, "lake_files_insert", rows=as_rows(files))
+
+
+def _storable_finding(finding: Finding) -> Finding:
+    return replace(
+        finding,
+        rule_id=_storable(finding.rule_id),
+        title=_storable(finding.title),
+        entity_type=_storable(finding.entity_type),
+        entity=_storable(finding.entity)[:KEY_MAX],
+        reasons=tuple(
+            Reason(_storable(r.name), _storable(r.value), _storable(r.expected), r.weight)
+            for r in finding.reasons
+        ),
+        links=tuple((_storable(kind), _storable(name)) for kind, name in finding.links),
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace(_NUL, _SIGN)
+
+
+def as_rows(records: Sequence[SourceProgress | LakeFile | Finding]) -> str:
+    """Give flat records as the JSON that the queries' json_to_recordset reads."""
+    rows = [
+        {k: _storable(v) if isinstance(v, str) else v for k, v in asdict(record).items()}
+        for record in records
+    ]
+    return orjson.dumps(rows).decode()

@@ -1,0 +1,136 @@
+-- What one step of a flow leaves behind; run by storage/database/commit.py as the writer.
+
+-- name: flow_offset_begin
+INSERT INTO flow_offsets (flow, topic, partition, next_offset, watermark_us)
+VALUES (%(flow)s, %(topic)s, %(partition)s, %(next_offset)s, %(watermark_us)s)
+ON CONFLICT (flow, topic, partition) DO UPDATE
+SET next_offset = excluded.next_offset, watermark_us = excluded.watermark_us
+WHERE flow_offsets.next_offset = 0
+
+-- name: flow_offset_move
+UPDATE flow_offsets SET next_offset = %(next_offset)s, watermark_us = %(watermark_us)s
+WHERE flow = %(flow)s AND topic = %(topic)s AND partition = %(partition)s
+AND next_offset = %(expected)s
+
+-- name: flow_position
+SELECT topic, partition, next_offset, watermark_us FROM flow_offsets WHERE flow = %(flow)s
+
+-- name: flow_state
+SELECT detector, shard, state FROM flow_state WHERE flow = %(flow)s
+
+-- name: flow_state_put
+INSERT INTO flow_state (flow, detector, shard, state)
+SELECT %(flow)s, * FROM unnest(%(detector)s::text[], %(shard)s::integer[], %(state)s::bytea[])
+ON CONFLICT (flow, detector, shard) DO UPDATE SET state = excluded.state
+
+-- name: sources_move
+INSERT INTO sources AS s
+    (tenant_id, source, name, log_format, next_position, events, rejected, last_reason)
+SELECT tenant_id, source, name, log_format, next_position, events, rejected, last_reason
+FROM json_to_recordset(%(rows)s::json) AS r(
+    tenant_id text, source text, name text, log_format text, next_position bigint,
+    events bigint, rejected bigint, last_reason text
+)
+ON CONFLICT (tenant_id, source) DO UPDATE SET
+    name = excluded.name,
+    log_format = excluded.log_format,
+    next_position = excluded.next_position,
+    events = s.events + excluded.events,
+    rejected = s.rejected + excluded.rejected,
+    last_reason = coalesce(excluded.last_reason, s.last_reason),
+    updated_at = now()
+
+-- name: source_positions
+SELECT tenant_id, source, next_position FROM sources
+
+-- name: source_positions_of
+SELECT s.tenant_id, s.source, s.next_position FROM sources AS s
+JOIN unnest(%(tenants)s::text[], %(sources)s::text[]) AS o(tenant_id, source)
+USING (tenant_id, source)
+
+-- name: events_copy
+COPY events (
+    tenant_id, event_id, "time", class_uid, activity_id, severity_id, log_format, product,
+    event_code, source, "position", hostname, actor_user, user_name, process_path, cmd_line,
+    parent_path, file_path, src_ip, src_port, dst_ip, dst_port, query_hostname, document_uid,
+    vendor_uid, amount_cents, message
+) FROM STDIN (FORMAT csv)
+
+-- name: events_stage
+CREATE TEMP TABLE events_in (
+    tenant_id text, event_id uuid, "time" timestamptz, class_uid integer, activity_id integer,
+    severity_id integer, log_format text, product text, event_code text, source text,
+    "position" bigint, hostname text, actor_user text, user_name text, process_path text,
+    cmd_line text, parent_path text, file_path text, src_ip text, src_port integer, dst_ip text,
+    dst_port integer, query_hostname text, document_uid text, vendor_uid text,
+    amount_cents bigint, message text
+) ON COMMIT DROP
+
+-- name: events_stage_copy
+COPY pg_temp.events_in FROM STDIN (FORMAT csv)
+
+-- name: events_unstage
+INSERT INTO events (
+    tenant_id, event_id, "time", class_uid, activity_id, severity_id, log_format, product,
+    event_code, source, "position", hostname, actor_user, user_name, process_path, cmd_line,
+    parent_path, file_path, src_ip, src_port, dst_ip, dst_port, query_hostname, document_uid,
+    vendor_uid, amount_cents, message
+)
+SELECT * FROM pg_temp.events_in
+ON CONFLICT DO NOTHING
+
+-- name: events_stage_drop
+DROP TABLE pg_temp.events_in
+
+-- name: findings_insert
+INSERT INTO findings (
+    tenant_id, finding_id, "time", detector, detector_version, rule_id, title, level,
+    entity_type, entity, event_ids, event_count, reasons, attack, links
+)
+SELECT
+    tenant_id, finding_id, timestamptz 'epoch' + time_us * interval '1 microsecond', detector,
+    detector_version, rule_id, title, level, entity_type, entity, event_ids,
+    event_count, reasons, attack, links
+FROM json_to_recordset(%(rows)s::json) AS r(
+    tenant_id text, finding_id uuid, time_us bigint, detector text, detector_version text,
+    rule_id text, title text, level text, entity_type text, entity text, event_ids uuid[],
+    event_count bigint, reasons jsonb, attack text[], links jsonb
+)
+ON CONFLICT DO NOTHING
+RETURNING tenant_id, finding_id
+
+-- name: outbox_put
+INSERT INTO outbox (tenant_id, topic, key, headers, value)
+SELECT tenant_id, %(topic)s, key, headers, value
+FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(headers)s::jsonb[], %(values)s::bytea[])
+    AS r(tenant_id, key, headers, value)
+
+-- name: window_counts_add
+INSERT INTO window_counts AS w
+    (tenant_id, entity_type, entity, class_uid, window_start, window_s, events)
+SELECT
+    tenant_id, entity_type, entity, class_uid,
+    timestamptz 'epoch' + window_start_us * interval '1 microsecond', window_s, events
+FROM json_to_recordset(%(rows)s::json) AS r(
+    tenant_id text, entity_type text, entity text, class_uid integer, window_start_us bigint,
+    window_s integer, events bigint
+)
+ON CONFLICT (tenant_id, window_s, window_start, entity_type, entity, class_uid)
+DO UPDATE SET events = w.events + excluded.events
+
+-- name: lake_files_insert
+INSERT INTO lake_files (
+    tenant_id, path, class_uid, day, events, size_bytes, first_time, last_time, topic, partition,
+    first_offset, last_offset
+)
+SELECT
+    tenant_id, path, class_uid, day, events, size_bytes,
+    timestamptz 'epoch' + first_time_us * interval '1 microsecond',
+    timestamptz 'epoch' + last_time_us * interval '1 microsecond',
+    topic, partition, first_offset, last_offset
+FROM json_to_recordset(%(rows)s::json) AS r(
+    tenant_id text, path text, class_uid integer, day date, events bigint, size_bytes bigint,
+    first_time_us bigint, last_time_us bigint, topic text, partition integer,
+    first_offset bigint, last_offset bigint
+)
+ON CONFLICT DO NOTHING
