@@ -1,0 +1,114 @@
+"""Turn a rule's regular expression into one the linear-time engine accepts, or refuse it."""
+
+import functools
+import re
+from typing import Final
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from storage.errors import InvalidRule
+
+MAX_PATTERN: Final = 8192
+"""Longest regular expression, characters."""
+
+_PIECE: Final = re.compile(
+    r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)"  # an escape
+    r"|\[\^?\]?(?:\\.|[^\\\]])*\]"  # a class
+    r"|\{\d*(?:,\d*)?\}[?+]?"  # a counted repeat
+    r"|\(\?[^)]{0,40}?[:)>=!]|\(\?P?<[A-Za-z_]\w*>"  # a group with an extension
+    r"|.",
+    re.DOTALL,
+)
+_OPTIONAL: Final = re.compile(r"[*?]|\{0?,")
+
+
+def translate(pattern: str, flags: str) -> str:
+    r"""Give the Rust spelling of a Python pattern with the flags (of `i`, `m`, `s`).
+
+    InvalidRule if the linear-time engine cannot do it (look-around, back-reference) or it is
+    larger than 8,192 characters. A search with it finds what `re.search` finds.
+
+    >>> translate("a{b$", "i")
+    '(?i)a\\{b(?:\\n?\\z)'
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise InvalidRule(f"regular expression is longer than {MAX_PATTERN} characters")
+    out = "".join(_rust(t, "m" in flags) for t in _PIECE.findall(pattern))
+    text = f"(?{''.join(sorted(flags))}){out}" if flags else out
+    _check(text, pattern)
+    return text
+
+
+def _rust(piece: str, multiline: bool) -> str:
+    if piece == "$" and not multiline:
+        return r"(?:\n?\z)"  # Python's $ also stands before a last newline
+    if piece == "{":
+        return r"\{"
+    if piece == r"\Z":
+        return r"\z"
+    if piece in (r"\<", r"\>"):  # word edges in Rust, plain letters in Python
+        return piece[1:]
+    if piece.startswith("{,"):
+        return "{0" + piece[1:] if piece[2:3].isdigit() else r"\{" + piece[1:]
+    if piece[0] == "[" and len(piece) > 1:
+        return _class(piece)
+    return piece
+
+
+def _class(piece: str) -> str:
+    head = 2 if piece[1] == "^" else 1
+    body = piece[head:-1]
+    first = ""
+    if body.startswith("]"):
+        first, body = r"\]", body[1:]
+    body = re.sub(r"\\.|\[", lambda m: r"\[" if m.group() == "[" else m.group(), body)
+    for doubled in ("&&", "--", "~~"):  # set operations in Rust, plain letters in Python
+        body = body.replace(doubled, doubled[0] + "\\" + doubled[0])
+    return piece[:head] + first + body + "]"
+
+
+@functools.lru_cache(maxsize=4096)
+def _check(text: str, shown: str) -> None:
+    try:
+        pl.Series([""]).str.contains(text, strict=True)
+    except PolarsError as wrong:
+        why = str(wrong).strip().splitlines()[-1].removeprefix("error: ")
+        short = shown if len(shown) <= 80 else shown[:79] + "…"
+        raise InvalidRule(f"regular expression '{short}' cannot run: {why}") from wrong
+
+
+def needle(pattern: str) -> str:
+    r"""Give the longest lower-case ASCII text that every match holds, '' if none is sure.
+
+    >>> needle(r"foo\.Bar[0-9]+qux?")
+    'foo.bar'
+    """
+    best = run = ""
+    depth = 0
+    pieces = _PIECE.findall(pattern)
+    for piece, after in zip(pieces, [*pieces[1:], ""], strict=True):
+        if piece == "|" and depth == 0:
+            return ""
+        letter = _letter(piece)
+        if depth == 0 and letter and not _OPTIONAL.match(after):
+            run += letter
+            best = max(best, run, key=len)
+            if after[:1] in ("+", "{"):
+                run = ""
+            continue
+        run = ""
+        depth += _opens(piece) - (piece == ")")
+    return best.lower()
+
+
+def _opens(piece: str) -> int:
+    return int(piece[0] == "(" and not piece.endswith(")"))
+
+
+def _letter(piece: str) -> str:
+    if len(piece) == 2 and piece[0] == "\\" and not piece[1].isalnum() and piece.isascii():
+        return piece[1]
+    if len(piece) == 1 and piece.isascii() and piece not in "\\^$.|?*+()[]{}":
+        return piece
+    return ""

@@ -1,0 +1,208 @@
+"""Read rule files, which may be hostile, and compile what can run."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import yaml
+from sigma.exceptions import SigmaError
+from sigma.rule import SigmaRule
+from sigma.rule.base import SigmaYAMLLoader
+from sigma.rule.detection import EmptySigmaDetections
+from sigma.rule.logsource import EmptyLogSource
+
+from detectors._sigma.atoms import Flattening
+from detectors._sigma.rules import CompiledRule, RuleReport
+from storage.errors import InvalidRule
+from storage.schema.finding import Level
+
+MAX_FILE: Final = 1 << 20
+"""Largest rule file, bytes."""
+_MAX_NODES: Final = 50_000
+_MAX_NESTING: Final = 64
+_MAX_CONDITION: Final = 4096
+_SUFFIXES: Final = (".yml", ".yaml")
+_DEEP: Final = re.compile(r"^[ \t\-?:]{200}", re.MULTILINE)
+_MANY_STARS: Final = re.compile(r"(?:\*[^\s()*]*){4}")
+
+_LEVELS: Final[Mapping[str, Level]] = {level: level for level in get_args(Level)}
+
+Values = Mapping[str, tuple[str, ...]]
+
+
+def rule_files(folders: Sequence[Path]) -> Iterator[Path]:
+    """Give every YAML file below the folders, sorted; a path to a file stands for itself."""
+    seen: set[Path] = set()
+    for folder in folders:
+        for path in _below(folder):
+            if (real := path.resolve()) not in seen:
+                seen.add(real)
+                yield path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        if not folder.is_file():
+            raise InvalidRule(f"{folder}: no such rule file or folder", file=str(folder))
+        yield folder
+        return
+    for home, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(home, n) for n in sorted(names) if n.lower().endswith(_SUFFIXES))
+
+
+def load_text(path: Path) -> bytes:
+    """Read a rule file; InvalidRule if it is larger than 1 MiB or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+    except OSError as wrong:
+        raise InvalidRule(f"cannot be read: {wrong.strerror}", file=str(path)) from wrong
+    if len(text) > MAX_FILE:
+        raise InvalidRule(f"larger than {MAX_FILE >> 20} MiB", file=str(path))
+    return text
+
+
+def compile_text(text: bytes, file: str, values: Values) -> list[CompiledRule | RuleReport]:
+    """Compile the documents of one file: a rule each, or a report of why it cannot run."""
+    try:
+        documents = _documents(text)
+    except InvalidRule as wrong:
+        return [RuleReport(None, file, executable=False, reason=str(wrong))]
+    version = hashlib.blake2b(text, digest_size=8).hexdigest()
+    if not documents:
+        return [RuleReport(None, file, executable=False, reason="not a rule: the file is empty")]
+    return [
+        _compile(document, f"{version}{at or ''}", file, values)
+        for at, document in enumerate(documents)
+    ]
+
+
+def _documents(text: bytes) -> list[Any]:
+    try:
+        whole = text.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise InvalidRule(f"not UTF-8 at byte {wrong.start}") from wrong
+    try:
+        if "&" in whole or whole.count("[") + whole.count("{") > 500 or _DEEP.search(whole):
+            _check_size(whole)
+        found = list(yaml.load_all(whole, Loader=SigmaYAMLLoader))
+    except yaml.YAMLError as wrong:
+        raise InvalidRule("broken YAML: " + " ".join(str(wrong).split())[:300]) from wrong
+    except (TypeError, ValueError, RecursionError, OverflowError) as wrong:
+        raise InvalidRule(f"broken YAML: {wrong}") from wrong
+    return _actions([d for d in found if d is not None])
+
+
+def _check_size(whole: str) -> None:
+    """Walk the events only: no aliases that unfold, no depth that would exhaust a stack."""
+    depth = aliases = 0
+    for nodes, event in enumerate(yaml.parse(whole, Loader=yaml.CSafeLoader)):
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_NESTING:
+            raise InvalidRule(f"YAML is nested deeper than {_MAX_NESTING}")
+        if nodes > _MAX_NODES:
+            raise InvalidRule(f"YAML has more than {_MAX_NODES} nodes")
+        if aliases > 20:
+            raise InvalidRule("YAML has more than 20 aliases")
+
+
+def _actions(documents: list[Any]) -> list[Any]:
+    """Resolve the old collection form: `action: global`, `repeat`, `reset`."""
+    common: dict[Any, Any] = {}
+    last: dict[Any, Any] = {}
+    found: list[Any] = []
+    for document in documents:
+        action = document.get("action") if isinstance(document, dict) else None
+        if action == "global":
+            common = {k: v for k, v in document.items() if k != "action"}
+        elif action == "reset":
+            common = {}
+        elif isinstance(document, dict):
+            own = {k: v for k, v in document.items() if k != "action"}
+            last = _merged(last if action == "repeat" else common, own)
+            found.append(last)
+        else:
+            found.append(document)
+    return found
+
+
+def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    both = dict(under)
+    for key, value in over.items():
+        old = both.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value)
+        both[key] = value
+    return both
+
+
+def _compile(
+    document: Any,  # noqa: ANN401  any YAML
+    version: str,
+    file: str,
+    values: Values,
+) -> CompiledRule | RuleReport:
+    rule_id = None
+    try:
+        _check_shape(document)
+        rule_id = str(document["id"]) if document.get("id") else None
+        rule = SigmaRule.from_dict(document, collect_errors=True)
+        return _compiled(rule, version, file, values)
+    except InvalidRule as wrong:
+        reason = str(wrong)
+    except SigmaError as wrong:
+        reason = " ".join(str(wrong).split())
+    except Exception as wrong:  # noqa: BLE001  parser boundary: a rule text can raise anything
+        reason = f"the rule cannot be read: {type(wrong).__name__}: {wrong}"
+    return RuleReport(rule_id, file, executable=False, reason=reason[:500])
+
+
+def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
+    if not isinstance(document, dict):
+        raise InvalidRule("not a rule: the document is no map")
+    if "correlation" in document:
+        raise InvalidRule("correlation rules are not run yet")
+    if "filter" in document:
+        raise InvalidRule("filter documents are not run yet")
+    if "detection" not in document:
+        raise InvalidRule("not a rule: it has no detection")
+    detection = document["detection"]
+    given = detection.get("condition", "") if isinstance(detection, dict) else ""
+    for condition in given if isinstance(given, list) else [given]:
+        text = str(condition)
+        if len(text) > _MAX_CONDITION or text.count("(") > _MAX_NESTING:
+            raise InvalidRule(f"condition is longer than {_MAX_CONDITION} or nested too deep")
+        if _MANY_STARS.search(text):  # the parser would try every split
+            raise InvalidRule("condition has a name with more than three '*'")
+
+
+def _compiled(rule: SigmaRule, version: str, file: str, values: Values) -> CompiledRule:
+    blank = isinstance(rule.detection, EmptySigmaDetections)
+    if blank or isinstance(rule.logsource, EmptyLogSource):
+        raise rule.errors[0]
+    flat = Flattening(values)
+    parts = [flat.tree(c.parse()) for c in rule.detection.parsed_condition]
+    tree = flat.joined("or", parts)
+    return CompiledRule(
+        rule_id=str(rule.id) if rule.id else f"{Path(file).stem}-{version}",
+        title=str(rule.title or Path(file).stem),
+        level=_LEVELS.get(rule.level.name.lower() if rule.level else "", "medium"),
+        version=version,
+        file=file,
+        product=rule.logsource.product or "",
+        category=rule.logsource.category or "",
+        service=rule.logsource.service or "",
+        attack=tuple(
+            t.name.upper()
+            for t in rule.tags
+            if t.namespace == "attack" and re.fullmatch(r"t\d{4}(\.\d{3})?", t.name.lower())
+        ),
+        atoms=tuple(flat.atoms),
+        tree=tree,
+    )

@@ -1,0 +1,246 @@
+"""Hold compiled rules and match them against event columns."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors._sigma.atoms import END, START, Atom, Tree
+from detectors._sigma.fields import Rows
+from detectors._sigma.logsource import NATIVE_FORMATS, Clause, Route, routes
+from detectors._sigma.match import Program, Run
+from storage.schema.finding import Level
+
+Indexes = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """One rule, ready to run; plain data, so that it can be kept.
+
+    `version`: hash of its text; `file`: as found; `attack`: technique ids; `tree` is over `atoms`.
+    """
+
+    rule_id: str
+    title: str
+    level: Level
+    version: str
+    file: str
+    product: str
+    category: str
+    service: str
+    attack: tuple[str, ...]
+    atoms: tuple[Atom, ...]
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """Say of one rule (or file that is none) whether it can run, and why not."""
+
+    rule_id: str | None
+    file: str
+    executable: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One rule hit rows `rows` (ascending) of the frame; `why` gives tests and values for one."""
+
+    rule: int
+    rows: Indexes
+    _run: Run
+    _local: int
+    _places: Indexes
+
+    def why(self, row: int) -> list[tuple[Atom, str]]:
+        """Give the tests that held for a row of `rows`, with the value each saw."""
+        return self._run.why(self._local, int(np.searchsorted(self._places, row)))
+
+
+_COLUMNS: Final[Mapping[str, str]] = {
+    "product": "metadata.product.name",
+    "system": "device.os.name",
+    "format": "metadata.log_format",
+    "log": "metadata.log_name",
+    "provider": "metadata.log_provider",
+    "code": "metadata.event_code",
+    "class": "class_uid",
+    "activity": "activity_id",
+}
+_MATCHED: Final = {"rule": pl.UInt32(), "row": pl.UInt32()}
+_MOST_KINDS: Final = 65_536
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The rules that one route leads to; the program is built when the first event comes."""
+
+    route: Route
+    rules: list[int] = field(default_factory=list)
+    program: Program | None = None
+
+
+class RuleSet:
+    """Match rules against columns; compiled once, used for every batch.
+
+    `rules`: those that can run; `reports`: one entry for every rule and file that was looked at.
+    Not safe to share between threads (programs are built on first use).
+    """
+
+    def __init__(self, rules: Sequence[CompiledRule], reports: Sequence[RuleReport] = ()) -> None:
+        """Sort the rules by where their events come from."""
+        self.rules = tuple(rules)
+        self.reports = tuple(reports)
+        lanes: dict[Route, _Lane] = {}
+        for number, rule in enumerate(self.rules):
+            for route in routes(rule.product, rule.category, rule.service):
+                if not route.unknown.intersection(a.field for a in rule.atoms):
+                    lanes.setdefault(route, _Lane(route)).rules.append(number)
+        self._lanes = tuple(lanes.values())
+        self._known: dict[str, list[str]] = {}
+        for lane in self._lanes:
+            for clause in lane.route.clauses:
+                for name, values in clause:
+                    self._known.setdefault(name, []).extend(values)
+        self._kinds: dict[tuple[str, ...], tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def match(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Give one row (rule: index into `rules`, row: row of the frame) a matching pair."""
+        found = [
+            pl.DataFrame(
+                {"rule": np.full(len(h.rows), h.rule), "row": h.rows}, schema_overrides=_MATCHED
+            )
+            for h in self.hits(frame)
+        ]
+        pairs = pl.concat(found) if found else pl.DataFrame(schema=_MATCHED)
+        return pairs.unique().sort("rule", "row")
+
+    def hits(self, frame: pl.DataFrame) -> Iterator[Hit]:
+        """Give the hits lane by lane; a rule comes twice where two of its lanes hit."""
+        if not frame.height:
+            return
+        native = _native(frame)
+        for lane, places in self._sorted_rows(frame, native):
+            if lane.program is None:
+                lane.program = self._program(lane)
+            own = frame if len(places) == frame.height else frame[pl.Series(places)]
+            is_native = native.gather(places) if lane.route.native else None
+            run = lane.program.run(Rows(own, is_native))
+            for local, mask in run.hits():
+                yield Hit(lane.rules[local], places[mask], run, local, places)
+
+    def _sorted_rows(
+        self, frame: pl.DataFrame, native: pl.Series
+    ) -> Iterator[tuple[_Lane, Indexes]]:
+        kinds = (
+            self._dimensions(frame, native)
+            .with_row_index("row")
+            .group_by(*_DIMENSIONS, maintain_order=True)
+            .agg("row")
+        )
+        rows_of: dict[int, list[Indexes]] = {}
+        rows = kinds.get_column("row")
+        for at, kind in enumerate(kinds.select(_DIMENSIONS).rows()):
+            for lane in self._lanes_of(kind):
+                rows_of.setdefault(lane, []).append(rows[at].to_numpy().astype(np.intp))
+        for lane, parts in sorted(rows_of.items()):
+            yield self._lanes[lane], np.sort(np.concatenate(parts))
+
+    def _dimensions(self, frame: pl.DataFrame, native: pl.Series) -> pl.DataFrame:
+        # Values no rule asks for become '', so that the number of kinds is bounded by the rules.
+        found: list[pl.Expr] = []
+        for name, column in _COLUMNS.items():
+            known = self._known.get(name)
+            if column not in frame.columns or not known:
+                found.append(pl.lit("").alias(name))
+                continue
+            text = pl.col(column).cast(pl.String).str.to_lowercase()
+            if name == "system":
+                text = _system(text)
+            if name == "product":
+                text = pl.when(pl.lit(native)).then(pl.lit("windows")).otherwise(text)
+            kept = pl.when(text.is_in(sorted(set(known)))).then(text).otherwise(pl.lit(""))
+            found.append(kept.alias(name))
+        is_native = pl.when(pl.lit(native)).then(pl.lit("yes")).otherwise(pl.lit("no"))
+        named = zip([*found, is_native], _DIMENSIONS, strict=True)
+        # with_columns stretches literals to the frame's height; select alone would not.
+        wide = frame.lazy().with_columns(e.alias(f"\x00{n}") for e, n in named)
+        return wide.select(pl.col(f"\x00{n}").alias(n) for n in _DIMENSIONS).collect()
+
+    def _lanes_of(self, kind: tuple[str, ...]) -> tuple[int, ...]:
+        lanes = self._kinds.get(kind)
+        if lanes is None:
+            said = dict(zip(_DIMENSIONS, kind, strict=True))
+            lanes = tuple(
+                i
+                for i, lane in enumerate(self._lanes)
+                if any(_holds(clause, said) for clause in lane.route.clauses)
+            )
+            if len(self._kinds) < _MOST_KINDS:
+                self._kinds[kind] = lanes
+        return lanes
+
+    def _program(self, lane: _Lane) -> Program:
+        atoms: dict[Atom, int] = {}
+        renames = dict(lane.route.renames)
+
+        def numbered(atom: Atom) -> int:
+            name = renames.get(atom.field, atom.field)
+            own = atom if name == atom.field else replace(atom, field=name)
+            return atoms.setdefault(own, len(atoms))
+
+        extra: list[Tree] = []
+        for name, values in lane.route.also:
+            tests = tuple(numbered(_is(name, value)) for value in values)
+            extra.append(("or", tests))
+        trees: list[Tree] = []
+        for number in lane.rules:
+            rule = self.rules[number]
+            places = [numbered(a) for a in rule.atoms]
+            tree = _renumbered(rule.tree, places)
+            trees.append(("and", (*extra, tree)) if extra else tree)
+        return Program(tuple(atoms), trees)
+
+
+_DIMENSIONS: Final = (*_COLUMNS, "native")
+
+
+def _native(frame: pl.DataFrame) -> pl.Series:
+    if "metadata.log_format" not in frame.columns:
+        return pl.Series([False]).new_from_index(0, frame.height)
+    return frame.get_column("metadata.log_format").is_in(NATIVE_FORMATS).fill_null(value=False)
+
+
+def _system(text: pl.Expr) -> pl.Expr:
+    return (
+        pl.when(text.str.starts_with("win"))
+        .then(pl.lit("windows"))
+        .when(text.str.contains(r"^(mac|darwin)"))
+        .then(pl.lit("macos"))
+        .when(text.str.contains("linux", literal=True))
+        .then(pl.lit("linux"))
+        .otherwise(text)
+    )
+
+
+def _holds(clause: Clause, said: Mapping[str, str]) -> bool:
+    return all(said[name] in values for name, values in clause)
+
+
+def _is(name: str, value: str) -> Atom:
+    whole = f"{START}{value.lower()}{END}"
+    return Atom(name, "text", whole, whole, shown=f"is {value}")
+
+
+def _renumbered(tree: Tree, places: Sequence[int]) -> Tree:
+    if isinstance(tree, int):
+        return places[tree]
+    return (tree[0], tuple(_renumbered(part, places) for part in tree[1]))

@@ -1,0 +1,35 @@
+"""Claim what Sigma rules say of single events, evaluated on columns."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from detectors._sigma.claim import claims
+from detectors._sigma.load import compile_rules, lint
+from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
+from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
+
+__all__ = ["META", "CompiledRule", "RuleReport", "RuleSet", "compile_rules", "detect", "lint"]
+
+META: Final = DetectorMeta(name="sigma", version="1", title="Sigma rules")
+
+
+def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+    """Give one finding a (rule, event) that matches; keeps no state.
+
+    `context.rules[""]`: the house's RuleSet, for every tenant; `context.rules[tenant]`: a tenant's
+    own, for its rows only. Where both have a rule of one id, the tenant's is a finding of its own.
+    """
+    return state, list(_findings(batch, context))
+
+
+def _findings(batch: EventBatch, context: Context) -> Iterator[Finding]:
+    house = context.rules.get("")
+    if isinstance(house, RuleSet):
+        yield from claims(house, batch.frame, META)
+    tenants = batch.frame.get_column("tenant_id")
+    for tenant in tenants.unique(maintain_order=True):
+        own = context.rules.get(str(tenant)) if tenant else None
+        if isinstance(own, RuleSet):
+            yield from claims(own, batch.frame.filter(pl.col("tenant_id") == tenant), META)
