@@ -1,0 +1,131 @@
+"""`inopsio flows`: show what packet captures hold; needs no running system."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import cyclopts
+import polars as pl
+
+from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit, say, table
+from pipelines.network.dns_messages import DnsSighting
+from pipelines.network.sensor import watch
+from storage.errors import InvalidInput
+
+KINDS: Final = ("flows", "dns")
+LATER_KINDS: Final = ("tls", "http", "dhcp", "arp", "ot")
+CHUNK_BYTES: Final = 1 << 20
+
+FLOW_COLUMNS: Final = (
+    "src_ip", "src_port", "dst_ip", "dst_port", "proto", "packets_out", "packets_in", "bytes_out",
+    "bytes_in", "start", "end", "state", "community_id",
+)  # fmt: skip
+DNS_COLUMNS: Final = (
+    "time", "src_ip", "src_port", "dst_ip", "dst_port", "proto", "query", "qtype", "answers",
+    "rcode",
+)  # fmt: skip
+
+Row = Mapping[str, object]
+
+
+def register(app: cyclopts.App) -> None:
+    """Add the command."""
+    app.command(flows)
+
+
+def flows(*captures: Path, kind: str = "flows", json: bool = False) -> int:
+    """Show the flows or the DNS messages of capture files.
+
+    Exit code 3: a capture was damaged or cut off; what could be read of it is shown.
+
+    Parameters
+    ----------
+    captures: pcap or pcapng files, or folders of them.
+    kind: flows or dns.
+    json: one JSON object a line, with the file as given.
+    """
+    if kind not in KINDS:
+        now = " and ".join(KINDS)
+        later = f" ('{kind}' comes later)" if kind in LATER_KINDS else ""
+        say(f"inopsio flows: --kind '{kind}' is not there{later}; the kinds now are {now}")
+        return WRONG_USE
+    if not captures:
+        say("inopsio flows: name at least one capture file or folder")
+        return WRONG_USE
+    files = list(_files(captures))
+    refused = 0
+    for file in files:
+        try:
+            _show(file, _rows(file, kind), kind, json=json)
+        except (InvalidInput, OSError) as error:
+            say(f"{file}: {error}")
+            refused += 1
+    if not refused:
+        return DONE
+    return FAILED if not any(path.exists() for path in captures) else PARTLY
+
+
+def _files(captures: Iterable[Path]) -> Iterator[Path]:
+    """Give each file, and of each folder the captures in it, in order of their names."""
+    for path in captures:
+        if path.is_dir():
+            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and _is_named_so(p))
+        else:
+            yield path
+
+
+def _is_named_so(path: Path) -> bool:
+    return path.suffix.lower() in (".pcap", ".pcapng", ".cap", ".dmp")
+
+
+def _rows(file: Path, kind: str) -> Iterator[Row]:
+    for seen in watch(_chunks(file), flows=kind == "flows", dns=kind == "dns"):
+        if kind == "flows":
+            yield from _flow_rows(seen.flows)
+        else:
+            yield from (_dns_row(message) for message in seen.dns)
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _flow_rows(frame: pl.DataFrame) -> Iterator[Row]:
+    rows = frame.with_columns(
+        (pl.col("start_ns") / 1e9).alias("start"), (pl.col("end_ns") / 1e9).alias("end")
+    ).select(FLOW_COLUMNS)
+    yield from rows.iter_rows(named=True)
+
+
+def _dns_row(seen: DnsSighting) -> Row:
+    return {
+        "time": seen.time_ns / 1e9,
+        "src_ip": seen.src_ip,
+        "src_port": seen.src_port,
+        "dst_ip": seen.dst_ip,
+        "dst_port": seen.dst_port,
+        "proto": seen.proto,
+        "query": seen.message.query,
+        "qtype": seen.message.qtype,
+        "answers": seen.message.answers,
+        "rcode": seen.message.rcode,
+        "id": seen.message.id,
+        "is_response": seen.message.is_response,
+    }
+
+
+def _show(file: Path, rows: Iterator[Row], kind: str, *, json: bool) -> None:
+    """Print rows as they come; a table needs all of a file's rows first to be aligned."""
+    if json:
+        for row in rows:
+            emit({"file": str(file), **row})
+        return
+    held: list[Row] = []
+    try:
+        held.extend(rows)
+    finally:
+        say(f"{file}: {len(held)} {'flows' if kind == 'flows' else 'DNS messages'}")
+        if held:
+            table(held, FLOW_COLUMNS if kind == "flows" else DNS_COLUMNS)

@@ -1,0 +1,154 @@
+"""Read one DNS message: what was asked, what was answered.
+
+Sources: RFC 1035 (messages, compression), 3596 (AAAA), 2782 (SRV), 6762 (mDNS), 9460 (SVCB).
+Every loop is bounded: a name follows at most 64 pointers, each to an earlier place, and has at
+most 255 bytes; a message gives at most MAX_ANSWERS answers.
+"""
+
+import socket
+import struct
+from typing import Final, NamedTuple
+
+from pipelines.network.names import dns_code, dns_type
+
+MAX_ANSWERS: Final = 256
+_MAX_NAME: Final = 255
+_MAX_LABELS: Final = 128
+_MAX_POINTERS: Final = 64
+_MAX_QUESTIONS: Final = 64
+_OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
+
+_head = struct.Struct(">HHHHHH").unpack_from
+_pair = struct.Struct(">HH").unpack_from
+_record = struct.Struct(">HHIH").unpack_from
+
+
+class DnsMessage(NamedTuple):
+    """Hold one message; `query` and `qtype` are None without a question, `rcode` in a query."""
+
+    id: int
+    is_response: bool
+    query: str | None
+    qtype: str | None
+    answers: list[str]
+    rcode: str | None
+
+
+def read_message(data: bytes) -> DnsMessage | None:
+    """Read one DNS message, or give None where the bytes are none.
+
+    What follows a sound question may be cut off or garbage: the answers read so far count.
+
+    >>> read_message(bytes.fromhex("1234010000010000000000000161026465000001 0001")).query
+    'a.de'
+    """
+    if len(data) < 12:
+        return None
+    number, flags, questions, answers, authorities, additional = _head(data)
+    is_response = flags >= 0x8000
+    if (flags >> 11) & 15 not in _OPCODES or questions > _MAX_QUESTIONS:
+        return None
+    if questions == 0 and not (is_response or answers or authorities or additional):
+        return None
+    at, query, qtype = 12, None, None
+    for asked in range(questions):
+        try:
+            name, at = read_name(data, at)
+            kind, _ = _pair(data, at)
+        except (struct.error, IndexError, ValueError):
+            if asked:
+                break
+            return None
+        at += 4
+        if not asked:
+            query, qtype = name, dns_type(kind)
+    return DnsMessage(
+        number,
+        is_response,
+        query,
+        qtype,
+        _answers(data, at, min(answers, MAX_ANSWERS)) if answers else [],
+        dns_code(flags & 15) if is_response else None,
+    )
+
+
+def read_name(data: bytes, at: int) -> tuple[str, int]:
+    """Read a name and give it with the offset behind it; the root is '.'.
+
+    Bytes are read as UTF-8 (mDNS), what is none becomes U+FFFD. ValueError or IndexError where
+    the name is none: cut off, a pointer forward or in a circle, or longer than 255 bytes.
+    """
+    labels: list[bytes] = []
+    behind, size, pointers = -1, 0, 0
+    while True:
+        length = data[at]
+        if length == 0:
+            break
+        if length >= 0xC0:
+            target = (length & 0x3F) << 8 | data[at + 1]
+            if behind < 0:
+                behind = at + 2
+            pointers += 1
+            if target >= at or pointers > _MAX_POINTERS:
+                raise ValueError("a compression pointer does not lead back")
+            at = target
+            continue
+        size += length + 1
+        if length > 63 or size > _MAX_NAME or len(labels) >= _MAX_LABELS:
+            raise ValueError("a label or name is too long")
+        label = data[at + 1 : at + 1 + length]
+        if len(label) < length:
+            raise IndexError("the name is cut off")
+        labels.append(label)
+        at += length + 1
+    text = b".".join(labels).decode("utf-8", "replace") if labels else "."
+    return text, (at + 1 if behind < 0 else behind)
+
+
+def _answers(data: bytes, at: int, count: int) -> list[str]:
+    found: list[str] = []
+    try:
+        for _ in range(count):
+            _name, at = read_name(data, at)
+            kind, _class, _ttl, size = _record(data, at)
+            at += 10
+            if at + size > len(data):
+                break
+            found.append(_answer(data, at, kind, size))
+            at += size
+    except (struct.error, IndexError, ValueError):
+        pass  # the rest is cut off or garbage: what was read before stays
+    return found
+
+
+def _answer(data: bytes, at: int, kind: int, size: int) -> str:
+    """Write one answer's data: addresses and names as such, the rest as its type and size."""
+    if kind == 1 and size == 4:
+        return socket.inet_ntop(socket.AF_INET, data[at : at + 4])
+    if kind == 28 and size == 16:
+        return socket.inet_ntop(socket.AF_INET6, data[at : at + 16])
+    if kind in (2, 5, 12, 39):
+        return read_name(data, at)[0]
+    if kind == 15:
+        return f"{_pair(data, at)[0]} {read_name(data, at + 2)[0]}"
+    if kind == 33:
+        priority, weight, port = struct.unpack_from(">HHH", data, at)
+        return f"{priority} {weight} {port} {read_name(data, at + 6)[0]}"
+    if kind in (64, 65):
+        return f"{_pair(data, at)[0]} {read_name(data, at + 2)[0]}"
+    if kind == 6:
+        primary, after = read_name(data, at)
+        return f"{primary} {read_name(data, after)[0]}"
+    if kind in (16, 99):
+        return _strings(data[at : at + size])
+    return f"{dns_type(kind)} ({size} bytes)"
+
+
+def _strings(data: bytes) -> str:
+    """Write the character-strings of a TXT record one behind the other, quoted where several."""
+    parts, at = [], 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        parts.append(data[at + 1 : end].decode("utf-8", "replace"))
+        at = end
+    return parts[0] if len(parts) == 1 else " ".join(f'"{part}"' for part in parts)

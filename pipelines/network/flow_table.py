@@ -1,0 +1,278 @@
+"""Fold packets into bidirectional flows, a block at a time, with bounded memory.
+
+Flows are a structure of arrays. A block's packets are turned into the same columns (a packet is a
+flow of one packet), joined with the open flows they touch, sorted by key, cut where a flow ends
+(silence longer than its time-out, or a new TCP handshake) and added up. A 64-bit mix of the key
+sorts quickly; the real key columns are compared as well, so a forged collision costs time, never
+truth. State: at most MAX_OPEN flows of some 130 bytes; beyond that the longest silent are closed.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.network.headers import Headers
+from pipelines.network.internet import TCP
+from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
+
+MAX_OPEN: Final = 65_536
+_TIDY_AT: Final = 16_384
+TCP_TIMEOUT_S: Final = 3_600
+OTHER_TIMEOUT_S: Final = 600
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+OPENING: Final = 256
+"""Flag bit of the table's own: a SYN without ACK was seen from this side."""
+ACCEPTING: Final = 512
+"""Flag bit of the table's own: a SYN with ACK was seen from this side."""
+
+_NO_SYN: Final = -1
+_KEY: Final = ("a_high", "a_low", "b_high", "b_low", "ends")
+_SUMS: Final = ("a_packets", "b_packets", "a_bytes", "b_bytes")
+_MIX: Final = tuple(
+    np.uint64(n)
+    for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flows:
+    """Hold flows as columns; side `a` is the lower (address, port), `b` the other.
+
+    `ends` packs version, protocol, a's port and b's port; `first_ns` and `last_ns` are the times
+    of the earliest and latest packet; `a_first` is 1 where a sent the first packet; `syn_side`
+    (1 = a, 0 = b, -1 = none) and `syn_sequence` belong to the latest SYN without ACK.
+    """
+
+    mix: UInt64s
+    a_high: UInt64s
+    a_low: UInt64s
+    b_high: UInt64s
+    b_low: UInt64s
+    ends: UInt64s
+    first_ns: Int64s
+    last_ns: Int64s
+    a_packets: Int64s
+    b_packets: Int64s
+    a_bytes: Int64s
+    b_bytes: Int64s
+    a_flags: Int64s
+    b_flags: Int64s
+    a_first: Int64s
+    syn_side: Int64s
+    syn_sequence: Int64s
+
+    def __len__(self) -> int:
+        return len(self.mix)
+
+    def take(self, rows: Int64s | Bools) -> "Flows":
+        """Keep or reorder rows."""
+        return Flows(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def joined(self, other: "Flows") -> "Flows":
+        """Put the other flows behind these."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Flows(*(np.concatenate(pair) for pair in pairs))
+
+    @classmethod
+    def none(cls) -> "Flows":
+        """Give no flows."""
+        unsigned, signed = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        return cls(*(unsigned,) * 6, *(signed,) * 11)
+
+    @property
+    def protocol(self) -> Int64s:
+        """Give the IP protocol numbers."""
+        return ((self.ends >> np.uint64(32)) & np.uint64(0xFF)).astype(np.int64)
+
+    @property
+    def version(self) -> Int64s:
+        """Give the IP versions."""
+        return (self.ends >> np.uint64(40)).astype(np.int64)
+
+
+class FlowTable:
+    """Keep the open flows of one capture; `add` a block, then `close` at its end."""
+
+    def __init__(self) -> None:
+        """Begin with no flow open."""
+        self._open = Flows.none()
+        self._now_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, block: PacketBlock, headers: Headers) -> Flows:
+        """Fold a block in and give the flows that ended."""
+        rows = np.flatnonzero(headers.version)
+        if not len(rows):
+            return Flows.none()
+        packets = _as_flows(block, headers, rows)
+        self._now_ns = max(self._now_ns, int(packets.last_ns.max()))
+        touched = np.isin(self._open.mix, np.unique(packets.mix))
+        merged, is_last = _fold(self._open.take(touched).joined(packets))
+        self._open = self._open.take(~touched).joined(merged.take(is_last))
+        return merged.take(~is_last).joined(self._tidied())
+
+    def close(self) -> Flows:
+        """Give the flows that are still open, and forget them."""
+        rest, self._open = self._open, Flows.none()
+        return rest
+
+    def _tidied(self) -> Flows:
+        """Close the flows past their time-out, and the longest silent beyond the bound."""
+        if len(self._open) <= _TIDY_AT:
+            return Flows.none()
+        gone = self._now_ns - self._open.last_ns > _timeout_ns(self._open.protocol)
+        over = len(self._open) - int(gone.sum()) - MAX_OPEN
+        if over > 0:
+            waiting = np.where(gone, np.iinfo(np.int64).max, self._open.last_ns)
+            gone[np.argpartition(waiting, over)[:over]] = True
+        ended, self._open = self._open.take(gone), self._open.take(~gone)
+        return ended
+
+
+def _timeout_ns(protocol: Int64s) -> Int64s:
+    return np.where(protocol == TCP, TCP_TIMEOUT_S, OTHER_TIMEOUT_S) * 1_000_000_000
+
+
+def _as_flows(block: PacketBlock, headers: Headers, rows: Int64s) -> Flows:
+    """Turn packets into flows of one packet each, in the order of the capture."""
+    src_high, src_low = headers.src_high[rows], headers.src_low[rows]
+    dst_high, dst_low = headers.dst_high[rows], headers.dst_low[rows]
+    src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
+    protocol, version = headers.protocol[rows], headers.version[rows]
+    from_a = _is_lower(src_high, src_low, src_port, dst_high, dst_low, dst_port)
+    ports = np.where(from_a, (src_port << 16) | dst_port, (dst_port << 16) | src_port)
+    ends = ((version << 40) | (protocol << 32) | ports).astype(np.uint64)
+    a_high, b_high = np.where(from_a, src_high, dst_high), np.where(from_a, dst_high, src_high)
+    a_low, b_low = np.where(from_a, src_low, dst_low), np.where(from_a, dst_low, src_low)
+    flags = headers.tcp_flags[rows]
+    handshake = flags & (SYN | ACK)
+    opening = (handshake == SYN) & (protocol == TCP)
+    flags = flags | np.where(opening, OPENING, 0)
+    flags |= np.where(handshake == (SYN | ACK), ACCEPTING, 0)
+    wire, time_ns = block.wire[rows], block.time_ns[rows]
+    side = from_a.astype(np.int64)
+    other = 1 - side
+    return Flows(
+        mix=_mix(a_high, a_low, b_high, b_low, ends),
+        a_high=a_high,
+        a_low=a_low,
+        b_high=b_high,
+        b_low=b_low,
+        ends=ends,
+        first_ns=time_ns,
+        last_ns=time_ns,
+        a_packets=side,
+        b_packets=other,
+        a_bytes=wire * side,
+        b_bytes=wire * other,
+        a_flags=flags * side,
+        b_flags=flags * other,
+        a_first=side,
+        syn_side=np.where(opening, side, _NO_SYN),
+        syn_sequence=headers.sequence[rows],
+    )
+
+
+def _is_lower(
+    a_high: UInt64s, a_low: UInt64s, a_port: Int64s, b_high: UInt64s, b_low: UInt64s, b_port: Int64s
+) -> Bools:
+    same_high, same_low = a_high == b_high, a_low == b_low
+    low = np.where(same_low, a_port <= b_port, a_low < b_low)
+    return np.where(same_high, low, a_high < b_high)
+
+
+def _mix(
+    a_high: UInt64s, a_low: UInt64s, b_high: UInt64s, b_low: UInt64s, ends: UInt64s
+) -> UInt64s:
+    mixed = (a_high ^ (b_low * _MIX[0])) * _MIX[1]
+    mixed ^= (mixed >> np.uint64(29)) ^ (a_low * _MIX[2]) ^ (b_high * _MIX[3])
+    mixed = (mixed ^ ends * _MIX[0]) * _MIX[1]
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+def _fold(rows: Flows) -> tuple[Flows, Bools]:
+    """Add rows of equal key up; give the flows, and which are the last of their key."""
+    order = np.argsort(rows.mix, kind="stable")
+    rows = rows.take(order)
+    new_mix = rows.mix[1:] != rows.mix[:-1]
+    new_key = _differs(rows)
+    if (new_key & ~new_mix).any():  # two keys with one mix lie interleaved: sort by the key itself
+        rows = rows.take(np.lexsort([getattr(rows, name) for name in _KEY]))
+        new_key = _differs(rows)
+    group_starts = np.concatenate(([True], new_key))
+    starts = group_starts | _ends_before(rows, group_starts)
+    flows = _added_up(rows, np.flatnonzero(starts))
+    is_last = np.append(group_starts[starts][1:], True)
+    return flows, is_last
+
+
+def _differs(rows: Flows) -> Bools:
+    differs = np.zeros(max(len(rows) - 1, 0), np.bool_)
+    for name in _KEY:
+        column = getattr(rows, name)
+        differs |= column[1:] != column[:-1]
+    return differs
+
+
+def _ends_before(rows: Flows, group_starts: Bools) -> Bools:
+    """Tell at which rows a new flow of the same key begins: after silence, or by a new SYN."""
+    cut = np.zeros(len(rows), np.bool_)
+    cut[1:] = rows.first_ns[1:] - rows.last_ns[:-1] > _timeout_ns(rows.protocol[1:])
+    syn = np.flatnonzero(rows.syn_side != _NO_SYN)
+    if len(syn):
+        cut[syn[_reopens(rows, syn, group_starts)]] = True
+    return cut & ~group_starts
+
+
+def _reopens(rows: Flows, syn: Int64s, group_starts: Bools) -> Bools:
+    """Tell which SYNs open another connection between the same ends, and are not sent again.
+
+    A SYN does so when its side has spoken before (other than by the same SYN), or when the
+    connection was finished or reset in between.
+    """
+    starts = np.flatnonzero(group_starts)
+    group = np.searchsorted(starts, syn, "right") - 1
+    before = np.empty_like(syn)  # the row since which to look: the SYN before, or the group's start
+    before[0] = -1
+    before[1:] = np.where(group[1:] == group[:-1], syn[:-1], -1)
+    has_syn = before >= 0
+    since = np.where(has_syn, before, starts[group])
+    side = rows.syn_side[syn]
+    same_side = has_syn & (rows.syn_side[since] == side)
+    is_other = rows.syn_sequence[since] != rows.syn_sequence[syn]
+    flags = rows.a_flags | rows.b_flags
+    single = rows.a_packets + rows.b_packets == 1
+    ending = ((flags & (FIN | RST)) != 0) & ~(single & (rows.syn_side != _NO_SYN))
+    ended = _any_between(ending, since, syn)
+    spoke_a = _any_between(rows.a_packets > 0, since, syn)
+    spoke_b = _any_between(rows.b_packets > 0, since, syn)
+    spoke = np.where(side == 1, spoke_a, spoke_b)
+    return ended | np.where(same_side, is_other, spoke)
+
+
+def _any_between(mask: Bools, since: Int64s, until: Int64s) -> Bools:
+    """Tell whether `mask` holds in any row from `since` up to, not including, `until`."""
+    before = np.concatenate(([0], np.cumsum(mask)))
+    return np.asarray(before[until] > before[since])
+
+
+def _added_up(rows: Flows, starts: Int64s) -> Flows:
+    columns: dict[str, NDArray[np.int64] | NDArray[np.uint64]] = {
+        name: getattr(rows, name)[starts] for name in ("mix", *_KEY, "a_first")
+    }
+    for name in _SUMS:
+        columns[name] = np.add.reduceat(getattr(rows, name), starts)
+    for name in ("a_flags", "b_flags"):
+        columns[name] = np.bitwise_or.reduceat(getattr(rows, name), starts)
+    columns["first_ns"] = np.minimum.reduceat(rows.first_ns, starts)
+    columns["last_ns"] = np.maximum.reduceat(rows.last_ns, starts)
+    at = np.where(rows.syn_side != _NO_SYN, np.arange(len(rows)), -1)
+    latest = np.maximum.reduceat(at, starts)
+    columns["syn_side"] = np.where(latest < 0, _NO_SYN, rows.syn_side[latest])
+    columns["syn_sequence"] = rows.syn_sequence[latest]
+    return Flows(**columns)  # type: ignore[arg-type]  # one dtype a column, as the fields say

@@ -1,0 +1,207 @@
+"""Read IPv4, IPv6 with its extension headers, TCP, UDP, SCTP and ICMP headers.
+
+Sources: RFC 791, 8200 (IPv6), 9293 (TCP), 768 (UDP), 9260 (SCTP), 792 and 4443 (ICMP).
+"""
+
+from typing import Final
+
+import numpy as np
+
+from pipelines.network.headers import (
+    EXTENSION,
+    FIRST_FRAGMENT,
+    LATER_FRAGMENT,
+    NOTHING,
+    PROTOCOL,
+    TUNNEL,
+    Headers,
+    Layer,
+    Rows,
+    read_uint64,
+    u8,
+    u16,
+    u32,
+)
+from pipelines.network.links import IPV4, IPV6
+from pipelines.network.packets import Int64s
+
+TCP: Final = 6
+UDP: Final = 17
+ICMP: Final = 1
+ICMP6: Final = 58
+PORTED: Final = (TCP, UDP, 33, 132, 136)
+"""TCP, UDP, DCCP, SCTP and UDP-Lite begin with the two ports."""
+
+_EXTENSIONS: Final = (0, 43, 44, 60, 135, 139, 140)
+_AUTHENTICATION: Final = 51
+
+ICMP_PAIRS: Final = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
+ICMP6_PAIRS: Final = {
+    128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 144: 145,
+    145: 144, 139: 140, 140: 139,
+}  # fmt: skip
+"""Type -> the type that answers it, as community-id v1 lists them."""
+
+
+def _pair_table(pairs: dict[int, int]) -> Int64s:
+    table = np.full(256, -1, np.int64)
+    for kind, other in pairs.items():
+        table[kind] = other
+    return table
+
+
+_ANSWERS: Final = {ICMP: _pair_table(ICMP_PAIRS), ICMP6: _pair_table(ICMP6_PAIRS)}
+
+
+def ipv4(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write an IPv4 header's addresses and step over its options."""
+    rows = rows.with_room(20)
+    first = u8(octets, rows.at)
+    size = (first & 15) * 4
+    sound = (first >> 4 == 4) & (size >= 20) & (rows.at + size <= rows.end)
+    rows, size = rows.only(sound), size[sound]
+    total = u16(octets, rows.at + 2)
+    # Segmentation offload leaves a total length of 0: then the frame's end is all there is.
+    told = np.where(total >= size, rows.at + total, rows.end)
+    end = np.minimum(rows.end, told)
+    offset = u16(octets, rows.at + 6)
+    protocol = u8(octets, rows.at + 9)
+    _write_addresses(headers, rows, 4, protocol)
+    headers.src_high[rows.row] = 0
+    headers.dst_high[rows.row] = 0
+    headers.src_low[rows.row] = u32(octets, rows.at + 12).astype(np.uint64)
+    headers.dst_low[rows.row] = u32(octets, rows.at + 16).astype(np.uint64)
+    later = (offset & 0x1FFF) != 0
+    broken = np.flatnonzero(later | ((offset & 0x2000) != 0))
+    if len(broken):
+        at = rows.row[broken]
+        headers.fragment[at] = np.where(later[broken], LATER_FRAGMENT, FIRST_FRAGMENT)
+        headers.fragment_id[at] = u16(octets, rows.at[broken] + 4)
+    kind = np.where(later, NOTHING, protocol + PROTOCOL)
+    return Rows(rows.row, rows.at + size, end, kind)
+
+
+def ipv6(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write an IPv6 header's addresses and step to the next header."""
+    rows = rows.with_room(40)
+    rows = rows.only(u8(octets, rows.at) >> 4 == 6)
+    told = u16(octets, rows.at + 4)
+    end = np.where(told == 0, rows.end, np.minimum(rows.end, rows.at + 40 + told))
+    following = u8(octets, rows.at + 6)
+    _write_addresses(headers, rows, 6, following)
+    headers.src_high[rows.row] = read_uint64(octets, rows.at + 8)
+    headers.src_low[rows.row] = read_uint64(octets, rows.at + 16)
+    headers.dst_high[rows.row] = read_uint64(octets, rows.at + 24)
+    headers.dst_low[rows.row] = read_uint64(octets, rows.at + 32)
+    return Rows(rows.row, rows.at + 40, end, _after_ipv6(following))
+
+
+def _write_addresses(headers: Headers, rows: Rows, version: int, protocol: Int64s) -> None:
+    """Begin a new innermost header: what an outer one said of ports is void."""
+    row = rows.row
+    headers.version[row] = version
+    headers.protocol[row] = protocol
+    for column in (
+        headers.src_port, headers.dst_port, headers.tcp_flags, headers.sequence, headers.payload,
+        headers.payload_end, headers.fragment,
+    ):  # fmt: skip
+        column[row] = 0
+
+
+def _after_ipv6(following: Int64s) -> Int64s:
+    return np.where(np.isin(following, _EXTENSIONS), following + EXTENSION, following + PROTOCOL)
+
+
+def extension(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Step over a hop-by-hop, routing, destination or mobility header."""
+    rows = rows.with_room(8)
+    following = u8(octets, rows.at)
+    headers.protocol[rows.row] = following
+    return rows.onward((u8(octets, rows.at + 1) + 1) * 8, _after_ipv6(following))
+
+
+def fragment6(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Step over an IPv6 fragment header; only the first fragment shows its ports."""
+    rows = rows.with_room(8)
+    following, offset = u8(octets, rows.at), u16(octets, rows.at + 2)
+    headers.protocol[rows.row] = following
+    later = (offset & 0xFFF8) != 0
+    kind = np.where(later, LATER_FRAGMENT, np.where(offset & 1, FIRST_FRAGMENT, 0))
+    headers.fragment[rows.row] = kind
+    headers.fragment_id[rows.row] = u32(octets, rows.at + 4)
+    return rows.onward(8, np.where(later, NOTHING, _after_ipv6(following)))
+
+
+def authentication(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Step over an IPsec authentication header."""
+    rows = rows.with_room(8)
+    following = u8(octets, rows.at)
+    headers.protocol[rows.row] = following
+    return rows.onward((u8(octets, rows.at + 1) + 2) * 4, _after_ipv6(following))
+
+
+def ported(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write the two ports with which SCTP and others begin."""
+    rows = rows.with_room(4)
+    headers.src_port[rows.row] = u16(octets, rows.at)
+    headers.dst_port[rows.row] = u16(octets, rows.at + 2)
+    return rows.onward(4, NOTHING)
+
+
+def tcp(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write ports, flags, sequence number and payload of TCP segments."""
+    ported(octets, rows, headers)
+    rows = rows.with_room(20)
+    row = rows.row
+    headers.sequence[row] = u32(octets, rows.at + 4)
+    headers.tcp_flags[row] = u8(octets, rows.at + 13)
+    size = np.maximum((u8(octets, rows.at + 12) >> 4) * 4, 20)
+    headers.payload[row] = np.minimum(rows.at + size, rows.end)
+    headers.payload_end[row] = rows.end
+    return rows.onward(size, NOTHING)
+
+
+def udp(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write ports and payload of UDP datagrams; known tunnel ports lead further in."""
+    ported(octets, rows, headers)
+    rows = rows.with_room(8)
+    row, told = rows.row, u16(octets, rows.at + 4)
+    end = np.where(told >= 8, np.minimum(rows.end, rows.at + told), rows.end)
+    headers.payload[row] = rows.at + 8
+    headers.payload_end[row] = end
+    kind = np.full(len(rows), NOTHING, np.int64)
+    for port in TUNNEL_PORTS:
+        kind[(headers.dst_port[row] == port) | (headers.src_port[row] == port)] = TUNNEL + port
+    return Rows(row, rows.at + 8, end, kind)
+
+
+TUNNEL_PORTS: Final = (2152, 3544, 4789, 6081, 8472)
+"""GTP-U, Teredo, VXLAN, GENEVE, and the VXLAN port of older Linux."""
+
+
+def _icmp(protocol: int) -> Layer:
+    def step(octets: bytes, rows: Rows, headers: Headers) -> Rows:
+        rows = rows.with_room(2)
+        kind, code = u8(octets, rows.at), u8(octets, rows.at + 1)
+        answer = _ANSWERS[protocol][kind]
+        headers.src_port[rows.row] = kind
+        headers.dst_port[rows.row] = np.where(answer < 0, code, answer)
+        return rows.onward(2, NOTHING)
+
+    return step
+
+
+INTERNET_LAYERS: Final[dict[int, Layer]] = {
+    IPV4: ipv4,
+    IPV6: ipv6,
+    PROTOCOL + TCP: tcp,
+    PROTOCOL + UDP: udp,
+    PROTOCOL + ICMP: _icmp(ICMP),
+    PROTOCOL + ICMP6: _icmp(ICMP6),
+    PROTOCOL + 33: ported,
+    PROTOCOL + 132: ported,
+    PROTOCOL + 136: ported,
+    PROTOCOL + _AUTHENTICATION: authentication,
+    EXTENSION + 44: fragment6,
+    **{EXTENSION + number: extension for number in _EXTENSIONS if number != 44},
+}

@@ -1,0 +1,59 @@
+"""Watch a capture: packets in, flows and DNS messages out, in flat memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipelines.network.capture import read_packets
+from pipelines.network.dns_messages import DnsSighting, DnsWatch
+from pipelines.network.flow_rows import flow_rows
+from pipelines.network.flow_table import Flows, FlowTable
+from pipelines.network.fragments import FragmentPorts
+from pipelines.network.headers import read_headers
+from pipelines.network.tunnels import LAYERS
+from storage.errors import InvalidBatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Hold what a stretch of a capture showed: flows that ended, DNS messages.
+
+    `flows`: as `pipelines.network.flow_rows.flow_rows` gives them.
+    """
+
+    flows: pl.DataFrame
+    dns: list[DnsSighting]
+
+
+def watch(chunks: Iterable[bytes], *, flows: bool = True, dns: bool = True) -> Iterator[Seen]:
+    """Give what a capture shows; the flows still open come last, also before an error.
+
+    InvalidBatch, after everything readable, where the bytes are no capture, damaged, cut off, or
+    of a link type that the house cannot read.
+    """
+    table, messages, fragments = FlowTable(), DnsWatch(), FragmentPorts()
+    unknown: set[int] = set()
+    problem: InvalidBatch | None = None
+    blocks = read_packets(chunks)
+    while True:
+        try:
+            block = next(blocks, None)
+        except InvalidBatch as error:
+            problem, block = error, None
+        if block is None:
+            break
+        headers = read_headers(block, LAYERS)
+        unknown |= headers.unknown_links
+        found = list(messages.find(block, headers)) if dns else []
+        ended = Flows.none()
+        if flows:
+            fragments.fill(headers)
+            ended = table.add(block, headers)
+        yield Seen(flow_rows(ended), found)
+    yield Seen(flow_rows(table.close()), [])
+    if problem is not None:
+        raise problem
+    if unknown:
+        names = ", ".join(str(link) for link in sorted(unknown))
+        raise InvalidBatch(f"link type {names} cannot be read: no flows in it", format="pcap")
