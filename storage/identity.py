@@ -6,10 +6,14 @@ import os
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_HEX = np.array([int.from_bytes(b"%02x" % octet, "little") for octet in range(256)], dtype="<u2")
+_GROUPS = ((0, 8, 0), (8, 12, 1), (12, 16, 2), (16, 20, 3), (20, 32, 4))
+"""First digit, last digit and dashes before it, of each group of a UUID's text."""
 
 
 def new_id(now_us: int) -> str:
@@ -30,9 +34,9 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def event_ids(tenant_id: str, source: str, time_us: pl.Series, position: pl.Series) -> pl.Series:
     """Derive one UUID text a row from (tenant, source, position); the first 48 bits are the time.
 
-    `time_us`, `position`: Int64, no nulls. The same bytes read twice are the same event; ids of
-    one source differ by construction (the mix is a bijection of the position). Version nibble 8
-    (RFC 9562: custom). Cost about 0.6 µs a row.
+    `time_us`, `position`: Int64, no nulls. The same bytes read twice are the same event; two
+    records of one millisecond share an id by a chance of about 2^-74. Version nibble 8 (RFC 9562:
+    custom). Cost about 0.2 µs a row.
     """
     seed = hashlib.blake2b(f"{tenant_id}\x1f{source}".encode(), digest_size=16).digest()
     low, high = np.frombuffer(seed, dtype="<u8")
@@ -45,8 +49,16 @@ def event_ids(tenant_id: str, source: str, time_us: pl.Series, position: pl.Seri
     last = (a & np.uint64(0x3FFFFFFFFFFFFFFF)) | np.uint64(0x8000000000000000)
     raw = np.empty((len(place), 2), dtype=">u8")
     raw[:, 0], raw[:, 1] = first, last
-    digits = np.frombuffer(raw.tobytes().hex().encode(), dtype="S1").reshape(-1, 32)
-    text = np.full((len(place), 36), b"-", dtype="S1")
-    for start, end, shift in ((0, 8, 0), (8, 12, 1), (12, 16, 2), (16, 20, 3), (20, 32, 4)):
+    return _uuid_texts(raw.view(np.uint8))
+
+
+def _uuid_texts(raw: npt.NDArray[np.uint8]) -> pl.Series:
+    """Write rows of 16 octets as UUID text, without a Python object for any of them."""
+    rows = len(raw)
+    digits = _HEX[raw].view(np.uint8)
+    text = np.full((rows, 36), ord("-"), dtype=np.uint8)
+    for start, end, shift in _GROUPS:
         text[:, start + shift : end + shift] = digits[:, start:end]
-    return pl.Series("event_id", text.view("S36").ravel().astype("U36"), dtype=pl.String)
+    ends = np.arange(rows + 1, dtype=np.int64) * 36
+    array = pa.LargeStringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(text))
+    return pl.Series("event_id", array, dtype=pl.String)
