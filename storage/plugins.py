@@ -11,7 +11,8 @@ from storage.errors import PluginError
 def discover(package: str, contract: Iterable[str]) -> Mapping[str, ModuleType]:
     """Import every module of the package not beginning with '_' and check its names.
 
-    Returns module name -> module, sorted. PluginError names the file and the missing name.
+    Returns module name -> module, sorted. PluginError names the file and the missing name, or why
+    the file cannot be imported.
     """
     wanted = tuple(contract)
     home = importlib.import_module(package)
@@ -19,12 +20,15 @@ def discover(package: str, contract: Iterable[str]) -> Mapping[str, ModuleType]:
     for info in sorted(pkgutil.iter_modules(home.__path__), key=lambda i: i.name):
         if info.name.startswith("_"):
             continue
-        module = importlib.import_module(f"{package}.{info.name}")
+        file = f"{package.replace('.', '/')}/{info.name}.py"
+        try:
+            module = importlib.import_module(f"{package}.{info.name}")
+        except (ImportError, SyntaxError) as error:
+            raise PluginError(f"{file} cannot be imported: {error}") from error
         for name in wanted:
             if not hasattr(module, name):
                 raise PluginError(
-                    f"{package.replace('.', '/')}/{info.name}.py lacks '{name}'; a plug-in of this "
-                    f"folder has: {', '.join(wanted)}"
+                    f"{file} lacks '{name}'; a plug-in of this folder has: {', '.join(wanted)}"
                 )
         found[info.name] = module
     return found

@@ -69,7 +69,10 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read INOPSIO_* variables; InvalidInput names the variable that is wrong or unknown."""
+        """Read the INOPSIO_* variables; InvalidInput names the one that is wrong.
+
+        Others that begin so are left alone: Kubernetes makes some for a service of that name.
+        """
         given = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for f in fields(cls):

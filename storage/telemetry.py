@@ -63,5 +63,5 @@ def exposition(seen: Mapping[str, float] | None = None) -> str:
     lines: list[str] = []
     for m in METRICS:
         lines += [f"# HELP {m.name} {m.meaning}", f"# TYPE {m.name} {m.kind}"]
-        lines.append(f"{m.name} {now.get(m.name, 0.0):g}")
+        lines.append(f"{m.name} {now.get(m.name, 0.0):.15g}")
     return "\n".join(lines) + "\n"
