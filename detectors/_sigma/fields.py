@@ -135,14 +135,12 @@ class Rows:
             return own if own is not None else other
         return own.zip_with(own.is_not_null(), other)
 
-    def everything(self) -> list[str]:
-        """Name the columns in which a keyword may stand."""
+    def stacked(self) -> pl.DataFrame:
+        """Give all values in which a keyword may stand: columns `row` and `value`, no nulls."""
         own = [c for c in self.frame.columns if c.startswith(UNMAPPED)]
-        return own + [c for c in KEYWORD_COLUMNS if c in self._names]
-
-    def column(self, name: str) -> pl.Series | None:
-        """Give one column of the frame as String, None if it is absent or empty."""
-        return self._column(name)
+        names = own + [c for c in KEYWORD_COLUMNS if c in self._names]
+        long = self.frame.select(names).with_row_index("row").unpivot(index="row")
+        return long.select("row", "value").drop_nulls("value")
 
     def _mapped(self, name: str) -> pl.Series | None:
         if name in SYSTEM:

@@ -51,8 +51,7 @@ class Program:
             if tests.name:
                 run.add(tests, rows.field(tests.name))
             else:
-                for name in rows.everything():
-                    run.add(tests, rows.column(name))
+                run.add_all(tests)
         return run
 
     def possible(self, can: Mask) -> npt.NDArray[np.intp]:
@@ -130,7 +129,7 @@ class Run:
 
     program: Program
     rows: Rows
-    _looked: dict[str, list[_Looked]] = field(default_factory=dict)
+    _looked: dict[str, _Looked] = field(default_factory=dict)
     _can: Mask = field(init=False)
     _masks: dict[int, Mask] = field(default_factory=dict)
 
@@ -142,9 +141,18 @@ class Run:
         """Take in one column of a field: find the needles in its distinct values."""
         if column is None:
             return
-        values = Values(column)
+        self._look(tests, Values(column))
+
+    def add_all(self, tests: _FieldTests) -> None:
+        """Take in every column in which a keyword may stand, one under the other."""
+        stacked = self.rows.stacked()
+        if stacked.height:
+            places = stacked.get_column("row").to_numpy().astype(np.intp)
+            self._look(tests, Values(stacked.get_column("value"), places, len(self.rows)))
+
+    def _look(self, tests: _FieldTests, values: Values) -> None:
         hits = _search(tests, values)
-        self._looked.setdefault(tests.name, []).append(_Looked(values, hits))
+        self._looked[tests.name] = _Looked(values, hits)
         for i in tests.atoms:
             if i in hits or not self.program.atoms[i].needle:
                 self._can[i] = True
@@ -173,11 +181,15 @@ class Run:
                 yield from self._true_leaves(part, row)
 
     def _seen(self, number: int, row: int) -> str:
-        atom = self.program.atoms[number]
-        for looked in self._looked.get(atom.field, []):
-            if self._test(number, looked)[row]:
-                return looked.values.at(row) or ""
-        return ""
+        atom, looked = (
+            self.program.atoms[number],
+            self._looked.get(self.program.atoms[number].field),
+        )
+        if looked is None:
+            return ""
+        anything = np.ones(len(looked.values), dtype=np.bool_)
+        table = anything if atom.op in ("ref", "null") else self._table(atom, number, looked)
+        return looked.values.seen(row, table) or ""
 
     def _tree(self, tree: Tree) -> Mask:
         if isinstance(tree, int):
@@ -203,31 +215,27 @@ class Run:
 
     def _evaluate(self, number: int) -> Mask:
         atom = self.program.atoms[number]
-        looked = self._looked.get(atom.field, [])
+        looked = self._looked.get(atom.field)
         if atom.op == "null":
-            there = np.zeros(len(self.rows), dtype=np.bool_)
-            for one in looked:
-                there |= one.values.is_there
-            return ~there
-        mask = np.zeros(len(self.rows), dtype=np.bool_)
-        if not self._can[number]:
-            return mask
-        for one in looked:
-            mask |= self._test(number, one)
-        return mask
-
-    def _test(self, number: int, looked: _Looked) -> Mask:
-        atom = self.program.atoms[number]
+            return ~self._nothing() if looked is None else ~looked.values.is_there
+        if looked is None or not self._can[number]:
+            return self._nothing()
         if atom.op == "ref":
             return looked.values.compared(self.rows.field(atom.text), atom.more)
-        if atom.needle:
-            found = looked.hits.get(number)
-            if found is None:
-                return np.zeros(len(self.rows), dtype=np.bool_)
-            if atom.op == "pattern":
-                found = looked.values.verified(atom, found)
-            return looked.values.rows_of(found)
-        return looked.values.rows_where(atom)
+        return looked.values.rows(self._table(atom, number, looked))
+
+    def _table(self, atom: Atom, number: int, looked: _Looked) -> Mask:
+        if not atom.needle:
+            return looked.values.passing(atom)
+        found = looked.hits.get(number)
+        if found is None:
+            return looked.values.marked(np.empty(0, dtype=np.intp))
+        if atom.op == "pattern":
+            found = looked.values.verified(atom, found)
+        return looked.values.marked(found)
+
+    def _nothing(self) -> Mask:
+        return np.zeros(len(self.rows), dtype=np.bool_)
 
 
 def _search(tests: _FieldTests, values: Values) -> dict[int, npt.NDArray[np.intp]]:

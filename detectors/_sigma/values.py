@@ -11,6 +11,7 @@ import polars as pl
 from detectors._sigma.atoms import Atom
 
 Mask = npt.NDArray[np.bool_]
+Indexes = npt.NDArray[np.intp]
 _NUMBER: Final = r"\A[+-]?\d+(\.\d+)?\z"
 _EXACT: Final = r"\A[+-]?\d{1,15}(\.\d+)?\z"
 """What a double holds exactly; longer numbers equal by text only."""
@@ -27,20 +28,28 @@ _V4: Final = r"\A(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\z"
 class Values:
     """Split a String column into distinct values and each row's place among them."""
 
-    def __init__(self, column: pl.Series) -> None:
-        """Find the distinct values; nulls belong to none."""
-        rows = len(column)
-        grouped = (
-            pl.DataFrame({"value": column, "row": pl.int_range(rows, eager=True)})
-            .filter(pl.col("value").is_not_null())
-            .group_by("value", maintain_order=True)
-            .agg("row")
-        )
-        self.distinct = grouped.get_column("value")
-        counts = grouped.get_column("row").list.len().to_numpy()
-        self._codes = np.full(rows, len(self.distinct), dtype=np.intp)
-        places = np.arange(len(self.distinct), dtype=np.intp)
-        self._codes[grouped.get_column("row").explode().to_numpy()] = np.repeat(places, counts)
+    def __init__(self, column: pl.Series, rows: Indexes | None = None, height: int = 0) -> None:
+        """Find the distinct values; nulls belong to none.
+
+        `rows`: where several columns stand under one another, the row of each of the values, out
+        of `height` rows.
+        """
+        found = column.to_arrow().dictionary_encode()
+        self._words = found.dictionary
+        self._size = len(self._words)
+        codes = found.indices.fill_null(self._size)
+        self._codes: Indexes = codes.to_numpy(zero_copy_only=False).astype(np.intp)
+        self._rows = rows
+        self._height = height
+
+    def __len__(self) -> int:
+        """Count the distinct values and one more for null: the length of a table."""
+        return self._size + 1
+
+    @functools.cached_property
+    def distinct(self) -> pl.Series:
+        """The distinct values."""
+        return pl.Series(self._words, dtype=pl.String)
 
     @functools.cached_property
     def lowered(self) -> pl.Series:
@@ -50,34 +59,49 @@ class Values:
     @property
     def is_there(self) -> Mask:
         """Rows that have a value."""
-        return np.asarray(self._codes < len(self.distinct))
+        return self._spread(np.asarray(self._codes < self._size))
 
-    def at(self, row: int) -> str | None:
-        """Give the value of one row."""
-        code = int(self._codes[row])
-        return str(self.distinct[code]) if code < len(self.distinct) else None
+    def seen(self, row: int, table: Mask) -> str | None:
+        """Give the first value of the row that is marked in a table of the distinct ones."""
+        places = [row] if self._rows is None else np.flatnonzero(self._rows == row).tolist()
+        for place in places:
+            code = int(self._codes[place])
+            if table[code]:
+                return str(self._words[code].as_py())
+        return None
 
     def haystack(self, start: str, end: str) -> tuple[bytes, npt.NDArray[np.int64]]:
-        """Give all values as one text, each between the sentinels, and where each begins."""
-        clean = self.lowered
-        if clean.str.contains_any([start, end]).any():
-            clean = clean.str.replace_all(f"[{start}{end}]", "\x01")
-        whole = (start + clean + end).str.join("").item().encode()
-        sizes = clean.str.len_bytes().to_numpy().astype(np.int64) + 2
-        return whole, np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
+        """Give all values as one lower-case text, each between the sentinels; and their places."""
+        words = self._words.to_pylist()
+        text = f"{start}{(end + start).join(words)}{end}"
+        if text.count(start) != self._size or text.count(end) != self._size:
+            hide = str.maketrans({start: "\x01", end: "\x01"})
+            text = f"{start}{(end + start).join(w.translate(hide) for w in words)}{end}"
+        whole = text.lower().encode()
+        return whole, np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == ord(start))
 
-    def rows_of(self, found: npt.NDArray[np.intp]) -> Mask:
-        """Give the rows whose value is among the distinct ones at these positions."""
-        table = np.zeros(len(self.distinct) + 1, dtype=np.bool_)
+    def marked(self, found: Indexes) -> Mask:
+        """Give the table of distinct values (and a last False for null) that marks these."""
+        table = np.zeros(self._size + 1, dtype=np.bool_)
         table[found] = True
-        return np.asarray(table[self._codes])
+        return table
 
-    def rows_where(self, atom: Atom) -> Mask:
-        """Give the rows whose value passes an atom that has no needle."""
-        table = np.append(self._passes(atom), False)
-        return np.asarray(table[self._codes])
+    def passing(self, atom: Atom) -> Mask:
+        """Give the table of distinct values that pass an atom without a needle."""
+        return np.append(self._passes(atom), False)
 
-    def verified(self, atom: Atom, found: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def rows(self, table: Mask) -> Mask:
+        """Give the rows that have a marked value."""
+        return self._spread(table[self._codes])
+
+    def _spread(self, of_values: Mask) -> Mask:
+        if self._rows is None:
+            return of_values
+        of_rows = np.zeros(self._height, dtype=np.bool_)
+        of_rows[self._rows[of_values]] = True
+        return of_rows
+
+    def verified(self, atom: Atom, found: Indexes) -> Indexes:
         """Keep the positions whose value matches the atom's pattern."""
         texts = (self.lowered if atom.lower else self.distinct).gather(found)
         return np.asarray(found[texts.str.contains(atom.text).to_numpy()])
@@ -87,7 +111,7 @@ class Values:
         if other is None:
             return np.zeros(len(self._codes), dtype=np.bool_)
         places = pl.Series(self._codes, dtype=pl.Int64)
-        mine = self.lowered.gather(places.set(places == len(self.distinct), None))
+        mine = self.lowered.gather(places.set(places == self._size, None))
         both = pl.DataFrame({"a": mine, "b": other.str.to_lowercase()})
         a, b = pl.col("a"), pl.col("b")
         test = {
@@ -96,13 +120,13 @@ class Values:
             "ends": a.str.ends_with(b),
             "contains": a.str.contains(b, literal=True),
         }[how]
-        return both.select(test.fill_null(value=False)).to_series().to_numpy()
+        return np.asarray(both.select(test.fill_null(value=False)).to_series().to_numpy())
 
     def _passes(self, atom: Atom) -> Mask:
         if atom.op == "any":
-            return np.ones(len(self.distinct), dtype=np.bool_)
+            return np.ones(self._size, dtype=np.bool_)
         if atom.op == "text":  # an empty text between wildcards
-            return np.ones(len(self.distinct), dtype=np.bool_)
+            return np.ones(self._size, dtype=np.bool_)
         if atom.op == "pattern":
             texts = self.lowered if atom.lower else self.distinct
             return texts.str.contains(atom.text).to_numpy()
@@ -138,8 +162,8 @@ class Values:
     def _addresses(self) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
         parts = self.distinct.str.extract_groups(_V4).struct.unnest()
         octets = [parts.to_series(i).cast(pl.Int64, strict=False) for i in range(4)]
-        whole = pl.Series([-1], dtype=pl.Int64).new_from_index(0, len(self.distinct))
-        if len(self.distinct):
+        whole = pl.Series([-1], dtype=pl.Int64).new_from_index(0, self._size)
+        if self._size:
             frame = pl.DataFrame({str(i): o for i, o in enumerate(octets)})
             sound = pl.all_horizontal(pl.all() <= 255)
             value = sum((pl.col(str(i)) * 256 ** (3 - i) for i in range(4)), start=pl.lit(0))
@@ -157,14 +181,12 @@ class Values:
         four, six = self._addresses
         if net.version == 4:
             return np.asarray((four >= low) & (four <= high))
-        table = np.zeros(len(self.distinct), dtype=np.bool_)
+        table = np.zeros(self._size, dtype=np.bool_)
         table[[place for place, number in six.items() if low <= number <= high]] = True
         return table
 
     def _moment_part(self, part: str, wanted: int) -> Mask:
-        found = pl.Series([None], dtype=pl.Datetime("us", "UTC")).new_from_index(
-            0, len(self.distinct)
-        )
+        found = pl.Series([None], dtype=pl.Datetime("us", "UTC")).new_from_index(0, self._size)
         for shape in _MOMENTS:
             seen = self.distinct.str.to_datetime(shape, strict=False, time_unit="us")
             aware = seen.dt.convert_time_zone("UTC") if "z" in shape else _utc(seen)
