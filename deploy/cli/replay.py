@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import cyclopts
+from pipelines.replay import replay
 
 from deploy.house import known_tenant, opened, settings_for
 from deploy.output import DONE, emit, say
-from pipelines.replay import replay
 from storage.errors import InvalidInput
 
 
