@@ -52,8 +52,13 @@ def decode(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES) -> 
     must not hide an event.
     """
     for block in json_blocks(chunks, max_line_bytes=max_line_bytes):
-        position, rows, rejects = _objects(block)
-        yield from _records(position, rows, block.rejects + rejects, nul=b"\\u0000" in block.text)
+        yield from decode_block(block)
+
+
+def decode_block(block: Block) -> Iterator[Records]:
+    """Decode a block that has one JSON object a line."""
+    position, rows, rejects = _objects(block)
+    yield from _records(position, rows, block.rejects + rejects, nul=b"\\u0000" in block.text)
 
 
 def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]]:
