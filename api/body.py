@@ -1,0 +1,121 @@
+"""Take request bodies apart: decompress under caps, cut into self-contained messages."""
+
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import zstandard
+
+from api.problems import TooLarge, UnknownEncoding
+from storage.errors import InvalidInput
+
+PIECE: Final = 64 << 10
+FREE_BYTES: Final = 256 << 10
+"""Up to this size the ratio is not looked at: a few hundred equal lines are no bomb."""
+LARGEST_MESSAGE: Final = 1 << 20
+LARGEST_WINDOW: Final = 8 << 20
+_LINE_STARTS: Final = (b"{", b"<", b"type=", b"node=", b"CEF:", b"#")
+
+
+def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> bytes:
+    """Give the plain bytes of a body sent as '', identity, gzip or zstd.
+
+    TooLarge when the output passes `max_bytes`, or `max_ratio` times the input (looked at from
+    256 KiB on); UnknownEncoding for others; InvalidInput for a broken stream.
+    """
+    match encoding.strip().lower():
+        case "" | "identity":
+            pieces: Iterator[bytes] = iter((body,))
+        case "gzip" | "x-gzip":
+            pieces = _gunzip(body)
+        case "zstd":
+            pieces = _unzstd(body)
+        case _:
+            raise UnknownEncoding("Content-Encoding is not supported; send gzip, zstd or none")
+    out: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > max_bytes:
+            raise TooLarge(f"the body is over {max_bytes} bytes after decompression")
+        if size > FREE_BYTES and size > max_ratio * len(body):
+            raise TooLarge(f"the body grows over {max_ratio} times when decompressed")
+        out.append(piece)
+    return b"".join(out)
+
+
+def _gunzip(body: bytes) -> Iterator[bytes]:
+    try:
+        while body:
+            one = zlib.decompressobj(wbits=31)
+            yield one.decompress(body, PIECE)
+            while one.unconsumed_tail:
+                yield one.decompress(one.unconsumed_tail, PIECE)
+            if not one.eof:
+                raise InvalidInput("the gzip body ends early")
+            body = one.unused_data
+    except zlib.error:
+        raise InvalidInput("the body is not gzip") from None
+
+
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(
+        io.BytesIO(body), read_across_frames=True
+    )
+    try:
+        while piece := reader.read(PIECE):
+            yield piece
+    except zstandard.ZstdError:
+        raise InvalidInput("the body is not zstd, or its window is over 8 MiB") from None
+
+
+def is_cuttable(body: bytes) -> bool:
+    """Answer whether every line of the body is a record by itself, judged by its first line."""
+    first = body[: 64 << 10].split(b"\n", 1)[0].strip()
+    if first.startswith(b"{"):
+        return first.endswith(b"}")
+    return first.startswith(_LINE_STARTS)
+
+
+def cut(body: bytes, largest: int = LARGEST_MESSAGE) -> Iterator[tuple[int, bytes]]:
+    r"""Yield (position of the first line, piece): whole lines, each piece about `largest` at most.
+
+    Leading '#' lines (Zeek, W3C) are repeated in each piece, so that each can be read alone. A
+    body that is no line format is one piece. The same body is always cut the same way.
+
+    >>> list(cut(b'{"a":1}\n{"a":2}\n{"a":3}\n', largest=16))
+    [(0, b'{"a":1}\n{"a":2}\n'), (2, b'{"a":3}\n')]
+    """
+    if len(body) <= largest or not is_cuttable(body):
+        yield 0, body
+        return
+    head = _head(body)
+    start, position = 0, 0
+    while start < len(body):
+        room = largest - (len(head) if start else 0)
+        end = _line_end(body, start, max(room, largest // 2))
+        piece = (head if start else b"") + body[start:end]
+        yield position, piece
+        # Counts repeated head lines too: a parser may number them, and numbers must not overlap.
+        position += piece.count(b"\n") + (not piece.endswith(b"\n"))
+        start = end
+
+
+def _head(body: bytes) -> bytes:
+    end = 0
+    while body.startswith(b"#", end) and end < PIECE:
+        stop = body.find(b"\n", end)
+        if stop < 0:
+            break
+        end = stop + 1
+    return body[:end]
+
+
+def _line_end(body: bytes, start: int, room: int) -> int:
+    if start + room >= len(body):
+        return len(body)
+    cut_at = body.rfind(b"\n", start, start + room)
+    if cut_at < 0:
+        cut_at = body.find(b"\n", start + room)
+    return len(body) if cut_at < 0 else cut_at + 1

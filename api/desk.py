@@ -1,0 +1,43 @@
+"""Hold what every request needs; made once by `create_app`, never a global."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from fastapi import Request
+
+from api.throttle import Throttle
+from storage.database import Database
+from storage.log import EventLog
+from storage.settings import Settings
+
+
+def wall_clock_us() -> int:
+    """Give UTC µs since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The front door's means: settings, ledger, record, lake, clock, counters of failed tries."""
+
+    settings: Settings
+    database: Database
+    log: EventLog
+    lake: object | None = None
+    now_us: Callable[[], int] = wall_clock_us
+    pair_tries: Throttle = field(default_factory=lambda: Throttle(8, 300))
+    account_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
+    address_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
+
+    def now(self) -> datetime:
+        """Give this moment as an aware datetime."""
+        return datetime.fromtimestamp(self.now_us() / 1_000_000, UTC)
+
+
+def desk_of(request: Request) -> Desk:
+    """Give the desk of the application that answers this request."""
+    desk = request.app.state.desk
+    assert isinstance(desk, Desk)  # noqa: S101  app.state is untyped; create_app puts it there
+    return desk

@@ -1,0 +1,128 @@
+"""Take raw records in: durable in the event log before the answer 202."""
+
+import time
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from api.auth import require
+from api.body import cut, decompress
+from api.desk import Desk, desk_of
+from api.lag import check_lag
+from api.problems import trace_of
+from storage import telemetry
+from storage.errors import InopsioError, InvalidInput
+from storage.identity import new_id
+from storage.log import Record
+from storage.tenant import Scope
+
+router: Final = APIRouter(prefix="/v1", tags=["ingest"])
+TOPIC: Final = "raw.events"
+_WORD: Final = r"^[A-Za-z0-9._:@/+=-]*$"
+
+Format = Annotated[
+    str | None,
+    Query(max_length=40, pattern=r"^[a-z0-9_.-]*$", description="parser; found by content if none"),
+]
+Source = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=200,
+        pattern=_WORD,
+        description="stable id of the origin; with `position`, a re-send is recognised and dropped",
+    ),
+]
+Position = Annotated[
+    int | None,
+    Query(ge=0, le=2**62, description="number of the body's first record within the source"),
+]
+Name = Annotated[
+    str | None,
+    Query(max_length=300, pattern=r"^[^\x00-\x1f]*$", description="file or listener, for people"),
+]
+
+
+class Accepted(BaseModel):
+    """What was taken: durable, not yet parsed."""
+
+    source: str
+    position: int = Field(description="of the first record")
+    next_position: int = Field(description="send the next records of this source from here")
+    messages: int
+    size_bytes: int = Field(description="after decompression")
+
+
+@router.post(
+    "/ingest",
+    summary="Send raw records",
+    status_code=202,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "Records as their source wrote them; Content-Encoding gzip or zstd.",
+            "content": {
+                "application/x-ndjson": {"schema": {"type": "string"}},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+)
+async def post(
+    request: Request,
+    scope: Annotated[Scope, require("events:write")],
+    format: Format = None,
+    source: Source = None,
+    position: Position = None,
+    name: Name = None,
+) -> Accepted:
+    """Append the body to the log, tenant and actor taken from the token only.
+
+    NDJSON or any format a parser knows. Without `source`, each request is an origin of its own.
+    `position` counts lines of text formats from 0; without it a source starts at 0, so a source
+    that sends more than once must say it. 413 over the limits of size or ratio, 429 when the
+    pipelines lag behind.
+    """
+    if position is not None and source is None:
+        raise InvalidInput("'position' needs 'source': a place in what?")
+    desk = desk_of(request)
+    body = await request.body()
+    encoding = request.headers.get("content-encoding", "")
+    place = {
+        "tenant": scope.tenant_id,
+        "source": source or f"api:{new_id(time.time_ns() // 1000)}",
+        "format": format or "",
+        "name": name or f"api:{scope.actor.name}",
+        "trace_id": trace_of(request),
+    }
+    return await run_in_threadpool(_append, desk, body, encoding, place, position or 0)
+
+
+def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start: int) -> Accepted:
+    try:
+        check_lag(desk)
+        limits = desk.settings.ingest_max_bytes, desk.settings.ingest_max_ratio
+        plain = decompress(body, encoding, *limits)
+        if not plain.strip():
+            raise InvalidInput("the body is empty")
+        key = f"{place['tenant']}/{place['source']}".encode()
+        pieces = list(cut(plain))
+        desk.log.append(
+            TOPIC,
+            [Record(key, piece, {**place, "position": str(start + n)}) for n, piece in pieces],
+        )
+    except InopsioError:
+        telemetry.count("inopsio_ingest_refused_total")
+        raise
+    telemetry.count("inopsio_ingest_bytes_total", len(plain))
+    last_n, last = pieces[-1]
+    end = start + last_n + last.count(b"\n") + (not last.endswith(b"\n"))
+    return Accepted(
+        source=place["source"],
+        position=start,
+        next_position=end,
+        messages=len(pieces),
+        size_bytes=len(plain),
+    )
