@@ -1,0 +1,100 @@
+"""Run the pipelines' flow: the raw topic in, events, findings and counts out."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from detectors import CONTRACT as DETECTOR_CONTRACT
+from pipelines.dead_letter import RAW_TOPIC
+from pipelines.decode import parse_message
+from pipelines.detecting import meta_of
+from pipelines.ledger import DatabaseLedger
+from pipelines.runners import bytewax, loop
+from pipelines.running import Flow
+from pipelines.sinks import CONTRACT as SINK_CONTRACT
+from pipelines.step import House
+from storage.database import Database
+from storage.errors import InvalidInput, PluginError
+from storage.lake import Lake
+from storage.log import EventLog
+from storage.plugins import discover
+from storage.schema import Context
+from storage.settings import Settings
+
+FLOW: Final = "events"
+RULES: Final = Path(__file__).resolve().parent.parent / "detectors" / "rules"
+RUNNERS: Final = {"loop": loop, "bytewax": bytewax}
+
+
+def run_flow(
+    settings: Settings,
+    database: Database,
+    log: EventLog,
+    lake: Lake,
+    runner: str | None = None,
+    stop: threading.Event | None = None,
+    once: bool = False,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> None:
+    """Run until `stop` is set, or with `once` until the log holds nothing more.
+
+    `runner`: `auto`, `bytewax` or `loop`; the settings' if not given. PluginError if a plug-in is
+    built wrong; the world being down is waited out.
+    """
+    sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
+    flow = Flow(
+        house_of(settings),
+        settings,
+        log,
+        DatabaseLedger(database, sinks),
+        lake,
+        stop,
+        monotonic_s,
+    )
+    runner_named(runner or settings.runner).run(flow, once)
+
+
+def runner_named(name: str) -> ModuleType:
+    """Give the runner of that name; `auto` is bytewax where it is installed, else the loop."""
+    if name == "auto":
+        return bytewax if bytewax.is_available() else loop
+    if name not in RUNNERS:
+        raise InvalidInput(f"runner '{name}' is unknown; one of: auto, {', '.join(RUNNERS)}")
+    found = RUNNERS[name]
+    if not found.is_available():
+        raise PluginError(f"runner '{name}' is not installed for this Python; use 'loop'")
+    return found
+
+
+def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -> House:
+    """Find the detectors and compile the rules: the house's own, the settings' and `rules`."""
+    detectors = find_detectors()
+    given = [Path(folder) for folder in settings.rules_dirs.split(":") if folder]
+    folders = [*([RULES] if RULES.is_dir() else []), *given, *rules]
+    return House(
+        flow=flow,
+        topic=RAW_TOPIC,
+        batch_rows=settings.batch_rows,
+        window_s=settings.window_s,
+        detectors=detectors,
+        context=Context(watermark_us=0, rules=_compiled(detectors, folders)),
+        parse=parse_message,
+    )
+
+
+def find_detectors() -> dict[str, ModuleType]:
+    """Give detector name -> module, for every detector found in the folder."""
+    found = discover("detectors", DETECTOR_CONTRACT).values()
+    return {meta_of(module).name: module for module in found}
+
+
+def _compiled(detectors: Mapping[str, ModuleType], folders: Sequence[Path]) -> dict[str, Any]:
+    """Hand the folders to the detector that compiles rules; "" are the house's own."""
+    for module in detectors.values():
+        compile_rules = getattr(module, "compile_rules", None)
+        if compile_rules is not None:
+            return {"": compile_rules(folders)}
+    return {}
