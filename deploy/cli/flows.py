@@ -57,6 +57,8 @@ def flows(*captures: Path, kind: str = "flows", json: bool = False) -> int:
     for file in files:
         try:
             _show(file, _rows(file, kind), kind, json=json)
+        except BrokenPipeError:
+            raise
         except (InvalidInput, OSError) as error:
             say(f"{file}: {error}")
             refused += 1

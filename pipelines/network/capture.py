@@ -132,7 +132,7 @@ class PcapReader:
             octets=octets,
             start=at + self._head,
             captured=captured,
-            wire=np.maximum(field_at(octets, word, at + 12), captured),
+            wire=field_at(octets, word, at + 12),
             time_ns=field_at(octets, word, at) * 1_000_000_000
             + field_at(octets, word, at + 4) * self._ns,
             link=np.full(len(at), self._link, np.int64),

@@ -5,6 +5,7 @@ Every loop is bounded: a name follows at most 64 pointers, each to an earlier pl
 most 255 bytes; a message gives at most MAX_ANSWERS answers.
 """
 
+import re
 import socket
 import struct
 from typing import Final, NamedTuple
@@ -17,6 +18,12 @@ _MAX_LABELS: Final = 128
 _MAX_POINTERS: Final = 64
 _MAX_QUESTIONS: Final = 64
 _OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
+
+_CHARACTER: Final = re.compile(
+    rb"[\x00-\x7f]+|[\xc0-\xdf][\x80-\xbf]?|[\xe0-\xef][\x80-\xbf]{0,2}"
+    rb"|[\xf0-\xf7][\x80-\xbf]{0,3}|[\xf8-\xfb][\x80-\xbf]{0,4}|[\xfc-\xfd][\x80-\xbf]{0,5}"
+    rb"|[\x80-\xff]"
+)
 
 _head = struct.Struct(">HHHHHH").unpack_from
 _pair = struct.Struct(">HH").unpack_from
@@ -101,8 +108,26 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             raise IndexError("the name is cut off")
         labels.append(label)
         at += length + 1
-    text = b".".join(labels).decode("utf-8", "replace") if labels else "."
+    text = _decoded(b".".join(labels)) if labels else "."
     return text, (at + 1 if behind < 0 else behind)
+
+
+def _decoded(raw: bytes) -> str:
+    """Read UTF-8; each broken character, as long as its first byte claims, becomes one U+FFFD.
+
+    That is how Wireshark shows names, and it keeps the lengths of binary labels (DNS tunnels) true.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "".join(_character(part) for part in _CHARACTER.findall(raw))
+
+
+def _character(part: bytes) -> str:
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return "\ufffd"
 
 
 def _answers(data: bytes, at: int, count: int) -> list[str]:
@@ -149,6 +174,6 @@ def _strings(data: bytes) -> str:
     parts, at = [], 0
     while at < len(data):
         end = at + 1 + data[at]
-        parts.append(data[at + 1 : end].decode("utf-8", "replace"))
+        parts.append(_decoded(data[at + 1 : end]))
         at = end
     return parts[0] if len(parts) == 1 else " ".join(f'"{part}"' for part in parts)

@@ -151,7 +151,8 @@ def _as_flows(block: PacketBlock, headers: Headers, rows: Int64s) -> Flows:
     a_low, b_low = np.where(from_a, src_low, dst_low), np.where(from_a, dst_low, src_low)
     flags = headers.tcp_flags[rows]
     handshake = flags & (SYN | ACK)
-    opening = (handshake == SYN) & (protocol == TCP)
+    # A SYN with FIN or RST is a probe: it opens nothing.
+    opening = ((flags & (SYN | ACK | FIN | RST)) == SYN) & (protocol == TCP)
     flags = flags | np.where(opening, OPENING, 0)
     flags |= np.where(handshake == (SYN | ACK), ACCEPTING, 0)
     wire, time_ns = block.wire[rows], block.time_ns[rows]

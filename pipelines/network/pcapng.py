@@ -134,9 +134,7 @@ class PcapngReader:
             time_ns = np.maximum.accumulate(np.where(time_ns == 0, self._last_ns, time_ns))
         if len(at):
             self._last_ns = int(time_ns[-1])
-        return PacketBlock(
-            octets, start, captured, np.maximum(wire, captured), time_ns, links[interface]
-        )
+        return PacketBlock(octets, start, captured, wire, time_ns, links[interface])
 
     def _times(self, ticks: np.typing.NDArray[np.uint64], interface: Int64s) -> Int64s:
         time_ns = np.zeros(len(ticks), np.int64)

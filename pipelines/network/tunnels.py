@@ -60,7 +60,7 @@ def vxlan(octets: bytes, rows: Rows, _: Headers) -> Rows:
     """Step over a VXLAN head; other users of the port lack its flag pattern."""
     rows = rows.with_room(8)
     told = (u8(octets, rows.at) & 0x08) != 0
-    return rows.onward(8, np.where(told & (u8(octets, rows.at + 7) == 0), ETHERNET, NOTHING))
+    return rows.onward(8, np.where(told, ETHERNET, NOTHING))
 
 
 def geneve(octets: bytes, rows: Rows, _: Headers) -> Rows:
