@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 
 from pipelines.dead_letter import letter_of
+from pipelines.formats import HEAD_BYTES, detect_format
 from pipelines.parsers import Reject
 from pipelines.parsing import parse_stream
 from storage.errors import InvalidInput
@@ -13,6 +15,9 @@ from storage.log import Message
 from storage.outcome import DeadLetter, SourceProgress
 from storage.schema import EventBatch
 from storage.tenant import tenant_name
+
+AUTO: Final = "auto"
+"""Header `format` of a sender that named none: found by content, message by message."""
 
 Parse = Callable[[Message], Iterator[tuple[EventBatch, list[Reject]]]]
 """Reads one message into batches; InvalidInput if it cannot go on. See `parse_message`."""
@@ -23,8 +28,11 @@ def parse_message(message: Message) -> Iterator[tuple[EventBatch, list[Reject]]]
     gives the same events.
     """
     tenant_id, source, position = origin_of(message)
+    log_format = message.headers["format"]
+    if log_format == AUTO:
+        log_format = detect_format(message.value[:HEAD_BYTES], message.headers.get("name", ""))
     return parse_stream(
-        message.headers["format"],
+        log_format,
         [message.value],
         tenant_id=tenant_id,
         source=source,
