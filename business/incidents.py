@@ -48,6 +48,7 @@ class Change:
 
 
 class _Finding(msgspec.Struct):
+    tenant_id: str
     finding_id: str
     title: str
     level: str
@@ -59,7 +60,7 @@ class _Finding(msgspec.Struct):
 
 def handle(scope: Scope, tx: Transaction, event: Event) -> None:
     """Put the finding into the incident it belongs to, or open one; a repeat changes nothing."""
-    finding = _read(event)
+    finding = _read(event, scope.tenant_id)
     at = datetime.fromtimestamp(finding.time_us / 1_000_000, UTC)
     group = {
         "entity_type": finding.entity_type,
@@ -90,17 +91,19 @@ def incident_id_for(tenant_id: str, finding_id: str) -> str:
     """Derive the id of the incident that a finding opens: the same finding, the same incident.
 
     >>> incident_id_for("acme", "1e308ad8-6136-6a93-1f05-b909039aa264")
-    'd5d5ea0c-52b5-51bd-bd40-6c0d1f1c4bd1'
+    '630d6ced-9d4f-5196-a6c2-dbc105c8e476'
     """
     return str(uuid.uuid5(_HOUSE, f"{tenant_id}\x1f{finding_id}"))
 
 
-def _read(event: Event) -> _Finding:
+def _read(event: Event, tenant_id: str) -> _Finding:
     try:
         finding = msgspec.convert(dict(event.data), _Finding)
         uuid.UUID(finding.finding_id)
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidInput(f"event {event.event_id} holds no finding: {error}") from error
+    if finding.tenant_id != tenant_id:
+        raise InvalidInput(f"finding {finding.finding_id} is of another tenant than its message")
     if finding.level not in LEVELS:
         raise InvalidInput(f"finding {finding.finding_id}: level {finding.level[:40]!r} is unknown")
     return finding

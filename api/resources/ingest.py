@@ -93,7 +93,7 @@ async def post(
     place = {
         "tenant": scope.tenant_id,
         "source": source or f"api:{new_id(time.time_ns() // 1000)}",
-        "format": format or "",
+        "format": format or "auto",
         "name": name or f"api:{scope.actor.name}",
         "trace_id": trace_of(request),
     }
