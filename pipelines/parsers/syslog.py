@@ -41,32 +41,13 @@ _HEADER: Final = (
 )
 _SD_ELEMENT: Final = r'\[([^\s\]="]+)((?: [^\s=\]"]+="(?:[^"\\]|\\.)*")*)\]'
 _SD_PARAM: Final = r'([^\s=\]"]+)="((?:[^"\\]|\\.)*)"'
+# fmt: off
 _FACILITIES: Final = [
-    "kern",
-    "user",
-    "mail",
-    "daemon",
-    "auth",
-    "syslog",
-    "lpr",
-    "news",
-    "uucp",
-    "cron",
-    "authpriv",
-    "ftp",
-    "ntp",
-    "audit",
-    "alert",
-    "clock",
-    "local0",
-    "local1",
-    "local2",
-    "local3",
-    "local4",
-    "local5",
-    "local6",
-    "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news",
+    "uucp", "cron", "authpriv", "ftp", "ntp", "audit", "alert", "clock",
+    "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ]
+# fmt: on
 _SEVERITIES: Final = (6, 5, 5, 4, 3, 1, 1, 1)
 """OCSF severity of syslog's emergency .. debug."""
 
