@@ -44,13 +44,15 @@ class Watermarks:
     """Hold the time of every partition of one flow; each verb gives a new one.
 
     `seen_us`: partition -> greatest event time read; `quiet_since_s`: partition -> monotonic time
-    since when it has been caught up without an event; `flow_us`: watermark announced so far.
+    since when it has been caught up without an event; `unread`: partitions that hold something not
+    read yet; `flow_us`: watermark announced so far.
     """
 
     lateness_us: int
     idle_s: float
     seen_us: Mapping[int, int] = field(default_factory=dict)
     quiet_since_s: Mapping[int, float] = field(default_factory=dict)
+    unread: frozenset[int] = frozenset()
     flow_us: int = NEVER
 
     def read(self, partition: int, time_us: pl.Series) -> tuple["Watermarks", pl.Series]:
@@ -70,12 +72,14 @@ class Watermarks:
             for partition, is_at_end in caught_up.items()
             if is_at_end
         }
-        return replace(self, quiet_since_s=quiet)
+        unread = frozenset(p for p, is_at_end in caught_up.items() if not is_at_end)
+        return replace(self, quiet_since_s=quiet, unread=unread)
 
     def advanced(self, now_s: float) -> "Watermarks":
         """Announce the watermark that the partitions' times allow at `now_s`."""
         times = {p: t for p, t in self.seen_us.items() if t != NEVER}
-        if not times:
+        # A partition of which nothing was read yet may hold older events than all the others.
+        if not times or self.unread - times.keys():
             return self
         busy = [t for p, t in times.items() if not self._is_idle(p, now_s)]
         reached = (min(busy) if busy else max(times.values())) - self.lateness_us
@@ -97,4 +101,4 @@ def restored(
     """Put the times together again from what the ledger keeps for each partition."""
     lateness_us = lateness_s * 1_000_000
     seen = {p: w + lateness_us for p, w in stored_us.items() if w != NEVER}
-    return Watermarks(lateness_us, idle_s, seen, {}, flow_us)
+    return Watermarks(lateness_us, idle_s, seen, flow_us=flow_us)

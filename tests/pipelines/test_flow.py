@@ -1,0 +1,243 @@
+"""The flow on a ledger in memory: cuts, repeats, tenants, poison, stalls, rewinds."""
+
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.runners import loop
+from pipelines.running import Flow
+from storage.errors import Unavailable
+from storage.log import Record
+from storage.log.memory import MemoryLog
+from storage.outcome import Outcome
+from storage.schema import Context, EventBatch, Finding, State
+from storage.settings import Settings
+from tests.pipelines.memory import (
+    META,
+    T0_US,
+    MemoryLedger,
+    burst,
+    detect,
+    fill,
+    house,
+    raw_record,
+    record,
+)
+
+Rows = list[tuple[int, str, object]]
+ROWS = st.lists(
+    st.tuples(st.integers(-40_000, -39_000), st.sampled_from(["h1", "h2"]), st.integers(0, 9)),
+    min_size=1,
+    max_size=60,
+)
+
+
+def memory_log(partitions: int = 4) -> MemoryLog:
+    return MemoryLog(partitions, lambda: T0_US)
+
+
+def run(
+    log: MemoryLog, ledger: MemoryLedger, batch_rows: int = 8192, poll_rows: int = 4096
+) -> Flow:
+    flow = Flow(house(batch_rows=batch_rows), Settings(), log, ledger, poll_rows=poll_rows)
+    loop.run(flow, once=True)
+    return flow
+
+
+def cut_into_messages(rows: Rows, sizes: list[int], tenant: str, source: str) -> list[Record]:
+    records, first, i = [], 0, 0
+    while first < len(rows):
+        size = sizes[i % len(sizes)]
+        records.append(record(rows[first : first + size], first, tenant, source))
+        first, i = first + size, i + 1
+    return records
+
+
+SIZES = st.lists(st.integers(1, 20), min_size=1, max_size=5)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ROWS, ROWS, SIZES, st.integers(1, 50), st.integers(1, 9))
+def test_any_cutting_of_the_stream_gives_the_same(
+    one: Rows, two: Rows, sizes: list[int], batch_rows: int, poll_rows: int
+):
+    def result(sizes: list[int], batch_rows: int, poll_rows: int) -> MemoryLedger:
+        log, ledger = memory_log(), MemoryLedger()
+        for tenant, rows in (("acme", one), ("globex", two)):
+            fill(log, cut_into_messages(rows, sizes, tenant, "s1"))
+        run(log, ledger, batch_rows, poll_rows)
+        return ledger
+
+    whole, cut = result([1000], 8192, 4096), result(sizes, batch_rows, poll_rows)
+    assert_frame_equal(cut.events(), whole.events())
+    assert cut.window_counts() == whole.window_counts()
+    assert cut.findings == whole.findings
+
+
+def test_two_tenants_mixed_are_each_alone_put_together():
+    rows: Rows = [(-40_000 + 7 * i, f"h{i % 2}", i) for i in range(60)]
+    mixed = MemoryLedger()
+    log = memory_log(1)
+    for i in range(0, 60, 6):
+        fill(log, [record(rows[i : i + 6], i, tenant) for tenant in ("acme", "globex")])
+    run(log, mixed, batch_rows=16)
+    for tenant in ("acme", "globex"):
+        log, alone = memory_log(1), MemoryLedger()
+        fill(log, [record(rows, 0, tenant)])
+        run(log, alone)
+        own = mixed.events().filter(pl.col("tenant_id") == tenant)
+        assert_frame_equal(own, alone.events())
+        assert {f for f in mixed.findings.values() if f.tenant_id == tenant} == set(
+            alone.findings.values()
+        )
+        assert [r for r in mixed.window_counts() if r[0] == tenant] == alone.window_counts()
+
+
+def test_records_sent_twice_are_read_once():
+    log, ledger = memory_log(), MemoryLedger()
+    rows: Rows = [(-40_000 + i, "h1", i) for i in range(30)]
+    fill(log, [record(rows[:20], 0), record(rows[:20], 0), record(rows[10:], 10)])
+    run(log, ledger, poll_rows=1)
+    fill(log, [record(rows, 0)])
+    run(log, ledger)
+    assert ledger.events()["position"].to_list() == list(range(30))
+
+
+def test_bad_record_goes_to_the_dead_letter_and_the_rest_goes_on():
+    log, ledger = memory_log(), MemoryLedger()
+    fill(log, [raw_record(b'{"t":1,"h":"h1","n":1}\nnonsense\n{"t":2,"h":"h1","n":2}', 5)])
+    run(log, ledger)
+    assert ledger.events()["position"].to_list() == [5, 7]
+    (letter,) = ledger.letters
+    assert (letter.tenant_id, letter.source, letter.position, letter.raw) == (
+        "acme",
+        "s1",
+        6,
+        b"nonsense",
+    )
+
+
+def test_message_without_headers_goes_to_the_dead_letter():
+    log, ledger = memory_log(), MemoryLedger()
+    fill(log, [Record(b"k", b"x", {"tenant": "acme"}), record([(0, "h1", 1)], 0)])
+    run(log, ledger)
+    assert [letter.reason for letter in ledger.letters] == [
+        "message has no header 'source'; the front door sets it"
+    ]
+    assert ledger.events().height == 1
+
+
+def raises_on(number: str):
+    module = burst()
+
+    def picky(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+        if (batch.frame["unmapped.n"] == number).any() if len(batch) else False:
+            raise ZeroDivisionError("no such number")
+        return detect(state, batch, context)
+
+    module.detect = picky  # type: ignore[attr-defined]  # made up on the spot
+    return module
+
+
+def test_row_that_makes_a_detector_raise_is_alone_in_the_dead_letter():
+    log, ledger = memory_log(), MemoryLedger()
+    fill(log, [record([(-40_000 + i, "h1", i) for i in range(100)], 0)])
+    home = house({META.name: raises_on("42")})
+    loop.run(Flow(home, Settings(), log, ledger), once=True)
+    (letter,) = ledger.letters
+    assert (letter.position, letter.raw) == (42, b'{"t":-39958,"h":"h1","n":42}')
+    assert "ZeroDivisionError" in letter.reason
+    assert ledger.events().height == 99
+
+
+def test_row_that_makes_a_sink_raise_is_alone_in_the_dead_letter():
+    def refuse(outcome: Outcome) -> None:
+        for batch in outcome.batches:
+            if (batch.frame["unmapped.n"] == "42").any():
+                raise ValueError("the table has no 42")
+
+    log, ledger = memory_log(), MemoryLedger(refuse=refuse)
+    fill(
+        log,
+        [record([(-40_000 + i, "h1", i) for i in range(j, j + 20)], j) for j in range(0, 100, 20)],
+    )
+    run(log, ledger)
+    assert [(letter.position, letter.reason) for letter in ledger.letters] == [
+        (42, "ValueError: the table has no 42")
+    ]
+    assert ledger.events().height == 99
+    assert ledger.offsets[max(ledger.offsets, key=lambda p: ledger.offsets[p][0])][0] == 5
+
+
+def test_step_that_always_raises_ends_with_whole_messages_in_the_dead_letter():
+    def refuse(outcome: Outcome) -> None:
+        if sum(len(batch) for batch in outcome.batches) > 1:
+            raise ValueError("one at a time")
+
+    log, ledger = memory_log(), MemoryLedger(refuse=refuse)
+    fill(log, [record([(0, "h1", 1)], 0), record([(1, "h1", 1), (2, "h1", 2)], 1)])
+    run(log, ledger)
+    assert ledger.events()["position"].to_list() == [0]
+    assert [letter.position for letter in ledger.letters] == [1]
+
+
+def test_world_that_is_down_is_waited_out_and_nothing_is_lost():
+    failures = [Unavailable("down"), Unavailable("still down")]
+
+    def refuse(outcome: Outcome) -> None:
+        if failures:
+            raise failures.pop()
+
+    log, ledger = memory_log(), MemoryLedger(refuse=refuse)
+    fill(log, [record([(0, "h1", 1)], 0)])
+    run(log, ledger)
+    assert ledger.events().height == 1
+    assert not ledger.letters
+
+
+def test_worker_that_was_overtaken_goes_back_to_the_ledger():
+    log, ledger = memory_log(1), MemoryLedger()
+    fill(log, [record([(-40_000 + i, "h1", i)], i) for i in range(10)])
+    slow = Flow(house(), Settings(), log, ledger, poll_rows=4)
+    work = slow.poll()
+    assert work is not None
+    run(log, ledger)  # another worker reads everything meanwhile
+    slow.commit(slow.process(work))
+    loop.run(slow, once=True)
+    assert ledger.events()["position"].to_list() == list(range(10))
+
+
+def test_stall_of_five_minutes_makes_no_ordered_event_late():
+    now_s = [0.0]
+    log, ledger = memory_log(2), MemoryLedger()
+    flow = Flow(house(), Settings(), log, ledger, monotonic_s=lambda: now_s[0], poll_rows=3)
+
+    def tell(second: int) -> None:
+        for source in ("s1", "s2", "s3"):
+            fill(log, [record([(-40_000 + second, "h1", second)], second, source=source)])
+
+    for second in range(600):
+        tell(second)
+        now_s[0] += 1
+        if 120 <= second < 420:
+            continue  # the process stands still; the world goes on
+        work = flow.poll()
+        if work is not None:
+            flow.commit(flow.process(work))
+    loop.run(flow, once=True)
+    assert ledger.events().height == 1800
+    assert ledger.events()["is_late"].sum() == 0
+
+
+def test_windows_close_when_everything_is_caught_up_and_idle():
+    now_s = [0.0]
+    log, ledger = memory_log(2), MemoryLedger()
+    fill(log, [record([(-600, "h1", 1)] * 3 + [(-480, "h1", 1)], 0, source="s1")])
+    fill(log, [record([(-1200, "h2", 1)], 0, source="s3")])
+    flow = Flow(house(), Settings(), log, ledger, monotonic_s=lambda: now_s[0])
+    loop.run(flow, once=True)
+    assert not ledger.findings
+    now_s[0] += 31
+    loop.run(flow, once=True)
+    assert [f.entity for f in ledger.findings.values()] == ["h1"]
