@@ -1,0 +1,30 @@
+"""See that the online model claims the burst, explains it, and cannot be dragged along at once."""
+
+from detectors import activity
+from tests.detectors.streams import batches, company, frame_of
+from tests.detectors.test_detector_conformance import fold
+
+
+def test_the_burst_is_claimed_with_its_feature_first() -> None:
+    _, found = fold(activity, batches(frame_of(company("acme")), []))
+    assert {f.entity for f in found} == {"pc7"}
+    assert found[0].reasons[0].name in {"processes started", "events of any kind"}
+    assert int(found[0].reasons[0].value) > 3000
+
+
+def test_weights_are_shares_of_one_score() -> None:
+    _, found = fold(activity, batches(frame_of(company("acme")), []))
+    shares = [r.weight or 0.0 for r in found[0].reasons]
+    assert shares == sorted(shares, reverse=True)
+    assert 0.99 <= sum(shares) <= 1.0001
+
+
+def test_a_quiet_company_is_left_in_peace() -> None:
+    rows = [r for r in company("acme") if r.get("device.hostname") != "pc7"]
+    assert fold(activity, batches(frame_of(rows), []))[1] == []
+
+
+def test_a_strange_window_hardly_moves_what_is_usual() -> None:
+    state, _ = fold(activity, batches(frame_of(company("acme")), []))
+    usual = {row["key"]: row["events_mean"] for row in state["usual"].iter_rows(named=True)}
+    assert usual["pc7"] < usual["pc8"] + 0.5

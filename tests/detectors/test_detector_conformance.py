@@ -1,0 +1,120 @@
+"""Hold every detector found to the contract of `storage.schema.detection`."""
+
+import io
+from collections.abc import Iterable
+from types import ModuleType
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors import CONTRACT, sigma
+from storage.plugins import discover
+from storage.schema import Context, EventBatch, Finding, State
+from tests.detectors.streams import batches, company, frame_of
+from tests.shared import ROOT
+
+DETECTORS = list(discover("detectors", CONTRACT).values())
+each = pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: d.META.name)
+MIXED = frame_of(sorted(company("acme") + company("bolt", 9), key=lambda r: int(r["time_us"])))
+RULES = sigma.compile_rules([ROOT / "detectors" / "rules"])
+
+
+def fold(detector: ModuleType, given_: Iterable[EventBatch]) -> tuple[State, list[Finding]]:
+    """Run a detector over batches as the flow does: the watermark follows the newest event."""
+    state: State = detector.META.empty_state()
+    found: list[Finding] = []
+    newest = 0
+    for batch in given_:
+        newest = max(newest, int(batch.frame.get_column("time").cast(pl.Int64).max()))  # type: ignore[arg-type]  not empty
+        context = Context(watermark_us=newest, rules={"": RULES})
+        state, new = detector.detect(state, batch, context)
+        found += new
+    return state, found
+
+
+def in_order(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda f: f.finding_id)
+
+
+@each
+def test_finds_something_in_the_stream_made_for_it(detector: ModuleType) -> None:
+    assert fold(detector, batches(MIXED, []))[1]
+
+
+@each
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cuts=st.lists(st.integers(1, MIXED.height - 1), max_size=12))
+def test_cutting_the_stream_changes_nothing(detector: ModuleType, cuts: list[int]) -> None:
+    assert in_order(fold(detector, batches(MIXED, cuts))[1]) == in_order(
+        fold(detector, batches(MIXED, []))[1]
+    )
+
+
+@each
+def test_two_tenants_mixed_equal_each_alone(detector: ModuleType) -> None:
+    alone = [
+        f
+        for tenant in ("acme", "bolt")
+        for f in fold(detector, batches(MIXED.filter(pl.col("tenant_id") == tenant), []))[1]
+    ]
+    assert in_order(fold(detector, batches(MIXED, []))[1]) == in_order(alone)
+
+
+@each
+def test_input_is_not_changed(detector: ModuleType) -> None:
+    batch = EventBatch.of(MIXED.head(8000))
+    before = batch.frame.clone()
+    detector.detect(detector.META.empty_state(), batch, Context(watermark_us=0, rules={"": RULES}))
+    assert batch.frame.equals(before)
+
+
+@each
+def test_state_goes_through_a_data_only_format(detector: ModuleType) -> None:
+    first = list(batches(MIXED, [MIXED.height // 2]))
+    half, _ = fold(detector, first[:1])
+    carried = {}
+    for name, table in half.items():
+        assert table.schema == pl.Schema(detector.META.tables[name])
+        buffer = io.BytesIO()
+        table.write_ipc(buffer)
+        carried[name] = pl.read_ipc(io.BytesIO(buffer.getvalue()))
+    context = Context(watermark_us=2**60, rules={"": RULES})
+    assert (
+        detector.detect(half, first[1], context)[1]
+        == detector.detect(carried, first[1], context)[1]
+    )
+
+
+@each
+def test_state_stays_bounded(detector: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = company("acme", hours=2)
+    for n, row in enumerate(rows):
+        row |= {"device.hostname": f"h{n}"} if "device.hostname" in row else {"vendor.uid": f"v{n}"}
+    small = detector.META.__class__(
+        **{f: getattr(detector.META, f) for f in detector.META.__slots__} | {"max_keys": 50}
+    )
+    monkeypatch.setattr(detector, "META", small)
+    state, _ = fold(detector, batches(frame_of(rows), list(range(0, len(rows), 100))))
+    for name, table in state.items():
+        kept = table.group_by("tenant_id").agg(pl.col("key").n_unique())["key"].max()
+        assert kept is None or int(kept) <= (50 if name != "open" else 4000)  # type: ignore[arg-type]  Int
+
+
+@each
+def test_findings_rest_on_events_that_exist(detector: ModuleType) -> None:
+    ids = set(MIXED.get_column("event_id"))
+    for finding in fold(detector, batches(MIXED, []))[1]:
+        assert finding.event_ids
+        assert set(finding.event_ids) <= ids
+        assert finding.reasons
+        assert finding.title
+
+
+@each
+def test_events_of_other_kinds_are_survived(detector: ModuleType) -> None:
+    bare = MIXED.select(MIXED.columns[:15]).head(100)
+    state, found = fold(detector, batches(bare, []))
+    assert found == []
+    assert set(state) == set(detector.META.tables)
