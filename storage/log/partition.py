@@ -39,14 +39,20 @@ def check_records(topic: str, records: Sequence[Record]) -> None:
     """Pass, or raise InvalidInput naming the first record that no home would take."""
     check_topic(topic)
     for place, record in enumerate(records):
-        if not isinstance(record.key, bytes) or not isinstance(record.value, bytes):
-            raise InvalidInput(f"record {place} for topic '{topic}': key and value must be bytes")
-        if len(record.value) > MAX_VALUE_BYTES:
+        headers = record.headers
+        try:
+            envelope = len(record.key) + len("".join([*headers, *headers.values()]))
+            size = len(memoryview(record.value))
+            memoryview(record.key)
+        except TypeError as error:
             raise InvalidInput(
-                f"record {place} for topic '{topic}' has {len(record.value)} bytes; "
+                f"record {place} for topic '{topic}': key and value are bytes, headers text"
+            ) from error
+        if size > MAX_VALUE_BYTES:
+            raise InvalidInput(
+                f"record {place} for topic '{topic}' has {size} bytes; "
                 f"the most is {MAX_VALUE_BYTES}; cut it into several"
             )
-        envelope = len(record.key) + sum(len(k) + len(v) for k, v in record.headers.items())
         if envelope > MAX_ENVELOPE_BYTES:
             raise InvalidInput(
                 f"record {place} for topic '{topic}' has {envelope} bytes of key and headers; "

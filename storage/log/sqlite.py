@@ -1,10 +1,13 @@
 """Keep the log in one SQLite file: durable, group commit, many threads and processes.
 
 The statements stand here and not in `storage/queries`, because they are SQLite's dialect and not
-the database's; all values are bound.
+the database's; all values are bound. A message's row id is its partition's number and its offset
+in one (`_place`): SQLite then keeps large values out of the tree that it searches. Measured against
+a key of two columns WITHOUT ROWID: as fast for 400-byte values, three times for 200 kB.
 """
 
 import fcntl
+import itertools
 import json
 import os
 import sqlite3
@@ -13,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from storage.errors import Unavailable
 from storage.log import Message, Record
@@ -30,6 +35,9 @@ _LAYOUT: Final = 1
 _IDLE_READERS: Final = 8
 _TRIM_STEP: Final = 5000
 
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(dict[str, str])
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS partitions (
     partition_id INTEGER PRIMARY KEY,
@@ -39,14 +47,12 @@ CREATE TABLE IF NOT EXISTS partitions (
     UNIQUE (topic, partition)
 );
 CREATE TABLE IF NOT EXISTS messages (
-    partition_id INTEGER NOT NULL,
-    "offset" INTEGER NOT NULL,
+    place INTEGER PRIMARY KEY,
     appended_at_us INTEGER NOT NULL,
     "key" BLOB NOT NULL,
     headers TEXT NOT NULL,
-    value BLOB NOT NULL,
-    PRIMARY KEY (partition_id, "offset")
-) WITHOUT ROWID;
+    value BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS offsets (
     consumers TEXT NOT NULL,
     topic TEXT NOT NULL,
@@ -74,11 +80,13 @@ _PARTITIONS: Final = (
 )
 _ADD_PARTITION: Final = "INSERT INTO partitions (topic, partition) VALUES (?, ?)"
 _MOVE_END: Final = "UPDATE partitions SET next_offset = ? WHERE partition_id = ?"
-_ADD_MESSAGE: Final = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
-_PLACE: Final = "SELECT partition_id, next_offset FROM partitions WHERE topic = ? AND partition = ?"
+_ADD_MESSAGE: Final = "INSERT INTO messages VALUES (?, ?, ?, ?, ?)"
+_PARTITION: Final = (
+    "SELECT partition_id, next_offset FROM partitions WHERE topic = ? AND partition = ?"
+)
 _READ: Final = (
-    'SELECT "offset", appended_at_us, "key", headers, value FROM messages'
-    ' WHERE partition_id = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?'
+    'SELECT place, appended_at_us, "key", headers, value FROM messages'
+    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
 )
 _TOPICS: Final = (
     "SELECT topic, count(*) FROM partitions GROUP BY topic HAVING max(next_offset) > 0 ORDER BY 1"
@@ -98,8 +106,8 @@ _OWNERS: Final = (
 _DISOWN: Final = "DELETE FROM owners WHERE consumers = ? AND topic = ? AND member = ?"
 _OWN: Final = "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)"
 _LEAVE: Final = "DELETE FROM members WHERE consumers = ? AND topic = ? AND member = ?"
-_FIRST: Final = 'SELECT min("offset") FROM messages WHERE partition_id = ?'
-_TRIM: Final = 'DELETE FROM messages WHERE partition_id = ? AND "offset" < ?'
+_FIRST: Final = "SELECT min(place) FROM messages WHERE place >= ? AND place < ?"
+_TRIM: Final = "DELETE FROM messages WHERE place >= ? AND place < ?"
 
 _WAYS_OUT: Final = {
     "SQLITE_FULL": "the disk is full; free some space",
@@ -148,7 +156,7 @@ class SqliteLog:
         check_records(topic, records)
         if not records:
             return []
-        headers = [json.dumps(dict(r.headers)) if r.headers else "{}" for r in records]
+        headers = [_text_of(r.headers) for r in records]
         return self._writes.write(lambda home: self._append(home, topic, records, headers))
 
     def read(
@@ -159,23 +167,24 @@ class SqliteLog:
         found: list[Message] = []
         size = 0
         with self._reader() as home:
-            place = home.execute(_PLACE, (topic, partition)).fetchone()
-            if place is None or offset >= place[1]:
+            known = home.execute(_PARTITION, (topic, partition)).fetchone()
+            if known is None or offset >= known[1]:
                 return []
-            with closing(home.execute(_READ, (place[0], offset, limit))) as rows:
-                for at, appended_at_us, key, headers, value in rows:
+            base, end = _place(known[0], 0), _place(*known)
+            with closing(home.execute(_READ, (base + offset, end, limit))) as rows:
+                for place, appended_at_us, key, headers, value in rows:
                     size += len(key) + len(value)
                     if found and size > max_bytes:
                         break
-                    named = json.loads(headers) if headers != "{}" else {}
+                    at, named = place - base, _headers_of(headers)
                     found.append(Message(topic, partition, at, key, value, named, appended_at_us))
         return found
 
     def end(self, topic: str, partition: int) -> int:
         """Give the offset that the next record will get."""
         with self._reader() as home:
-            place = home.execute(_PLACE, (topic, partition)).fetchone()
-        return int(place[1]) if place else 0
+            known = home.execute(_PARTITION, (topic, partition)).fetchone()
+        return int(known[1]) if known else 0
 
     def topics(self) -> Mapping[str, int]:
         """Give topic -> number of partitions, for topics that were ever appended to."""
@@ -217,13 +226,15 @@ class SqliteLog:
     def trim(self, topic: str, partition: int, before: int) -> int:
         """Forget messages before the offset, in steps that let appends between; give how many."""
         with self._reader() as home:
-            place = home.execute(_PLACE, (topic, partition)).fetchone()
-            first = home.execute(_FIRST, (place[0],)).fetchone()[0] if place else None
+            known = home.execute(_PARTITION, (topic, partition)).fetchone()
+            if known is None:
+                return 0
+            last = _place(known[0], min(before, known[1]))
+            first = home.execute(_FIRST, (_place(known[0], 0), last)).fetchone()[0]
         if first is None:
             return 0
-        last = min(before, place[1])
-        cuts = [*range(first + _TRIM_STEP, last, _TRIM_STEP), last]
-        return sum(self._writes.write(_trimmed(place[0], cut)) for cut in cuts)
+        cuts = [*range(first, last, _TRIM_STEP), last]
+        return sum(self._writes.write(_trimmed(a, b)) for a, b in itertools.pairwise(cuts))
 
     def close(self) -> None:
         """Finish what is being written and let go of the file; later calls are Unavailable."""
@@ -252,7 +263,7 @@ class SqliteLog:
         for record, named in zip(records, headers, strict=True):
             p = partition_of(record.key, len(parts))
             places.append((p, ends[p]))
-            rows.append((ids[p], ends[p], now_us, record.key, named, record.value))
+            rows.append((_place(ids[p], ends[p]), now_us, record.key, named, record.value))
             ends[p] += 1
         home.executemany(_ADD_MESSAGE, rows)
         home.executemany(_MOVE_END, [(ends[p], ids[p]) for p in {p for p, _ in places}])
@@ -335,6 +346,7 @@ class SqliteLog:
                     f"event log {self._path} has layout {layout}, this version knows {_LAYOUT}; "
                     "use the newer version"
                 )
+            home.execute("PRAGMA page_size = 8192")
             home.execute("PRAGMA journal_mode = WAL")
             if layout < _LAYOUT:
                 home.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
@@ -349,8 +361,27 @@ class SqliteLog:
         return home
 
 
-def _trimmed(partition_id: int, before: int) -> Callable[[sqlite3.Connection], int]:
-    return lambda home: home.execute(_TRIM, (partition_id, before)).rowcount
+def _text_of(headers: Mapping[str, str]) -> str:
+    try:
+        return _ENCODER.encode(dict(headers)).decode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8: half a surrogate pair
+        return json.dumps(dict(headers))
+
+
+def _headers_of(text: str) -> dict[str, str]:
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return dict(json.loads(text))
+
+
+def _place(partition_id: int, offset: int) -> int:
+    """Put both in one number: room for 2^40 messages in each of 2^23 partitions."""
+    return partition_id << 40 | offset
+
+
+def _trimmed(first: int, last: int) -> Callable[[sqlite3.Connection], int]:
+    return lambda home: home.execute(_TRIM, (first, last)).rowcount
 
 
 @contextmanager

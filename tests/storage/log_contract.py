@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -109,6 +110,13 @@ class LogContract:
         with pytest.raises(InvalidInput, match="key and headers"):
             log.append("t", [Record(b"a", b"", {"name": "x" * 70_000})])
         assert log.end("t", 3) == 0
+
+    @pytest.mark.parametrize(
+        "wrong", [{"key": "k"}, {"value": "v"}, {"value": None}, {"headers": {"a": 1}}]
+    )
+    def test_a_record_of_other_types_is_refused(self, log: EventLog, wrong: dict[str, Any]) -> None:
+        with pytest.raises(InvalidInput, match="key and value are bytes, headers text"):
+            log.append("t", [replace(Record(b"k", b"v"), **wrong)])
 
     def test_the_largest_record_fits(self, log: EventLog) -> None:
         value = bytes(16 << 20)

@@ -185,3 +185,25 @@ def test_the_disk_is_asked_to_sync_at_every_commit(tmp_path: Path) -> None:
     with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
         assert log._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert log._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_sign_of_life_that_changes_nothing_costs_no_write(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(SqliteLog(tmp_path / "log.sqlite", now_us=clock)) as log:
+        log.join("g", "t", "a")
+        written = log._writer.total_changes
+        clock.pass_s(1)
+        assert log.join("g", "t", "a") == list(range(8))
+        assert log._writer.total_changes == written
+        clock.pass_s(4)
+        log.join("g", "t", "a")
+        assert log._writer.total_changes > written
+
+
+def test_a_large_topic_is_trimmed_in_steps_that_add_up(tmp_path: Path) -> None:
+    with closing(SqliteLog(tmp_path / "log.sqlite", partitions=1)) as log:
+        log.append("t", [Record(b"", b"%d" % n) for n in range(12_001)])
+        log.append("u", [Record(b"", b"other")])
+        assert log.trim("t", 0, 12_000) == 12_000
+        assert [m.value for m in log.read("t", 0, 0)] == [b"12000"]
+        assert len(log.read("u", 0, 0)) == 1
