@@ -2,6 +2,7 @@
 
 import secrets
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -102,7 +103,9 @@ class Door:
                 return
             await self._app(scope, _limited(receive, limit), answer.send)
         except Exception:  # noqa: BLE001  the API's last line: nothing inner may reach the caller
-            _LOG.exception("request_crashed", trace_id=trace_id, path=scope["path"][:200])
+            # As text: a log renderer that shows local variables would show passwords.
+            trace = traceback.format_exc(limit=-8)
+            _LOG.error("request_crashed", trace_id=trace_id, path=scope["path"][:200], trace=trace)
             if not answer.is_begun:
                 await problem(500, "", trace_id)(scope, receive, answer.send)
         finally:

@@ -1,8 +1,9 @@
 """Feed the business modules from the log: each event once in effect, the poisonous set aside."""
 
 import threading
+import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Final, Protocol
 
@@ -27,8 +28,12 @@ _LONGEST_WAIT_S: Final = 30.0
 class Handler(Protocol):
     """What the loop needs of a module."""
 
-    TOPICS: tuple[str, ...]
-    handle: Callable[[Scope, Transaction, Event], None]
+    @property
+    def TOPICS(self) -> tuple[str, ...]:  # noqa: N802  the name that modules of the folder have
+        """Say what it listens to."""
+
+    def handle(self, scope: Scope, tx: Transaction, event: Event, /) -> None:
+        """Take one event."""
 
 
 def consume(db: Database, log: EventLog, stop: threading.Event, once: bool = False) -> None:
@@ -91,7 +96,8 @@ def _handle_one(
     except InvalidInput as error:
         _set_aside(log, name, message, str(error))
     except Exception as error:  # noqa: BLE001  the consume loop: poison must not stop the flow
-        _LOG.exception("event_failed", consumer=name, topic=message.topic, offset=message.offset)
+        # As text: a log renderer that shows local variables would show what events hold.
+        _LOG.error("event_failed", consumer=name, trace=traceback.format_exc(limit=-8))
         _set_aside(log, name, message, f"{type(error).__name__} in {name}")
 
 

@@ -60,8 +60,7 @@ class _Finding(msgspec.Struct):
 
 def handle(scope: Scope, tx: Transaction, event: Event) -> None:
     """Put the finding into the incident it belongs to, or open one; a repeat changes nothing."""
-    finding = _read(event, scope.tenant_id)
-    at = datetime.fromtimestamp(finding.time_us / 1_000_000, UTC)
+    finding, at = _read(event, scope.tenant_id)
     group = {
         "entity_type": finding.entity_type,
         "entity": finding.entity,
@@ -96,17 +95,18 @@ def incident_id_for(tenant_id: str, finding_id: str) -> str:
     return str(uuid.uuid5(_HOUSE, f"{tenant_id}\x1f{finding_id}"))
 
 
-def _read(event: Event, tenant_id: str) -> _Finding:
+def _read(event: Event, tenant_id: str) -> tuple[_Finding, datetime]:
     try:
         finding = msgspec.convert(dict(event.data), _Finding)
         uuid.UUID(finding.finding_id)
-    except (msgspec.ValidationError, ValueError) as error:
+        at = datetime.fromtimestamp(finding.time_us / 1_000_000, UTC)
+    except (msgspec.ValidationError, ValueError, OverflowError, OSError) as error:
         raise InvalidInput(f"event {event.event_id} holds no finding: {error}") from error
     if finding.tenant_id != tenant_id:
         raise InvalidInput(f"finding {finding.finding_id} is of another tenant than its message")
     if finding.level not in LEVELS:
         raise InvalidInput(f"finding {finding.finding_id}: level {finding.level[:40]!r} is unknown")
-    return finding
+    return finding, at
 
 
 def change(
