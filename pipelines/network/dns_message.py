@@ -17,6 +17,7 @@ _MAX_NAME: Final = 255
 _MAX_LABELS: Final = 128
 _MAX_POINTERS: Final = 64
 _MAX_QUESTIONS: Final = 64
+_MAX_RECORDS: Final = 1_024
 _OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
 
 _CHARACTER: Final = re.compile(
@@ -41,16 +42,17 @@ class DnsMessage(NamedTuple):
     rcode: str | None
 
 
-def read_message(data: bytes) -> DnsMessage | None:
+def read_message(data: bytes, *, is_cut: bool = False) -> DnsMessage | None:
     """Read one DNS message, or give None where the bytes are none.
 
-    What follows a sound question may be cut off or garbage: the answers read so far count.
+    What follows a sound question may be cut off or garbage: the answers read so far count. With
+    `is_cut` (the capture kept only the packet's beginning) id and flags suffice.
 
     >>> read_message(bytes.fromhex("1234010000010000000000000161026465000001 0001")).query
     'a.de'
     """
     if len(data) < 12:
-        return None
+        return _without_question(data) if is_cut else None
     number, flags, questions, answers, authorities, additional = _head(data)
     is_response = flags >= 0x8000
     if (flags >> 11) & 15 not in _OPCODES or questions > _MAX_QUESTIONS:
@@ -65,7 +67,7 @@ def read_message(data: bytes) -> DnsMessage | None:
         except (struct.error, IndexError, ValueError):
             if asked:
                 break
-            return None
+            return _without_question(data) if is_cut else None
         at += 4
         if not asked:
             query, qtype = name, dns_type(kind)
@@ -77,6 +79,38 @@ def read_message(data: bytes) -> DnsMessage | None:
         _answers(data, at, min(answers, MAX_ANSWERS)) if answers else [],
         dns_code(flags & 15) if is_response else None,
     )
+
+
+def _without_question(data: bytes) -> DnsMessage | None:
+    if len(data) < 4:
+        return None
+    number, flags = _pair(data)
+    if (flags >> 11) & 15 not in _OPCODES or flags & 0x40:
+        return None
+    is_response = flags >= 0x8000
+    return DnsMessage(
+        number, is_response, None, None, [], dns_code(flags & 15) if is_response else None
+    )
+
+
+def is_exact_message(data: bytes) -> bool:
+    """Tell whether the bytes are one whole message with one question, to the last byte.
+
+    Strict, for places where other things than DNS are to be expected.
+    """
+    if len(data) < 17:
+        return False
+    _number, flags, questions, *records = _head(data)
+    if questions != 1 or flags & 0x40 or (flags >> 11) & 15 not in _OPCODES:
+        return False
+    try:
+        at = read_name(data, 12)[1] + 4
+        for _ in range(min(sum(records), _MAX_RECORDS)):
+            at = read_name(data, at)[1]
+            at += 10 + _record(data, at)[3]
+    except (struct.error, IndexError, ValueError):
+        return False
+    return at == len(data)
 
 
 def read_name(data: bytes, at: int) -> tuple[str, int]:

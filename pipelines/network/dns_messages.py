@@ -6,15 +6,19 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.network.addresses import packed, text
+from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
-from pipelines.network.headers import LATER_FRAGMENT, Headers
+from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
 from pipelines.network.internet import TCP, UDP
 from pipelines.network.packets import Bools, Int64s, PacketBlock
+from pipelines.network.streams import End, Streams
 
 DNS_PORTS: Final = (53, 5353, 5355)
 """DNS, multicast DNS, link-local multicast name resolution."""
-MAX_STREAMS: Final = 1_024
-MAX_STREAM_BYTES: Final = 65_537
+MAX_HTTP2: Final = 32
+"""Directions of clear-text HTTP/2 that are followed at a time, for DNS over HTTPS seen behind a
+proxy that ends TLS."""
+MAX_WITHOUT_DNS: Final = 262_144
 _SYN: Final = 2
 
 
@@ -30,31 +34,21 @@ class DnsSighting(NamedTuple):
     message: DnsMessage
 
 
-class _Stream(NamedTuple):
-    expected: int
-    held: bytes
-
-
 class DnsWatch:
-    """Find DNS messages block by block; keeps at most MAX_STREAMS unfinished TCP messages."""
+    """Find DNS messages block by block; holds the unfinished TCP messages of bounded streams."""
 
     def __init__(self) -> None:
         """Begin with no stream known."""
-        self._streams: dict[tuple[bytes, int, bytes, int], _Stream] = {}
+        self._streams = Streams()
+        self._http2: dict[End, int] = {}
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[DnsSighting]:
         """Give the block's messages in the order of the capture."""
-        rows = np.flatnonzero(_is_candidate(headers))
-        if not len(rows):
-            return
-        version = headers.version[rows]
-        ends = zip(
-            packed(version, headers.src_high[rows], headers.src_low[rows]),
-            headers.src_port[rows].tolist(),
-            packed(version, headers.dst_high[rows], headers.dst_low[rows]),
-            headers.dst_port[rows].tolist(),
-            strict=True,
-        )
+        chosen = _is_candidate(headers)
+        self._notice_http2(block, headers)
+        for end in self._http2:
+            chosen |= _is_between(headers, end)
+        rows = np.flatnonzero(chosen)
         spans = zip(
             block.time_ns[rows].tolist(),
             headers.protocol[rows].tolist(),
@@ -64,12 +58,13 @@ class DnsWatch:
             headers.tcp_flags[rows].tolist(),
             strict=True,
         )
-        for end, (time_ns, protocol, start, stop, sequence, flags) in zip(ends, spans, strict=True):
+        for end, span in zip(_ends(headers, rows), spans, strict=True):
+            time_ns, protocol, start, stop, sequence, flags = span
             payload = block.octets[start:stop]
             is_udp = protocol == UDP
             found = [payload] if is_udp else self._follow(end, sequence, flags, payload)
             for data in found:
-                message = read_message(data)
+                message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
                 if message is not None:
                     src, src_port, dst, dst_port = end
                     proto = "udp" if is_udp else "tcp"
@@ -77,42 +72,68 @@ class DnsWatch:
                         time_ns, text(src), src_port, text(dst), dst_port, proto, message
                     )
 
-    def _follow(
-        self, end: tuple[bytes, int, bytes, int], sequence: int, flags: int, payload: bytes
-    ) -> list[bytes]:
-        """Add a segment to its stream and give the messages that are whole now.
-
-        Segments in order only: after a gap the next segment is taken as a message's beginning.
-        """
-        if flags & _SYN:
-            sequence += 1
-        before = self._streams.pop(end, None)
-        held = payload
-        if before is not None:
-            if (before.expected - sequence) & 0xFFFFFFFF in range(1, 1 << 31):
-                self._streams[end] = before  # sent again: nothing new
-                return []
-            if before.expected == sequence & 0xFFFFFFFF:
-                held = before.held + payload
-        found: list[bytes] = []
-        while len(held) >= 2:
-            size = int.from_bytes(held[:2], "big")
-            if size < 12 or len(held) < 2 + size:
-                break
-            found.append(held[2 : 2 + size])
-            held = held[2 + size :]
-        if len(held) > MAX_STREAM_BYTES or (len(held) >= 2 and held[0] == 0 and held[1] < 12):
-            held = b""
-        while len(self._streams) >= MAX_STREAMS:
-            del self._streams[next(iter(self._streams))]
-        self._streams[end] = _Stream((sequence + len(payload)) & 0xFFFFFFFF, held)
+    def _follow(self, end: End, sequence: int, flags: int, payload: bytes) -> list[bytes]:
+        """Add a segment to its stream and give the messages that are whole now."""
+        unread = self._streams.add(end, sequence, flags, payload)
+        if end not in self._http2:
+            found, rest = cut_prefixed(unread)
+        else:
+            found, rest = cut_http2(unread)
+            # A stream of HTTP/2 that carries no DNS is not worth following.
+            self._http2[end] = 0 if found else self._http2[end] + len(payload)
+            if self._http2[end] > MAX_WITHOUT_DNS:
+                del self._http2[end]
+        self._streams.keep(end, rest)
         return found
+
+    def _notice_http2(self, block: PacketBlock, headers: Headers) -> None:
+        """Follow both directions of connections on which clear-text HTTP/2 begins."""
+        size = headers.payload_end - headers.payload
+        rows = np.flatnonzero((headers.protocol == TCP) & (size >= len(HTTP2_PREFACE)))
+        begin = np.frombuffer(HTTP2_PREFACE[:4], ">u4")[0]
+        rows = rows[u32(block.octets, headers.payload[rows]) == begin]
+        for src, src_port, dst, dst_port in _ends(headers, rows):
+            for end in ((src, src_port, dst, dst_port), (dst, dst_port, src, src_port)):
+                while len(self._http2) >= MAX_HTTP2:
+                    del self._http2[next(iter(self._http2))]
+                self._http2[end] = 0
+
+
+def _ends(headers: Headers, rows: Int64s) -> Iterator[End]:
+    version = headers.version[rows]
+    return zip(
+        packed(version, headers.src_high[rows], headers.src_low[rows]),
+        headers.src_port[rows].tolist(),
+        packed(version, headers.dst_high[rows], headers.dst_low[rows]),
+        headers.dst_port[rows].tolist(),
+        strict=True,
+    )
+
+
+def _is_cut(octets: bytes, start: int, stop: int) -> bool:
+    """Tell whether the capture kept less of a datagram than its UDP head says it has."""
+    return int.from_bytes(octets[start - 4 : start - 2], "big") - 8 > stop - start
+
+
+def _is_between(headers: Headers, end: End) -> Bools:
+    """Tell which packets carry bytes in one direction of a connection."""
+    src, src_port, dst, dst_port = end
+    chosen: Bools = (
+        (headers.src_port == src_port)
+        & (headers.dst_port == dst_port)
+        & (headers.protocol == TCP)
+        & (headers.src_low == np.uint64(int.from_bytes(src[-8:], "big")))
+        & (headers.dst_low == np.uint64(int.from_bytes(dst[-8:], "big")))
+        & (headers.payload_end > headers.payload)
+        & (headers.fragment != LATER_FRAGMENT)
+    )
+    return chosen
 
 
 def _is_candidate(headers: Headers) -> Bools:
     """Tell which packets may carry DNS: by protocol and port, with room for a message's head."""
     size: Int64s = headers.payload_end - headers.payload
-    by_udp = (headers.protocol == UDP) & (size >= 12)
+    by_udp = (headers.protocol == UDP) & (size >= 4)
     is_syn = (headers.tcp_flags & _SYN) != 0
     by_tcp = (headers.protocol == TCP) & ((size > 0) | is_syn)
     at_port = np.isin(headers.dst_port, DNS_PORTS) | np.isin(headers.src_port, DNS_PORTS)
