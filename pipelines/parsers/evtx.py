@@ -7,6 +7,7 @@ refuses is read again record by record; what stays unreadable becomes rejects.
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -26,6 +27,7 @@ CHUNK_BYTES: Final = 64 << 10
 _FILE_MARK: Final = b"ElfFile\x00"
 _CHUNK_MARK: Final = b"ElfChnk\x00"
 _RECORD_MARK: Final = b"\x2a\x2a\x00\x00"
+_TABLES_START: Final = 128
 _FIRST_RECORD: Final = 512
 _BATCH_ROWS: Final = 4096
 _MAX_TEXT_BYTES: Final = 64 << 20
@@ -156,6 +158,11 @@ def _records(chunk: _Chunk) -> tuple[list[tuple[int, str]], list[Reject]]:
     found, wrong = _read(chunk, skip_errors=False)
     if wrong:
         found, _ = _read(chunk, skip_errors=True)
+        if not found:
+            # Names and templates also stand where they are first used; do without their tables.
+            bare = chunk.data[:_TABLES_START] + bytes(_FIRST_RECORD - _TABLES_START)
+            bare += chunk.data[_FIRST_RECORD:]
+            found, _ = _read(chunk._replace(data=bare), skip_errors=True)
     placed = _placed(chunk, found)
     if not wrong:
         return placed, []
@@ -172,15 +179,17 @@ def _read(chunk: _Chunk, *, skip_errors: bool) -> tuple[list[dict[str, Any]], st
     size = 0
     log = io.BytesIO(_log_of([chunk]))
     try:
-        for record in PyEvtxParser(
-            log, number_of_threads=1, skip_errors=skip_errors
-        ).records_json():
-            if record is None:
-                continue
-            found.append(record)
-            size += len(record["data"])
-            if size > _MAX_TEXT_BYTES:
-                return found, f"chunk unfolds to more than {_MAX_TEXT_BYTES} bytes"
+        # The decoder tells of what it skips by warnings; the caller counts it by position.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            parser = PyEvtxParser(log, number_of_threads=1, skip_errors=skip_errors)
+            for record in parser.records_json():
+                if record is None:
+                    continue
+                found.append(record)
+                size += len(record["data"])
+                if size > _MAX_TEXT_BYTES:
+                    return found, f"chunk unfolds to more than {_MAX_TEXT_BYTES} bytes"
     except (RuntimeError, OSError, ValueError, OverflowError) as wrong:
         return found, str(wrong)[:300]
     return found, ""
