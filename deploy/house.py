@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 from storage.database import Database
@@ -49,15 +50,26 @@ def environment_of(settings: Settings) -> dict[str, str]:
 def opened(settings: Settings) -> Iterator[House]:
     """Open the house and close it again; Unavailable says what is missing."""
     make_private(settings.data_dir)
-    database = Database.open(settings)
-    try:
-        log = open_log(settings)
+    with database_of(settings) as database, contextlib.closing(open_log(settings)) as log:
+        yield House(settings, database, log, Lake(settings.data_dir / "lake"))
+
+
+@contextlib.contextmanager
+def database_of(settings: Settings) -> Iterator[Database]:
+    """Open the database; whoever leaves last stops the embedded server, so that none is left over.
+
+    Everyone holds a shared lock on `database.lock`; who can have it alone is the last.
+    """
+    with (settings.data_dir / "database.lock").open("w") as users:
+        flock(users, LOCK_SH)
+        database = Database.open(settings)
         try:
-            yield House(settings, database, log, Lake(settings.data_dir / "lake"))
+            yield database
         finally:
-            log.close()
-    finally:
-        database.close()
+            database.close()
+            with contextlib.suppress(BlockingIOError):
+                flock(users, LOCK_EX | LOCK_NB)
+                database.stop()
 
 
 def make_private(folder: Path) -> None:

@@ -1,22 +1,19 @@
 """Carry files into the running system and say what became of each of them."""
 
-import hashlib
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pipelines.flow import FLOW, RAW_TOPIC
-from pipelines.formats import HEAD_BYTES, detect_format
-from pipelines.sources.files import Input, walk
-from storage.database.commit import flow_position
-
 from deploy.house import House
 from deploy.output import progress
+from pipelines.dead_letter import RAW_TOPIC
 from pipelines.edge import as_messages
+from pipelines.flow import FLOW
 from pipelines.parsing import parse_stream, split_stream
+from pipelines.sources.files import Input, walk
+from storage.database.commit import flow_position
 from storage.database.queries import select
 from storage.errors import InvalidBatch, InvalidInput, Unavailable
 from storage.identity import new_id
@@ -59,34 +56,15 @@ class Result:
         return self.reason is None and self.rejected == 0
 
 
-def label(item: Input) -> str:
-    """Give the name a person sees: the file, or `archive!member`."""
-    return f"{item.file}!{item.member}" if item.member else item.file
-
-
-def recognised(item: Input, asked: str | None) -> tuple[str, Iterator[bytes]]:
-    """Give the input's format and its bytes; InvalidBatch if no parser knows it."""
-    chunks = iter(item.open())
-    head: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        head.append(chunk)
-        size += len(chunk)
-        if size >= HEAD_BYTES:
-            break
-    start = b"".join(head)
-    return asked or detect_format(start[:HEAD_BYTES], label(item)), itertools.chain([start], chunks)
-
-
 def read_only(paths: Sequence[Path], tenant: str, asked: str | None) -> Iterator[Result]:
     """Read files as the pipelines would, keep nothing, count events and refusals."""
     now_us = time.time_ns() // 1000
     for item in progress_over(paths):
-        result = Result(label(item))
+        result = Result(item.member)
         try:
             if item.reason is not None:
                 raise InvalidBatch(item.reason)
-            result.format, chunks = recognised(item, asked)
+            result.format, chunks = item.detected(asked)
             for batch, rejects in parse_stream(
                 result.format,
                 chunks,
@@ -106,8 +84,7 @@ def read_only(paths: Sequence[Path], tenant: str, asked: str | None) -> Iterator
 
 def progress_over(paths: Sequence[Path]) -> Iterator[Input]:
     """Walk the paths, showing on a terminal how far it is."""
-    items = list(walk(paths))
-    return progress(items, len(items), "files")
+    return progress(walk(paths), 0, "files")
 
 
 def carry(house: House, scope: Scope, paths: Sequence[Path], asked: str | None) -> Iterator[Result]:
@@ -118,12 +95,12 @@ def carry(house: House, scope: Scope, paths: Sequence[Path], asked: str | None) 
 
 
 def _send(house: House, scope: Scope, item: Input, asked: str | None) -> Result:
-    result = Result(label(item))
+    result = Result(item.member)
     try:
         if item.reason is not None:
             raise InvalidBatch(item.reason)
-        result.format, chunks = recognised(item, asked)
-        result.source = _content_id(item, result.format)
+        result.format, chunks = item.detected(asked)
+        result.source = f"file:{item.source(result.format)}"
         sent_as, messages = as_messages(result.format, chunks, MESSAGE_BYTES, split_stream)
         headers = {
             "tenant": scope.tenant_id,
@@ -136,13 +113,6 @@ def _send(house: House, scope: Scope, item: Input, asked: str | None) -> Result:
     except (InvalidInput, OSError) as wrong:
         result.reason = str(wrong)
     return result
-
-
-def _content_id(item: Input, format: str) -> str:
-    digest = hashlib.blake2b(format.encode(), digest_size=16)
-    for chunk in item.open():
-        digest.update(chunk)
-    return f"file:{digest.hexdigest()}"
 
 
 def _append(

@@ -61,9 +61,9 @@ def progress(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
     shown = sys.stderr.isatty()
     for done, item in enumerate(items):
         if shown:
-            width = 30 * done // max(total, 1)
+            width = 30 * min(done, total) // max(total, 1)
             bar = "█" * width + "░" * (30 - width)
-            sys.stderr.write(f"\r{what} {bar} {done}/{total}\x1b[K")
+            sys.stderr.write(f"\r{bar} {done}/{total or '?'} {what}\x1b[K")
             sys.stderr.flush()
         yield item
     if shown:

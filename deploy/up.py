@@ -14,7 +14,13 @@ from typing import Final
 import httpx
 
 from api.auth import make_first_link
-from deploy.house import environment_of, is_alive, make_private, opened, until_told_to_stop
+from deploy.house import (
+    database_of,
+    environment_of,
+    is_alive,
+    make_private,
+    until_told_to_stop,
+)
 from deploy.output import say
 from deploy.serve import PROCESSES
 from deploy.supervise import Supervisor
@@ -71,12 +77,11 @@ def url_of(settings: Settings) -> str:
     return f"http://{shown}:{settings.http_port}"
 
 
-def _prepare(settings: Settings) -> str | None:
-    """Make the first tenant; give the one-time path to its first sign-in, if none signed in yet."""
-    with opened(settings) as house:
-        if not house.database.tenants():
-            house.database.create_tenant(FIRST_TENANT, "Main")
-        return make_first_link(house.database, FIRST_TENANT)
+def _prepare(database: Database) -> str | None:
+    """Make the first tenant; give the one-time path to its first sign-in, if none can sign in."""
+    if not database.tenants():
+        database.create_tenant(FIRST_TENANT, "Main")
+    return make_first_link(database, FIRST_TENANT) if FIRST_TENANT in database.tenants() else None
 
 
 def up(settings: Settings) -> None:
@@ -84,10 +89,9 @@ def up(settings: Settings) -> None:
     stop = until_told_to_stop()
     with _alone(settings):
         began = time.monotonic()
-        database = Database.open(settings)
         supervisor = Supervisor(tuple(PROCESSES), settings.data_dir, environment_of(settings))
-        try:
-            link = _prepare(settings)
+        with database_of(settings) as database, _tended(settings, supervisor):
+            link = _prepare(database)
             supervisor.start()
             _write_state(settings, supervisor)
             _wait_until_ready(settings, supervisor)
@@ -98,11 +102,15 @@ def up(settings: Settings) -> None:
             while not stop.wait(0.5):
                 if supervisor.tend():
                     _write_state(settings, supervisor)
-        finally:
-            supervisor.stop()
-            _state_file(settings).unlink(missing_ok=True)
-            database.stop()
-            database.close()
+
+
+@contextmanager
+def _tended(settings: Settings, supervisor: Supervisor) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        _state_file(settings).unlink(missing_ok=True)
 
 
 def _write_state(settings: Settings, supervisor: Supervisor) -> None:
