@@ -232,6 +232,7 @@ CREATE TABLE lake_files (
     first_offset bigint NOT NULL,
     last_offset bigint NOT NULL,
     replaced_by text,
+    replaced_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, path)
 );

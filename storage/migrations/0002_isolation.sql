@@ -45,5 +45,5 @@ GRANT INSERT ON events, findings, window_counts, sources, lake_files, outbox,
 GRANT SELECT, UPDATE ON flow_offsets, flow_state, sources TO inopsio_writer;
 GRANT SELECT (tenant_id, finding_id) ON findings TO inopsio_writer;
 GRANT SELECT, UPDATE (events) ON window_counts TO inopsio_writer;
-GRANT SELECT, UPDATE (replaced_by), DELETE ON lake_files TO inopsio_writer;
+GRANT SELECT, UPDATE (replaced_by, replaced_at), DELETE ON lake_files TO inopsio_writer;
 GRANT SELECT, DELETE ON outbox TO inopsio_writer;

@@ -43,5 +43,7 @@ def batch_of(
         }
     )
     ids = event_ids(tenant, source, frame["time"].dt.epoch("us"), frame["position"])
-    types = pl.Schema({n: t for n, t in dtypes().items() if n in frame.columns})
+    types = pl.Schema(
+        {n: t for n, t in dtypes().items() if n in frame.columns} | {"unmapped.Image": pl.String()}
+    )
     return EventBatch.of(frame.with_columns(ids).cast(types))

@@ -1,0 +1,79 @@
+"""Stand for one lake folder: write, merge, scan, restore and hunt in it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from storage.database import Database
+from storage.lake import compact, files, hunt, read
+from storage.lake.manifest import FIRST_US, LAST_US
+from storage.outcome import LakeFile
+from storage.schema import EventBatch
+from storage.tenant import Scope
+
+
+class Lake:
+    """Know the folder; every file in it is reached through the manifest, by a scope."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep the folder; it is made by the first write."""
+        self.root = root.resolve()
+        self._hunters = hunt.Hunters()
+
+    def write(
+        self,
+        events: EventBatch | Sequence[EventBatch],
+        topic: str,
+        partition: int,
+        first_offset: int,
+        last_offset: int,
+    ) -> list[LakeFile]:
+        """Write ALL events of these offsets in one call (the offsets are the files' names).
+
+        Durable on return; commit the files given back to the manifest to make them visible.
+        """
+        batches = [events] if isinstance(events, EventBatch) else events
+        return files.write_batches(self.root, batches, topic, partition, first_offset, last_offset)
+
+    def compact(
+        self, db: Database, tenant_id: str, grace_s: int = compact.GRACE_S
+    ) -> list[LakeFile]:
+        """Merge the tenant's small files and sweep what nobody needs; give the files made."""
+        return compact.compact(self.root, db, tenant_id, grace_s)
+
+    def scan(
+        self,
+        db: Database,
+        scope: Scope,
+        since_us: int = FIRST_US,
+        until_us: int = LAST_US,
+        classes: Iterable[int] | None = None,
+    ) -> pl.LazyFrame:
+        """Give the scope's events with since <= time < until (UTC µs) as one lazy frame."""
+        return read.scan(self.root, db, scope, since_us, until_us, classes)
+
+    def restore_batches(
+        self,
+        db: Database,
+        scope: Scope,
+        since_us: int = FIRST_US,
+        until_us: int = LAST_US,
+        classes: Iterable[int] | None = None,
+    ) -> Iterator[EventBatch]:
+        """Give the scope's events again in order of event time, in batches."""
+        return read.restore_batches(self.root, db, scope, since_us, until_us, classes)
+
+    def hunt(
+        self, db: Database, scope: Scope, sql: str, limits: hunt.HuntLimits | None = None
+    ) -> hunt.Result:
+        """Run a user's SELECT over the view `events` of the scope's files, shut in and bounded.
+
+        NotAllowed without the grant `hunt:run`; InvalidInput says what is wrong with the query
+        or which limit it passed.
+        """
+        return self._hunters.run(self.root, db, scope, sql, limits or hunt.HuntLimits())
+
+    def close(self) -> None:
+        """End the waiting hunt process."""
+        self._hunters.close()

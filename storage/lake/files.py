@@ -1,0 +1,118 @@
+"""Write Parquet so that it is whole or absent, and the same input gives the same file."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from storage.errors import InvalidInput, Unavailable
+from storage.outcome import LakeFile
+from storage.schema import CLASSES, EventBatch
+from storage.tenant import tenant_name
+
+FOLDERS_MAX: Final = 64
+"""Most (class, day) folders one write fills; beyond it days are put together."""
+_KNOWN: Final = [c.class_uid for c in CLASSES]
+_TOPIC: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_KEYS: Final = ["tenant_id", "_class", "_day"]
+
+
+def write_batches(
+    root: Path,
+    batches: Sequence[EventBatch],
+    topic: str,
+    partition: int,
+    first_offset: int,
+    last_offset: int,
+) -> list[LakeFile]:
+    """Write the events of these offsets, one file for each tenant, class and day of event time.
+
+    Durable when it returns, visible when the files given back are committed to the manifest.
+    Writing the same again replaces the files by the same. Unavailable if the disk refuses.
+    """
+    if not _TOPIC.fullmatch(topic):
+        raise InvalidInput(f"topic {topic[:80]!r} cannot be part of a file name")
+    frames = [batch.frame for batch in batches if len(batch)]
+    if not frames:
+        return []
+    frame = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
+    name = f"{topic}-{partition}-{first_offset}-{last_offset}.parquet"
+    files = []
+    for (tenant, class_uid, day), part in _parts(frame):
+        place = Path(f"tenant={tenant_name(tenant)}", f"class={class_uid}", f"day={day}", name)
+        size = write_file(root, place, part)
+        times = part.get_column("time").dt.epoch("us")
+        files.append(
+            LakeFile(
+                tenant_id=tenant,
+                path=place.as_posix(),
+                class_uid=class_uid,
+                day=day,
+                events=part.height,
+                size_bytes=size,
+                first_time_us=int(times[0]),
+                last_time_us=int(times[-1]),
+                topic=topic,
+                partition=partition,
+                first_offset=first_offset,
+                last_offset=last_offset,
+            )
+        )
+    return files
+
+
+def _parts(frame: pl.DataFrame) -> list[tuple[tuple[str, int, str], pl.DataFrame]]:
+    known = pl.col("class_uid").is_in(_KNOWN)
+    day = pl.col("time").dt.date()
+    keyed = frame.with_columns(
+        pl.when(known).then("class_uid").otherwise(0).alias("_class"), day.alias("_day")
+    )
+    if keyed.select(pl.struct(_KEYS).n_unique()).item() > FOLDERS_MAX:
+        # Odd clocks must not make a thousand files: put a year together, then everything.
+        keyed = keyed.with_columns(
+            day.min().over("tenant_id", "_class", day.dt.year()).alias("_day")
+        )
+    if keyed.select(pl.struct(_KEYS).n_unique()).item() > FOLDERS_MAX:
+        keyed = keyed.with_columns(day.min().over("tenant_id", "_class").alias("_day"))
+    parts = keyed.sort("time", "event_id").partition_by(_KEYS, as_dict=True, maintain_order=True)
+    return [
+        ((str(tenant), int(class_uid), first.isoformat()), part.drop("_class", "_day"))
+        for (tenant, class_uid, first), part in sorted(parts.items())
+    ]
+
+
+def write_file(root: Path, place: Path, frame: pl.DataFrame) -> int:
+    """Write one file under a temporary name, sync, rename, sync the folder; give its size."""
+    target = root / place
+    used = [name for name in frame.columns if frame.get_column(name).null_count() < frame.height]
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        _make_folder(target.parent)
+        with fresh.open("wb") as handle:
+            frame.select(used).write_parquet(handle, compression="zstd", compression_level=1)
+            handle.flush()
+            os.fsync(handle.fileno())
+            size = handle.tell()
+        fresh.rename(target)
+        _sync_folder(target.parent)
+    except OSError as e:
+        raise Unavailable(f"the lake cannot write {place}: {e.strerror or e}") from e
+    return size
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

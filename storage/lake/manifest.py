@@ -1,0 +1,55 @@
+"""Ask the manifest which files hold a tenant's events of a time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from storage.database.queries import select
+
+FIRST_US: Final = 0
+LAST_US: Final = 253_402_300_799_999_999  # end of the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Describe one live file: absolute path, events, and the time it spans (UTC µs)."""
+
+    path: Path
+    events: int
+    first_time_us: int
+    last_time_us: int
+
+
+def live_files(
+    tx: Connection[TupleRow],
+    root: Path,
+    tenant_id: str,
+    since_us: int = FIRST_US,
+    until_us: int = LAST_US,
+    classes: Iterable[int] | None = None,
+) -> list[Listed]:
+    """List the files that may hold events with since <= time < until, oldest first.
+
+    `classes`: class_uids; files of mixed or unknown class are listed whatever is asked.
+    """
+    rows = select(
+        tx,
+        "lake_live",
+        tenant=tenant_id,
+        since_us=since_us,
+        until_us=until_us,
+        classes=None if classes is None else [0, *classes],
+    )
+    return [
+        Listed(
+            root / str(row["path"]),
+            int(str(row["events"])),
+            int(str(row["first_us"])),
+            int(str(row["last_us"])),
+        )
+        for row in rows
+    ]

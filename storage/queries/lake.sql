@@ -1,0 +1,32 @@
+-- The lake's manifest.
+
+-- name: lake_live
+SELECT path, events, round(extract(epoch FROM first_time) * 1000000)::bigint AS first_us,
+    round(extract(epoch FROM last_time) * 1000000)::bigint AS last_us
+FROM lake_files
+WHERE tenant_id = %(tenant)s AND replaced_by IS NULL
+AND last_time >= timestamptz 'epoch' + %(since_us)s::bigint * interval '1 microsecond'
+AND first_time < timestamptz 'epoch' + %(until_us)s::bigint * interval '1 microsecond'
+AND (%(classes)s::integer[] IS NULL OR class_uid = ANY(%(classes)s::integer[]))
+ORDER BY first_time, path
+
+-- name: lake_small
+SELECT path, class_uid, day::text AS day, events, size_bytes, topic, first_offset, last_offset
+FROM lake_files
+WHERE tenant_id = %(tenant)s AND replaced_by IS NULL AND size_bytes < %(small)s
+ORDER BY class_uid, day, first_time, path
+
+-- name: lake_replace
+UPDATE lake_files SET replaced_by = %(path)s, replaced_at = now()
+WHERE tenant_id = %(tenant)s AND path = ANY(%(old)s) AND replaced_by IS NULL
+
+-- name: lake_replaced
+SELECT path FROM lake_files
+WHERE tenant_id = %(tenant)s AND replaced_at < now() - %(grace_s)s * interval '1 second'
+
+-- name: lake_forget
+DELETE FROM lake_files
+WHERE tenant_id = %(tenant)s AND path = ANY(%(paths)s) AND replaced_by IS NOT NULL
+
+-- name: lake_paths
+SELECT path FROM lake_files WHERE tenant_id = %(tenant)s
