@@ -310,8 +310,9 @@ class SqliteLog:
             for waiting in group:
                 waiting.error = error
         finally:
-            if home.in_transaction:
-                home.execute("ROLLBACK")
+            with _explained(self._path):
+                if home.in_transaction:
+                    home.execute("ROLLBACK")
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:

@@ -40,17 +40,17 @@ def test_who_comes_during_a_commit_shares_the_next_one() -> None:
     def write(n: int) -> None:
         results.append(writes.write(lambda _: n))
 
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(5)]
+    threads = [threading.Thread(target=write, args=(n,), daemon=True) for n in range(5)]
     threads[0].start()
     gate.is_inside.wait(10)
     for thread in threads[1:]:
         thread.start()
     while len(writes._queue) < 4:
         threading.Event().wait(0.001)
-    again = threading.Thread(target=write, args=(5,))
     gate.go_on.set()
-    again.start()
-    for thread in [*threads, again]:
+    threads[0].join(10)
+    write(5)
+    for thread in threads:
         thread.join(10)
     assert sorted(results) == [0, 1, 2, 3, 4, 5]
     assert gate.groups == [1, 5], "the leader lingers for as many as were there the last time"
@@ -70,14 +70,34 @@ def test_a_failed_group_tells_everyone_and_the_next_goes_on() -> None:
     assert writes.write(str) is None
 
 
-def test_an_interrupted_leader_does_not_leave_others_waiting() -> None:
-    def run(group: Sequence[Waiting[str]]) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupted_leader_tells_those_who_wait_with_it() -> None:
+    gate = Gate()
 
-    writes = GroupCommit(run, linger_s=0)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
+    def run(group: Sequence[Waiting[str]]) -> None:
+        gate.run(group)
+        if len(gate.groups) == 2:
+            raise KeyboardInterrupt
+
+    def write() -> None:
+        try:
             writes.write(str)
+        except (Unavailable, KeyboardInterrupt) as error:
+            raised.append(type(error).__name__)
+
+    raised: list[str] = []
+    writes = GroupCommit(run, linger_s=0)
+    threads = [threading.Thread(target=write, daemon=True) for _ in range(4)]
+    threads[0].start()
+    gate.is_inside.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while len(writes._queue) < 3:
+        threading.Event().wait(0.001)
+    gate.go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(raised) == ["KeyboardInterrupt", "Unavailable", "Unavailable"]
+    assert writes.write(lambda home: home) == "home"
 
 
 def test_a_closed_commit_takes_no_more_work() -> None:
