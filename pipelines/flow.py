@@ -15,6 +15,7 @@ from pipelines.ledger import DatabaseLedger
 from pipelines.runners import bytewax, loop
 from pipelines.running import Flow
 from pipelines.sinks import CONTRACT as SINK_CONTRACT
+from pipelines.sources.event_log import POLL_BYTES, POLL_ROWS
 from pipelines.step import House
 from storage.database import Database
 from storage.errors import InvalidInput, PluginError
@@ -44,17 +45,25 @@ def run_flow(
     `runner`: `auto`, `bytewax` or `loop`; the settings' if not given. PluginError if a plug-in is
     built wrong; the world being down is waited out.
     """
-    sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
-    flow = Flow(
-        house_of(settings),
-        settings,
-        log,
-        DatabaseLedger(database, sinks),
-        lake,
-        stop,
-        monotonic_s,
-    )
+    flow = flow_of(settings, database, log, lake, stop, monotonic_s)
     runner_named(runner or settings.runner).run(flow, once)
+
+
+def flow_of(
+    settings: Settings,
+    database: Database,
+    log: EventLog,
+    lake: Lake,
+    stop: threading.Event | None = None,
+    monotonic_s: Callable[[], float] = time.monotonic,
+    poll_rows: int = POLL_ROWS,
+    poll_bytes: int = POLL_BYTES,
+) -> Flow:
+    """Put the flow together from the plug-ins found; a runner drives it."""
+    sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
+    ledger = DatabaseLedger(database, sinks)
+    house = house_of(settings)
+    return Flow(house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes)
 
 
 def runner_named(name: str) -> ModuleType:
@@ -80,7 +89,7 @@ def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -
         batch_rows=settings.batch_rows,
         window_s=settings.window_s,
         detectors=detectors,
-        context=Context(watermark_us=0, rules=_compiled(detectors, folders)),
+        context=Context(watermark_us=0, rules=_compiled(detectors, folders, settings.data_dir)),
         parse=parse_message,
     )
 
@@ -91,10 +100,12 @@ def find_detectors() -> dict[str, ModuleType]:
     return {meta_of(module).name: module for module in found}
 
 
-def _compiled(detectors: Mapping[str, ModuleType], folders: Sequence[Path]) -> dict[str, Any]:
+def _compiled(
+    detectors: Mapping[str, ModuleType], folders: Sequence[Path], data_dir: Path
+) -> dict[str, Any]:
     """Hand the folders to the detector that compiles rules; "" are the house's own."""
     for module in detectors.values():
         compile_rules = getattr(module, "compile_rules", None)
         if compile_rules is not None:
-            return {"": compile_rules(folders)}
+            return {"": compile_rules(folders, cache=data_dir / "cache" / "rules.json")}
     return {}

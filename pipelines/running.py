@@ -212,13 +212,11 @@ class Flow:
         moved = [s for s in outcome.steps if s.next_offset > s.expected]
         if self._lake is None or not outcome.batches or not moved:
             return outcome
-        # One file a tenant, class and day for the whole step. Its name needs only one partition's
-        # offsets: those belong to one committed step.
-        place = moved[0]
-        frames = [batch.frame for batch in outcome.batches]
-        whole = EventBatch(frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal"))
+        # One write for the whole step; its name needs only one partition's offsets, as those belong
+        # to one committed step.
+        at = moved[0]
         files = self._lake.write(
-            whole, place.topic, place.partition, place.expected, place.next_offset - 1
+            outcome.batches, at.topic, at.partition, at.expected, at.next_offset - 1
         )
         return replace(outcome, lake_files=tuple(files))
 

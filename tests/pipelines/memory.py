@@ -1,6 +1,6 @@
 """A ledger in memory with the promises of the real one, for tests of the flow alone."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -106,7 +106,7 @@ def parse_json(message: Message) -> Iterator[tuple[EventBatch, list[Reject]]]:
 
 
 def record(
-    rows: list[tuple[int, str, object]], position: int, tenant: str = "acme", source: str = "s1"
+    rows: Sequence[tuple[int, str, object]], position: int, tenant: str = "acme", source: str = "s1"
 ) -> Record:
     """Make a message of (second, host, number) rows, the first being record `position`."""
     lines = [orjson.dumps({"t": t, "h": h, "n": n}) for t, h, n in rows]

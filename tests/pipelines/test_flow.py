@@ -1,5 +1,7 @@
 """The flow on a ledger in memory: cuts, repeats, tenants, poison, stalls, rewinds."""
 
+from types import ModuleType
+
 import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,7 +63,7 @@ SIZES = st.lists(st.integers(1, 20), min_size=1, max_size=5)
 @given(ROWS, ROWS, SIZES, st.integers(1, 50), st.integers(1, 9))
 def test_any_cutting_of_the_stream_gives_the_same(
     one: Rows, two: Rows, sizes: list[int], batch_rows: int, poll_rows: int
-):
+) -> None:
     def result(sizes: list[int], batch_rows: int, poll_rows: int) -> MemoryLedger:
         log, ledger = memory_log(), MemoryLedger()
         for tenant, rows in (("acme", one), ("globex", two)):
@@ -75,7 +77,7 @@ def test_any_cutting_of_the_stream_gives_the_same(
     assert cut.findings == whole.findings
 
 
-def test_two_tenants_mixed_are_each_alone_put_together():
+def test_two_tenants_mixed_are_each_alone_put_together() -> None:
     rows: Rows = [(-40_000 + 7 * i, f"h{i % 2}", i) for i in range(60)]
     mixed = MemoryLedger()
     log = memory_log(1)
@@ -94,7 +96,7 @@ def test_two_tenants_mixed_are_each_alone_put_together():
         assert [r for r in mixed.window_counts() if r[0] == tenant] == alone.window_counts()
 
 
-def test_records_sent_twice_are_read_once():
+def test_records_sent_twice_are_read_once() -> None:
     log, ledger = memory_log(), MemoryLedger()
     rows: Rows = [(-40_000 + i, "h1", i) for i in range(30)]
     fill(log, [record(rows[:20], 0), record(rows[:20], 0), record(rows[10:], 10)])
@@ -104,7 +106,7 @@ def test_records_sent_twice_are_read_once():
     assert ledger.events()["position"].to_list() == list(range(30))
 
 
-def test_bad_record_goes_to_the_dead_letter_and_the_rest_goes_on():
+def test_bad_record_goes_to_the_dead_letter_and_the_rest_goes_on() -> None:
     log, ledger = memory_log(), MemoryLedger()
     fill(log, [raw_record(b'{"t":1,"h":"h1","n":1}\nnonsense\n{"t":2,"h":"h1","n":2}', 5)])
     run(log, ledger)
@@ -118,7 +120,7 @@ def test_bad_record_goes_to_the_dead_letter_and_the_rest_goes_on():
     )
 
 
-def test_message_without_headers_goes_to_the_dead_letter():
+def test_message_without_headers_goes_to_the_dead_letter() -> None:
     log, ledger = memory_log(), MemoryLedger()
     fill(log, [Record(b"k", b"x", {"tenant": "acme"}), record([(0, "h1", 1)], 0)])
     run(log, ledger)
@@ -128,7 +130,7 @@ def test_message_without_headers_goes_to_the_dead_letter():
     assert ledger.events().height == 1
 
 
-def raises_on(number: str):
+def raises_on(number: str) -> ModuleType:
     module = burst()
 
     def picky(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
@@ -140,7 +142,7 @@ def raises_on(number: str):
     return module
 
 
-def test_row_that_makes_a_detector_raise_is_alone_in_the_dead_letter():
+def test_row_that_makes_a_detector_raise_is_alone_in_the_dead_letter() -> None:
     log, ledger = memory_log(), MemoryLedger()
     fill(log, [record([(-40_000 + i, "h1", i) for i in range(100)], 0)])
     home = house({META.name: raises_on("42")})
@@ -151,7 +153,7 @@ def test_row_that_makes_a_detector_raise_is_alone_in_the_dead_letter():
     assert ledger.events().height == 99
 
 
-def test_row_that_makes_a_sink_raise_is_alone_in_the_dead_letter():
+def test_row_that_makes_a_sink_raise_is_alone_in_the_dead_letter() -> None:
     def refuse(outcome: Outcome) -> None:
         for batch in outcome.batches:
             if (batch.frame["unmapped.n"] == "42").any():
@@ -170,7 +172,7 @@ def test_row_that_makes_a_sink_raise_is_alone_in_the_dead_letter():
     assert ledger.offsets[max(ledger.offsets, key=lambda p: ledger.offsets[p][0])][0] == 5
 
 
-def test_step_that_always_raises_ends_with_whole_messages_in_the_dead_letter():
+def test_step_that_always_raises_ends_with_whole_messages_in_the_dead_letter() -> None:
     def refuse(outcome: Outcome) -> None:
         if sum(len(batch) for batch in outcome.batches) > 1:
             raise ValueError("one at a time")
@@ -182,7 +184,7 @@ def test_step_that_always_raises_ends_with_whole_messages_in_the_dead_letter():
     assert [letter.position for letter in ledger.letters] == [1]
 
 
-def test_world_that_is_down_is_waited_out_and_nothing_is_lost():
+def test_world_that_is_down_is_waited_out_and_nothing_is_lost() -> None:
     failures = [Unavailable("down"), Unavailable("still down")]
 
     def refuse(outcome: Outcome) -> None:
@@ -196,7 +198,7 @@ def test_world_that_is_down_is_waited_out_and_nothing_is_lost():
     assert not ledger.letters
 
 
-def test_worker_that_was_overtaken_goes_back_to_the_ledger():
+def test_worker_that_was_overtaken_goes_back_to_the_ledger() -> None:
     log, ledger = memory_log(1), MemoryLedger()
     fill(log, [record([(-40_000 + i, "h1", i)], i) for i in range(10)])
     slow = Flow(house(), Settings(), log, ledger, poll_rows=4)
@@ -208,7 +210,7 @@ def test_worker_that_was_overtaken_goes_back_to_the_ledger():
     assert ledger.events()["position"].to_list() == list(range(10))
 
 
-def test_stall_of_five_minutes_makes_no_ordered_event_late():
+def test_stall_of_five_minutes_makes_no_ordered_event_late() -> None:
     now_s = [0.0]
     log, ledger = memory_log(2), MemoryLedger()
     flow = Flow(house(), Settings(), log, ledger, monotonic_s=lambda: now_s[0], poll_rows=3)
@@ -230,11 +232,11 @@ def test_stall_of_five_minutes_makes_no_ordered_event_late():
     assert ledger.events()["is_late"].sum() == 0
 
 
-def test_windows_close_when_everything_is_caught_up_and_idle():
+def test_windows_close_when_everything_is_caught_up_and_idle() -> None:
     now_s = [0.0]
     log, ledger = memory_log(2), MemoryLedger()
     fill(log, [record([(-600, "h1", 1)] * 3 + [(-480, "h1", 1)], 0, source="s1")])
-    fill(log, [record([(-1200, "h2", 1)], 0, source="s3")])
+    fill(log, [record([(-1200, "h2", 1)], 0, source="s4")])
     flow = Flow(house(), Settings(), log, ledger, monotonic_s=lambda: now_s[0])
     loop.run(flow, once=True)
     assert not ledger.findings

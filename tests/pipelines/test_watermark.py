@@ -17,26 +17,26 @@ def marks(idle_s: float = 30) -> Watermarks:
     return Watermarks(lateness_us=MINUTE_US, idle_s=idle_s)
 
 
-def test_flow_watermark_is_the_slowest_partitions_time_less_the_lateness():
+def test_flow_watermark_is_the_slowest_partitions_time_less_the_lateness() -> None:
     w, _ = marks().read(0, us(10))
     w, _ = w.read(1, us(7))
     assert w.advanced(0).flow_us == 6 * MINUTE_US
 
 
-def test_watermark_never_goes_back():
+def test_watermark_never_goes_back() -> None:
     w, _ = marks().read(0, us(10))
     w = w.advanced(0)
     w, _ = w.read(1, us(3))
     assert w.advanced(0).flow_us == 9 * MINUTE_US
 
 
-def test_partition_not_read_yet_holds_the_watermark_back():
+def test_partition_not_read_yet_holds_the_watermark_back() -> None:
     w, _ = marks().polled({0: False, 1: False}, 0).read(0, us(10))
     assert w.advanced(0).flow_us == NEVER
     assert w.polled({0: True, 1: True}, 0).advanced(0).flow_us == 9 * MINUTE_US
 
 
-def test_idle_partition_stops_holding_back_after_idle_s():
+def test_idle_partition_stops_holding_back_after_idle_s() -> None:
     w, _ = marks().read(0, us(10))
     w, _ = w.read(1, us(7))
     w = w.polled({0: False, 1: True}, 100)
@@ -44,7 +44,7 @@ def test_idle_partition_stops_holding_back_after_idle_s():
     assert w.advanced(130).flow_us == 9 * MINUTE_US
 
 
-def test_time_spent_with_a_backlog_is_not_idle_time():
+def test_time_spent_with_a_backlog_is_not_idle_time() -> None:
     w, _ = marks().read(0, us(10))
     w, _ = w.read(1, us(7))
     w = w.polled({0: True, 1: True}, 0)
@@ -52,20 +52,22 @@ def test_time_spent_with_a_backlog_is_not_idle_time():
     assert w.advanced(300).flow_us == 6 * MINUTE_US
 
 
-def test_ordered_events_after_idleness_are_not_late():
+def test_ordered_events_after_idleness_are_not_late() -> None:
     w, _ = marks().read(0, us(10))
     w = w.polled({0: True}, 0).advanced(1000)
     assert w.read(0, us(10.5, 11))[1].to_list() == [False, False]
 
 
-def test_event_behind_the_announced_watermark_is_late_in_any_partition():
+def test_event_behind_the_announced_watermark_is_late_in_any_partition() -> None:
     w, _ = marks().read(0, us(10))
     w, late = w.advanced(0).read(1, us(8.9, 9))
     assert late.to_list() == [True, False]
 
 
 @given(st.lists(st.integers(1, 300), max_size=40), st.integers(0, 40), st.integers(0, 20))
-def test_cutting_the_stream_changes_no_rows_lateness(times: list[int], cut: int, lateness: int):
+def test_cutting_the_stream_changes_no_rows_lateness(
+    times: list[int], cut: int, lateness: int
+) -> None:
     whole = mark_late(pl.Series(times, dtype=pl.Int64), NEVER, NEVER, lateness).to_list()
     head, tail = pl.Series(times[:cut], dtype=pl.Int64), pl.Series(times[cut:], dtype=pl.Int64)
     w = Watermarks(lateness, 30)
@@ -74,7 +76,7 @@ def test_cutting_the_stream_changes_no_rows_lateness(times: list[int], cut: int,
     assert first.to_list() + second.to_list() == whole
 
 
-def test_stored_watermarks_come_back():
+def test_stored_watermarks_come_back() -> None:
     w, _ = marks().read(3, us(10))
     again = restored({3: w.stored(3), 4: NEVER}, 5, 60, 30)
     assert again.seen_us == {3: 10 * MINUTE_US}
