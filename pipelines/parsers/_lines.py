@@ -57,7 +57,8 @@ def blocks(
     max_bytes: int = 32 << 20,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
-    r"""Give the stream's lines in blocks of at most `max_lines` lines and about `max_bytes`.
+    r"""Give the stream's lines in blocks of at most `max_lines` lines and `max_bytes` bytes
+    (more only for a single longer line), cut by the bytes alone, never by how they were chunked.
 
     Every physical line counts for the position, an empty one too. A line longer than
     `max_line_bytes` becomes a reject with its first 64 KiB. At most one block and one line are
@@ -74,12 +75,13 @@ def blocks(
             reason = f"line is longer than {max_line_bytes} bytes"
             rejects.append(Reject(position + lines, reason, long_line))
         while text:
-            part, count = _first_lines(text, max_lines - lines)
+            part, count = _first_lines(text, max_lines - lines, max_bytes - size)
+            if not part and not parts:
+                part, count = text[: text.find(b"\n") + 1] or text, 1
             text = text[len(part) :]
             parts.append(part)
-            lines += count
-            size += len(part)
-            if lines >= max_lines or size >= max_bytes:
+            lines, size = lines + count, size + len(part)
+            if text or lines >= max_lines or size >= max_bytes:
                 yield Block(position, b"".join(parts), lines, rejects)
                 position, lines, size, parts, rejects = position + lines, 0, 0, [], []
     if parts:
@@ -96,8 +98,11 @@ def with_heads(block: Block) -> bytes:
     return b"\n".join(lines)
 
 
-def _first_lines(text: bytes, limit: int) -> tuple[bytes, int]:
-    count = text.count(b"\n") + (not text.endswith(b"\n"))
+def _first_lines(text: bytes, limit: int, room: int) -> tuple[bytes, int]:
+    """Give as many whole lines as fit, and their number."""
+    if len(text) > room:
+        text = text[: text.rfind(b"\n", 0, max(room, 0)) + 1]
+    count = text.count(b"\n") + (len(text) > 0 and not text.endswith(b"\n"))
     if count <= limit:
         return text, count
     end = 0
