@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from deploy.output import progress
-from detectors.sigma import RuleSet
+from detectors.sigma import SYSMON_CHANNEL, RuleSet
 from pipelines.parsing import parse_stream
 from pipelines.sources.files import Input, walk
 from storage.errors import InvalidBatch, InvalidInput
@@ -48,29 +48,46 @@ class RuleHit:
 
 
 @dataclass(slots=True)
+class _Count:
+    """Count events, keeping the first positions."""
+
+    events: int = 0
+    positions: list[int] = field(default_factory=list)
+
+    def add(self, events: int, positions: Sequence[int]) -> None:
+        self.events += events
+        self.positions += positions[: MOST_POSITIONS - len(self.positions)]
+
+
+@dataclass(slots=True)
 class _Tally:
-    """Hold one file's hits so far: rule -> (count, first positions)."""
+    """Hold one file's hits so far.
+
+    One process start is one hit, though Sysmon and the Security log both tell of it: hits in a log
+    that only stands in are counted by host and dropped where the host's Sysmon says the same.
+    """
 
     file: str
-    counts: dict[int, int] = field(default_factory=dict)
-    positions: dict[int, list[int]] = field(default_factory=dict)
+    counts: dict[int, _Count] = field(default_factory=dict)
+    stand_ins: dict[tuple[int, str], _Count] = field(default_factory=dict)
+    sysmon: set[tuple[str, str]] = field(default_factory=set)
+    """(host, event code) of the Sysmon events in the file."""
 
-    def add(self, rule: int, positions: Sequence[int]) -> None:
-        self.counts[rule] = self.counts.get(rule, 0) + len(positions)
-        kept = self.positions.setdefault(rule, [])
-        kept.extend(positions[: MOST_POSITIONS - len(kept)])
+    def add(self, rule: int, host: str, positions: Sequence[int], *, stands_in: bool) -> None:
+        if stands_in:
+            count = self.stand_ins.setdefault((rule, host), _Count())
+        else:
+            count = self.counts.setdefault(rule, _Count())
+        count.add(len(positions), positions)
 
     def hits(self, rules: RuleSet) -> Iterator[RuleHit]:
+        for (rule, host), more in self.stand_ins.items():
+            if not any((host, code) in self.sysmon for code in rules.told_by(rule)):
+                self.counts.setdefault(rule, _Count()).add(more.events, more.positions)
         for rule, count in sorted(self.counts.items()):
             told = rules.rules[rule]
-            yield RuleHit(
-                self.file,
-                told.rule_id,
-                told.title,
-                told.level,
-                count,
-                tuple(self.positions[rule]),
-            )
+            events = tuple(sorted(count.positions))
+            yield RuleHit(self.file, told.rule_id, told.title, told.level, count.events, events)
 
 
 @dataclass(slots=True)
@@ -92,12 +109,23 @@ class _Pool:
             return
         whole = pl.concat(self.frames, how="diagonal")
         owner = np.repeat(np.arange(len(self.frames)), [frame.height for frame in self.frames])
-        events = pl.DataFrame({"owner": owner, "position": whole.get_column("position")})
+        events = pl.DataFrame(
+            [
+                pl.Series("owner", owner),
+                whole.get_column("position"),
+                _text(whole, "device.hostname").alias("host"),
+                _text(whole, "metadata.event_code").alias("code"),
+                (_text(whole, "metadata.log_name") == SYSMON_CHANNEL).alias("is_sysmon"),
+            ]
+        )
+        sysmon = events.filter("is_sysmon").select("owner", "host", "code").unique()
+        for number, host, code in sysmon.rows():
+            self.owners[number].sysmon.add((host, code))
         found = self.rules.match(whole)
         told = pl.concat([found, events[found.get_column("row")]], how="horizontal")
-        by_file = told.group_by("owner", "rule", maintain_order=True).agg("position")
-        for number, rule, positions in by_file.rows():
-            self.owners[number].add(rule, positions)
+        grouped = told.group_by("owner", "rule", "host", "stands_in", maintain_order=True)
+        for number, rule, host, stands_in, positions in grouped.agg("position").rows():
+            self.owners[number].add(rule, host, positions, stands_in=stands_in)
         self.frames, self.owners, self.rows = [], [], 0
 
 
@@ -127,6 +155,12 @@ def detect_files(paths: Sequence[Path], rules: RuleSet, refuse: Refuse) -> Itera
 
 def _count(paths: Sequence[Path]) -> int:
     return sum(sum(len(names) for _, _, names in os.walk(p)) if p.is_dir() else 1 for p in paths)
+
+
+def _text(frame: pl.DataFrame, column: str) -> pl.Series:
+    if column not in frame.columns:
+        return pl.Series([""]).new_from_index(0, frame.height)
+    return frame.get_column(column).fill_null("")
 
 
 def _told(tallies: Sequence[_Tally], rules: RuleSet) -> Iterator[RuleHit]:

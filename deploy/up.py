@@ -22,7 +22,7 @@ from deploy.house import (
     until_told_to_stop,
 )
 from deploy.output import say
-from deploy.serve import PROCESSES
+from deploy.process import names
 from deploy.supervise import Supervisor
 from storage.database import Database
 from storage.errors import Unavailable
@@ -89,7 +89,7 @@ def up(settings: Settings) -> None:
     stop = until_told_to_stop()
     with _alone(settings):
         began = time.monotonic()
-        supervisor = Supervisor(tuple(PROCESSES), settings.data_dir, environment_of(settings))
+        supervisor = Supervisor(names(), settings.data_dir, environment_of(settings))
         with database_of(settings) as database, _tended(settings, supervisor):
             link = _prepare(database)
             supervisor.start()

@@ -4,9 +4,13 @@ Each module has `register(app: cyclopts.App) -> None`. A command returns its exi
 (`deploy.output`: 0 done, 1 failed, 2 wrong use, 3 done but some input was refused).
 """
 
+import importlib
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import cyclopts
@@ -19,8 +23,11 @@ from storage.plugins import discover
 CONTRACT: Final = ("register",)
 
 
-def build() -> cyclopts.App:
-    """Put the command together from every file of this folder."""
+def build(word: str = "") -> cyclopts.App:
+    """Put the command together from every file of this folder, or from the one named by `word`.
+
+    A file is named after its command, so that `inopsio flows` does not load the database.
+    """
     app = cyclopts.App(
         name="inopsio",
         help="Watch a company as one system: security and business events on one backbone.",
@@ -29,9 +36,16 @@ def build() -> cyclopts.App:
         exit_on_error=False,
         print_error=False,
     )
-    for module in discover("deploy.cli", CONTRACT).values():
+    is_word = word.isidentifier() and not word.startswith("_")
+    alone = is_word and (Path(__file__).parent / f"{word}.py").is_file()
+    found = _only(word) if alone else discover("deploy.cli", CONTRACT)
+    for module in found.values():
         module.register(app)
     return app
+
+
+def _only(word: str) -> Mapping[str, ModuleType]:
+    return {word: importlib.import_module(f"deploy.cli.{word}")}
 
 
 def _log_to_stderr() -> None:
@@ -53,7 +67,7 @@ def main() -> None:
 def run(words: list[str]) -> int:
     """Run the command the words name; give the exit code."""
     try:
-        code = build()(words)
+        code = build(words[0] if words else "")(words)
     except cyclopts.CycloptsError as wrong:
         say(f"inopsio: {wrong}\nTry: inopsio --help")
         return WRONG_USE

@@ -1,4 +1,4 @@
-"""`inopsio up`, `down`, `status`, `run`: the house on one machine."""
+"""`inopsio up`: start everything on this machine."""
 
 import subprocess
 import sys
@@ -8,9 +8,8 @@ from pathlib import Path
 import cyclopts
 
 from deploy.house import settings_for
-from deploy.output import DONE, FAILED, emit, say, show
-from deploy.serve import run as run_process
-from deploy.up import READY_WAIT_S, down, is_ready, running, up, url_of
+from deploy.output import DONE, FAILED, say
+from deploy.up import READY_WAIT_S, is_ready, up, url_of
 
 
 def up_(*, data: Path | None = None, port: int | None = None, detach: bool = False) -> int:
@@ -50,43 +49,6 @@ def up_(*, data: Path | None = None, port: int | None = None, detach: bool = Fal
     return FAILED
 
 
-def down_(*, data: Path | None = None) -> int:
-    """Stop the running house of this data folder; nothing that was accepted is lost."""
-    settings = settings_for(data)
-    say("stopped" if down(settings) else f"nothing is up in {settings.data_dir}")
-    return DONE
-
-
-def status(*, data: Path | None = None, json: bool = False) -> int:
-    """Say whether the house is up, since when, where, and which processes live."""
-    settings = settings_for(data)
-    house = running(settings)
-    row: dict[str, object] = {"up": house is not None, "data": str(settings.data_dir)}
-    if house is not None:
-        row |= {
-            "url": house.url,
-            "pid": house.pid,
-            "up_s": round(time.time() - house.started_at),
-            "ready": is_ready(settings),
-            "processes": house.children,
-        }
-    if json:
-        emit(row)
-    else:
-        for name, value in row.items():
-            show(f"{name:10} {value}")
-    return DONE if house is not None else FAILED
-
-
-def run(name: str, *, data: Path | None = None, port: int | None = None) -> int:
-    """Run one process of the house by itself: pipelines, business, outbox or api."""
-    run_process(name, settings_for(data, port))
-    return DONE
-
-
 def register(app: cyclopts.App) -> None:
-    """Add `up`, `down`, `status` and `run`."""
+    """Add `up`."""
     app.command(up_, name="up")
-    app.command(down_, name="down")
-    app.command(status)
-    app.command(run)

@@ -1,0 +1,46 @@
+"""Consume findings into incidents, and tell the log what the ledger has promised to tell."""
+
+import threading
+from typing import Final
+
+import structlog
+
+from business._consume import consume
+from deploy.house import House, opened, until_told_to_stop
+from storage import telemetry
+from storage.errors import Unavailable
+from storage.outbox import relay
+from storage.settings import Settings
+
+log = structlog.get_logger()
+PAUSE_S: Final = 0.2
+LONGEST_WAIT_S: Final = 30.0
+ROWS: Final = 1000
+
+
+def run(settings: Settings) -> None:
+    """Run the consumers and the outbox's relay until told to stop."""
+    stop = until_told_to_stop()
+    with opened(settings) as house:
+        teller = threading.Thread(target=_tell, args=(house, stop), name="outbox")
+        teller.start()
+        try:
+            consume(house.database, house.log, stop)
+        finally:
+            stop.set()
+            teller.join()
+
+
+def _tell(house: House, stop: threading.Event) -> None:
+    wait_s = PAUSE_S
+    while not stop.is_set():
+        try:
+            told = relay(house.database.writer, house.log, ROWS)
+            wait_s = PAUSE_S
+        except Unavailable as down:
+            told = 0
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            log.warning("outbox_waits", reason=str(down), wait_s=wait_s)
+        telemetry.gauge("inopsio_outbox_rows", 0 if told < ROWS else told)
+        if told == 0:
+            stop.wait(wait_s)
