@@ -7,10 +7,20 @@ import polars as pl
 
 from detectors._sigma.claim import claims
 from detectors._sigma.load import compile_rules, lint
+from detectors._sigma.logsource import SYSMON_CHANNEL
 from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
-__all__ = ["META", "CompiledRule", "RuleReport", "RuleSet", "compile_rules", "detect", "lint"]
+__all__ = [
+    "META",
+    "SYSMON_CHANNEL",
+    "CompiledRule",
+    "RuleReport",
+    "RuleSet",
+    "compile_rules",
+    "detect",
+    "lint",
+]
 
 META: Final = DetectorMeta(name="sigma", version="1", title="Sigma rules")
 

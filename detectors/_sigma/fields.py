@@ -7,15 +7,11 @@ import polars as pl
 
 from storage.schema import COLUMNS, ENVELOPE, UNMAPPED, column_named
 
-SYSTEM: Final[Mapping[str, str]] = {
+OCSF: Final[Mapping[str, str]] = {
     "EventID": "metadata.event_code",
     "Channel": "metadata.log_name",
     "Provider_Name": "metadata.log_provider",
     "Computer": "device.hostname",
-}
-"""Windows' record header: these columns hold its own values."""
-
-OCSF: Final[Mapping[str, str]] = {
     "Image": "process.file.path",
     "NewProcessName": "process.file.path",
     "ProcessName": "process.file.path",
@@ -114,14 +110,15 @@ KEYWORD_COLUMNS: Final = tuple(
 class Rows:
     """Give the values of a rule's field for some rows of a batch, as text.
 
-    `frame`: those rows. `is_native`: Boolean a row, true where Windows' own words are kept;
-    None = nowhere.
+    `frame`: those rows. `is_native`: Boolean a row, true where the parser keeps Windows' own words.
+    `own_words_only`: there, the OCSF map is not asked: it would blur what the rule means.
     """
 
-    def __init__(self, frame: pl.DataFrame, is_native: pl.Series | None) -> None:
+    def __init__(self, frame: pl.DataFrame, is_native: pl.Series, *, own_words_only: bool) -> None:
         """Remember the rows and which columns there are."""
         self.frame = frame
         self._is_native = is_native
+        self._own_words_only = own_words_only and bool(is_native.any())
         self._names = frozenset(frame.columns)
 
     def __len__(self) -> int:
@@ -136,20 +133,24 @@ class Rows:
         return own.zip_with(own.is_not_null(), other)
 
     def stacked(self) -> pl.DataFrame:
-        """Give all values in which a keyword may stand: columns `row` and `value`, no nulls."""
+        """Give all values in which a keyword may stand: columns `row` and `value`, no nulls.
+
+        Where Windows' own words are kept, those: the parser's message is not the source's.
+        """
         own = [c for c in self.frame.columns if c.startswith(UNMAPPED)]
-        names = own + [c for c in KEYWORD_COLUMNS if c in self._names]
-        long = self.frame.select(names).with_row_index("row").unpivot(index="row")
+        mapped = [c for c in KEYWORD_COLUMNS if c in self._names and not self._is_native.all()]
+        wide = self.frame.select(
+            *own, *(pl.when(~self._is_native).then(pl.col(c)).alias(c) for c in mapped)
+        )
+        long = wide.with_row_index("row").unpivot(index="row")
         return long.select("row", "value").drop_nulls("value")
 
     def _mapped(self, name: str) -> pl.Series | None:
-        if name in SYSTEM:
-            return self._column(SYSTEM[name])
         home = name if column_named(name) else OCSF.get(name)
         if home is None:
             return None
         found = self._column(home)
-        if found is None or self._is_native is None or home == name:
+        if found is None or not self._own_words_only or home == name:
             return found
         if self._is_native.all():
             return None

@@ -163,9 +163,11 @@ CATEGORIES: Final[Mapping[str, tuple[tuple[int, tuple[int, ...]], ...]]] = {
 class Route:
     """Say which events (`clauses`: any of them) and how the rule's fields are called there.
 
-    `native`: Windows' own names only, no OCSF map. `renames`: rule's field -> field there.
+    `native`: where Windows' own names are kept, only those count, not the OCSF map.
+    `renames`: rule's field -> field there.
     `unknown`: fields that cannot be told there: a rule naming one does not run on this route.
     `also`: (field, values): one more condition of the log source itself.
+    `stands_in`: another log tells the same where it is kept (Security's audit for Sysmon).
     """
 
     clauses: tuple[Clause, ...]
@@ -173,6 +175,7 @@ class Route:
     renames: tuple[tuple[str, str], ...] = ()
     unknown: frozenset[str] = frozenset()
     also: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    stands_in: bool = False
 
 
 def _clause(**dimensions: object) -> Clause:
@@ -213,6 +216,7 @@ def _windows(category: str, service: str) -> tuple[Route, ...]:
                 renames=tuple((_REGISTRY_FIELDS if registry else _AUDIT_FIELDS).items()),
                 unknown=_REGISTRY_UNKNOWN if registry else frozenset(),
                 also=(("OperationType", operations),) if operations else (),
+                stands_in=True,
             )
         )
     return tuple(found)

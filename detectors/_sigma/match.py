@@ -187,8 +187,10 @@ class Run:
         )
         if looked is None:
             return ""
-        anything = np.ones(len(looked.values), dtype=np.bool_)
-        table = anything if atom.op in ("ref", "null") else self._table(atom, number, looked)
+        if atom.op in ("ref", "null"):
+            table = np.arange(len(looked.values)) < len(looked.values) - 1  # any value, not null
+        else:
+            table = self._table(atom, number, looked)
         return looked.values.seen(row, table) or ""
 
     def _tree(self, tree: Tree) -> Mask:

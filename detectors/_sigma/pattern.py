@@ -73,7 +73,8 @@ def _check(text: str, shown: str) -> None:
     try:
         pl.Series([""]).str.contains(text, strict=True)
     except PolarsError as wrong:
-        why = str(wrong).strip().splitlines()[-1].removeprefix("error: ")
+        lines = [line for line in str(wrong).splitlines() if line.startswith("error: ")]
+        why = lines[0].removeprefix("error: ") if lines else "the engine refuses it"
         short = shown if len(shown) <= 80 else shown[:79] + "…"
         raise InvalidRule(f"regular expression '{short}' cannot run: {why}") from wrong
 

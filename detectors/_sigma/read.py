@@ -185,7 +185,7 @@ def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
 def _compiled(rule: SigmaRule, version: str, file: str, values: Values) -> CompiledRule:
     blank = isinstance(rule.detection, EmptySigmaDetections)
     if blank or isinstance(rule.logsource, EmptyLogSource):
-        raise rule.errors[0]
+        raise InvalidRule("; ".join(" ".join(str(e).split()) for e in rule.errors))
     flat = Flattening(values)
     parts = [flat.tree(c.parse()) for c in rule.detection.parsed_condition]
     tree = flat.joined("or", parts)

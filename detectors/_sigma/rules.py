@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors._sigma.atoms import END, START, Atom, Tree
 from detectors._sigma.fields import Rows
-from detectors._sigma.logsource import NATIVE_FORMATS, Clause, Route, routes
+from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
 from storage.schema.finding import Level
 
@@ -49,10 +49,14 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One rule hit rows `rows` (ascending) of the frame; `why` gives tests and values for one."""
+    """One rule hit rows `rows` (ascending) of the frame; `why` gives tests and values for one.
+
+    `stands_in`: the log source tells what another one (Sysmon) also does where it is kept.
+    """
 
     rule: int
     rows: Indexes
+    stands_in: bool
     _run: Run
     _local: int
     _places: Indexes
@@ -72,7 +76,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "class": "class_uid",
     "activity": "activity_id",
 }
-_MATCHED: Final = {"rule": pl.UInt32(), "row": pl.UInt32()}
+_MATCHED: Final = pl.Schema({"rule": pl.UInt32(), "row": pl.UInt32(), "stands_in": pl.Boolean()})
 _MOST_KINDS: Final = 65_536
 
 
@@ -113,15 +117,22 @@ class RuleSet:
         return len(self.rules)
 
     def match(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Give one row (rule: index into `rules`, row: row of the frame) a matching pair."""
+        """Give one row (rule: index into `rules`, row: row of the frame) a matching pair.
+
+        `stands_in`: see Hit.
+        """
         found = [
-            pl.DataFrame(
-                {"rule": np.full(len(h.rows), h.rule), "row": h.rows}, schema_overrides=_MATCHED
+            pl.DataFrame({"row": h.rows}).select(
+                pl.lit(h.rule).alias("rule"), "row", pl.lit(h.stands_in).alias("stands_in")
             )
             for h in self.hits(frame)
         ]
         pairs = pl.concat(found) if found else pl.DataFrame(schema=_MATCHED)
-        return pairs.unique().sort("rule", "row")
+        return pairs.cast(_MATCHED).unique(["rule", "row"]).sort("rule", "row")
+
+    def told_by(self, rule: int) -> frozenset[str]:
+        """Give the Sysmon event codes that tell what a `stands_in` hit of this rule tells."""
+        return frozenset(map(str, SYSMON.get(self.rules[rule].category.lower(), ())))
 
     def hits(self, frame: pl.DataFrame) -> Iterator[Hit]:
         """Give the hits lane by lane; a rule comes twice where two of its lanes hit."""
@@ -132,10 +143,10 @@ class RuleSet:
             if lane.program is None:
                 lane.program = self._program(lane)
             own = frame if len(places) == frame.height else frame[pl.Series(places)]
-            is_native = native.gather(places) if lane.route.native else None
-            run = lane.program.run(Rows(own, is_native))
+            rows = Rows(own, native.gather(places), own_words_only=lane.route.native)
+            run = lane.program.run(rows)
             for local, mask in run.hits():
-                yield Hit(lane.rules[local], places[mask], run, local, places)
+                yield Hit(lane.rules[local], places[mask], lane.route.stands_in, run, local, places)
 
     def _sorted_rows(
         self, frame: pl.DataFrame, native: pl.Series
