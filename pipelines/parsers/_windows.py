@@ -192,7 +192,8 @@ def normalise(records: Records) -> pl.DataFrame:
     ocsf = work.select(expr.alias(name) for name, expr in mapped.items())
     used = [s for s in ocsf if s.null_count() < len(s)]
     time = parse_times([own.get_column(n) for n in _TIMES if n in names], own.height)
-    unmapped = [s.alias(UNMAPPED + s.name) for s in own]
+    # Only words the source said: nxlog's SourceName must not answer for Provider_Name in a rule.
+    unmapped = [s.alias(UNMAPPED + s.name) for s in own if s.name not in extra]
     return pl.DataFrame([records.position, time, *used, *unmapped])
 
 
