@@ -86,8 +86,7 @@ def test_every_shipper_gives_the_same_event(shipper: str) -> None:
         "unmapped.Image": IMAGE,
         "unmapped.EventID": "1",
         "unmapped.Channel": SYSMON,
-        "unmapped.Computer": "WS1",
-        "unmapped.Provider_Name": "Microsoft-Windows-Sysmon",
+        "metadata.log_provider": "Microsoft-Windows-Sysmon",
     }
     assert {k: row.get(k) for k in want} == want
     assert row["time"].isoformat() == "2020-09-22T02:13:35.797000+00:00"
