@@ -17,6 +17,7 @@ from api.problems import PROBLEM_JSON, TITLES, Problem, install
 from storage.audit import write_audit
 from storage.database import Database
 from storage.errors import InopsioError, NotSignedIn, PluginError, Refused
+from storage.lake import Lake
 from storage.log import EventLog
 from storage.plugins import discover
 from storage.settings import Settings
@@ -42,7 +43,7 @@ def create_app(
     settings: Settings,
     database: Database,
     log: EventLog,
-    lake: object | None = None,
+    lake: Lake | None = None,
     now_us: Callable[[], int] = wall_clock_us,
 ) -> FastAPI:
     """Build the ASGI application; PluginError names a route that asks for no Scope.
@@ -163,7 +164,7 @@ def describe(app: FastAPI, routes: list[APIRoute]) -> dict[str, Any]:
 def _complete(operation: dict[str, Any], grant: str | None) -> None:
     answers = operation.setdefault("responses", {})
     expected = [400, 413, 422, 429, 500, 503] + ([] if grant is None else [401, 403, 404])
-    for status in expected:
+    for status in {*expected, *(int(s) for s in answers if int(s) >= 400)}:
         answers[str(status)] = {
             "description": TITLES[status],
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},

@@ -1,6 +1,5 @@
 """Take request bodies apart: decompress under caps, cut into self-contained messages."""
 
-import io
 import zlib
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +14,8 @@ FREE_BYTES: Final = 256 << 10
 """Up to this size the ratio is not looked at: a few hundred equal lines are no bomb."""
 LARGEST_MESSAGE: Final = 1 << 20
 LARGEST_WINDOW: Final = 8 << 20
+ZSTD_BITE: Final = 256
+"""Compressed bytes at once: at most 64 blocks of 128 KiB, so one bite makes 8 MiB at most."""
 _LINE_STARTS: Final = (b"{", b"<", b"type=", b"node=", b"CEF:", b"#")
 
 
@@ -48,24 +49,31 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> by
 def _gunzip(body: bytes) -> Iterator[bytes]:
     try:
         while body:
-            one = zlib.decompressobj(wbits=31)
-            yield one.decompress(body, PIECE)
-            while one.unconsumed_tail:
-                yield one.decompress(one.unconsumed_tail, PIECE)
-            if not one.eof:
-                raise InvalidInput("the gzip body ends early")
-            body = one.unused_data
+            member = zlib.decompressobj(wbits=31)
+            while not member.eof:
+                piece = member.decompress(body, PIECE)
+                body = member.unconsumed_tail
+                if not piece and not body and not member.eof:
+                    raise InvalidInput("the gzip body ends early")
+                yield piece
+            body = member.unused_data
     except zlib.error:
         raise InvalidInput("the body is not gzip") from None
 
 
 def _unzstd(body: bytes) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(
-        io.BytesIO(body), read_across_frames=True
-    )
+    # The stream reader would bound each piece for us, but does not notice a stream cut short.
+    reader = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
+    start = 0
     try:
-        while piece := reader.read(PIECE):
-            yield piece
+        while start < len(body):
+            frame = reader.decompressobj()
+            while not frame.eof:
+                if start >= len(body):
+                    raise InvalidInput("the zstd body ends early")
+                yield frame.decompress(body[start : start + ZSTD_BITE])
+                start += ZSTD_BITE
+            start = min(start, len(body)) - len(frame.unused_data)
     except zstandard.ZstdError:
         raise InvalidInput("the body is not zstd, or its window is over 8 MiB") from None
 

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from api.throttle import Throttle
 from storage.database import Database
+from storage.lake import Lake
 from storage.log import EventLog
 from storage.settings import Settings
 
@@ -25,7 +26,7 @@ class Desk:
     settings: Settings
     database: Database
     log: EventLog
-    lake: object | None = None
+    lake: Lake | None = None
     now_us: Callable[[], int] = wall_clock_us
     pair_tries: Throttle = field(default_factory=lambda: Throttle(8, 300))
     account_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))

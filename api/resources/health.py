@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
@@ -21,7 +21,7 @@ router: Final = APIRouter(prefix="/v1", tags=["health"])
 class Alive(BaseModel):
     """The process answers."""
 
-    status: Literal["ok", "down"]
+    status: Literal["ok"]
 
 
 class Status(BaseModel):
@@ -44,14 +44,13 @@ def live() -> Alive:
     return Alive(status="ok")
 
 
-@router.get("/health/ready", summary="Can it do its work?", responses={503: {"model": Alive}})
-def ready(request: Request, response: Response) -> Alive:
+@router.get("/health/ready", summary="Can it do its work?")
+def ready(request: Request) -> Alive:
     """Answer 200 when database and event log answer, else 503. Says no more to strangers."""
     desk = desk_of(request)
-    if _log_answers(desk) and _database_answers(desk):
-        return Alive(status="ok")
-    response.status_code = 503
-    return Alive(status="down")
+    if not _log_answers(desk) or not _database_answers(desk):
+        raise Unavailable("the database or the event log does not answer")
+    return Alive(status="ok")
 
 
 @router.get("/health/status", summary="Parts, lag and freshness")
