@@ -1,4 +1,4 @@
-"""Lend every test a real PostgreSQL: one server a pytest process, one fresh database a test."""
+"""Lend every test a real PostgreSQL: one server and database a process, emptied after each test."""
 
 import os
 import shutil
@@ -17,59 +17,82 @@ from storage.tenant import Actor, Role, Scope
 
 _QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
+# What a test left open must not hold the locks that emptying needs.
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
+"""
+_EMPTY = """
+DO $$
+DECLARE
+    place text;
+    is_used boolean;
+BEGIN
+    FOR place IN
+        SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'inopsio'::regnamespace
+        AND relkind IN ('r', 'p') AND relname <> 'migrations'
+    LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || place || ')' INTO is_used;
+        IF is_used THEN
+            EXECUTE 'TRUNCATE ' || place || ' RESTART IDENTITY CASCADE';
+        END IF;
+    END LOOP;
+END $$
+"""
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Give the conninfo of an owner login on a server that holds a migrated `template`.
+    """Give the URL of a migrated database: an owner login on a server of this pytest process.
 
-    INOPSIO_TEST_DATABASE_URL names a server to use instead of a started one.
+    INOPSIO_TEST_DATABASE_URL names a server (superuser login) to use instead of a started one.
     """
     folder = Path(tempfile.mkdtemp(prefix="inopsio-test-"))
     given = os.environ.get("INOPSIO_TEST_DATABASE_URL")
     try:
         admin = given or embedded.start(folder, _QUICK)
-        template = f"template_{uuid.uuid4().hex[:12]}"
+        name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {template}".encode())
-        Database.open(_settings(folder, make_conninfo(admin, dbname=template))).close()
-        yield make_conninfo(admin, application_name=template)
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        yield make_conninfo(admin, dbname=name)
         with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {template}".encode())
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
     finally:
         if not given:
             embedded.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(data_dir: Path, url: str) -> Settings:
-    return Settings(data_dir=data_dir, database_url=Secret(url))
-
-
-@pytest.fixture
-def settings(postgres: str, tmp_path: Path) -> Iterator[Settings]:
-    """Give settings with a data folder and a migrated, empty database of the test's own.
-
-    `INOPSIO_DATABASE_URL=settings.database_url.reveal()` takes a child process there.
-    """
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        template = connection.info.get_parameters()["application_name"]
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        yield _settings(tmp_path, make_conninfo(postgres, dbname=name))
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """Open the test's own database."""
-    opened = Database.open(settings)
+@pytest.fixture(scope="session")
+def _opened(postgres: str) -> Iterator[Database]:
+    """Open the database once; its warm connections serve all tests."""
+    opened = Database.open(Settings(database_url=Secret(postgres)))
     yield opened
     opened.close()
 
 
 @pytest.fixture
+def database(_opened: Database) -> Iterator[Database]:
+    """Lend the database, empty; what the test leaves in it is removed."""
+    _opened.days_known.clear()
+    yield _opened
+    with psycopg.connect(_opened._logins.owner, autocommit=True) as connection:
+        connection.execute(_END_OTHERS)
+        connection.execute(_EMPTY)
+
+
+@pytest.fixture
+def settings(postgres: str, database: Database, tmp_path: Path) -> Settings:
+    """Give settings that lead to `database`, with a data folder of the test's own.
+
+    `INOPSIO_DATABASE_URL=settings.database_url.reveal()` takes a child process there.
+    """
+    return Settings(data_dir=tmp_path, database_url=Secret(postgres))
+
+
+@pytest.fixture
 def two_tenants(database: Database) -> tuple[Scope, Scope]:
-    """Make tenants `acme` and `bolt`; give an operator's scope in each."""
+    """Make tenants `acme` and `bolt`; give a scope with all grants in each."""
     made = []
     for tenant in ("acme", "bolt"):
         database.create_tenant(tenant, tenant.title())

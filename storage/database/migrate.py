@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import Connection, sql
@@ -16,10 +16,18 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK: Final = 0x1095_10  # any fixed number: two processes must not migrate at once
 
-_PREPARE: Final = """
-    REVOKE ALL ON SCHEMA public FROM PUBLIC;
-    CREATE SCHEMA IF NOT EXISTS inopsio AUTHORIZATION inopsio_owner;
+_PREPARE: Final = "CREATE SCHEMA IF NOT EXISTS inopsio AUTHORIZATION inopsio_owner"
+_IS_OPEN_TO_ALL: Final = """
+    SELECT has_database_privilege('inopsio_app', current_database(), 'TEMP')
+        OR NOT has_database_privilege('inopsio_writer', current_database(), 'CONNECT')
 """
+_RIGHTS: Final[tuple[LiteralString, ...]] = (
+    "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+    "GRANT CONNECT ON DATABASE {} TO inopsio_app, inopsio_writer",
+    "GRANT TEMP ON DATABASE {} TO inopsio_writer",
+    "GRANT CREATE ON DATABASE {} TO inopsio_owner",
+)
 _LEDGER: Final = """
     CREATE TABLE IF NOT EXISTS inopsio.migrations (
         number integer PRIMARY KEY,
@@ -79,15 +87,12 @@ def migrate(connection: Connection[TupleRow], migrations: list[Migration]) -> li
 
 
 def _prepare(connection: Connection[TupleRow]) -> None:
-    here = sql.Identifier(connection.info.dbname)
-    if connection.execute("SELECT to_regclass('inopsio.migrations')").fetchone() == (None,):
-        connection.execute(_PREPARE)
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(here))
-        connection.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO inopsio_app, inopsio_writer").format(here)
-        )
-        connection.execute(sql.SQL("GRANT TEMP ON DATABASE {} TO inopsio_writer").format(here))
-        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO inopsio_owner").format(here))
+    connection.execute(_PREPARE)
+    # Not copied with a database and lost in some restores: looked at each time.
+    if connection.execute(_IS_OPEN_TO_ALL).fetchone() == (True,):
+        here = sql.Identifier(connection.info.dbname)
+        for right in _RIGHTS:
+            connection.execute(sql.SQL(right).format(here))
     connection.execute("SET ROLE inopsio_owner")
     connection.execute(_LEDGER)
 

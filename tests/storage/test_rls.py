@@ -1,0 +1,235 @@
+"""No relation shows or takes another tenant's row, by whatever name it is reached."""
+
+import re
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+from psycopg.types.json import Json
+
+from storage.database import Database
+from storage.database.dialect import ensure_days
+from storage.tenant import Scope
+
+_VALUES = {
+    "text": "'bolt'",
+    "uuid": "'00000000-0000-4000-8000-000000000001'",
+    "bytea": "'x'",
+    "text[]": "ARRAY['analyst']",
+    "uuid[]": "ARRAY[]::uuid[]",
+    "integer": "1",
+    "bigint": "1",
+    "timestamp with time zone": "'2024-05-01T12:00:00Z'",
+    "date": "'2024-05-01'",
+    "jsonb": "'[]'",
+}
+_TENANT_TABLES = (
+    *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
+    *("window_counts", "incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
+    *("sources", "lake_files"),
+)
+
+
+@pytest.fixture
+def admin(database: Database, two_tenants: tuple[Scope, Scope]) -> Iterator[Connection[TupleRow]]:
+    """Lend a superuser, with one row of `bolt` in every table that has a tenant."""
+    ensure_days(database, [19_844])
+    with psycopg.connect(database._logins.owner, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # rows without their parents
+        for table in _tenant_tables(connection):
+            if table != "tenants":
+                _fill(connection, table)
+        connection.execute("SET session_replication_role = origin")
+        yield connection
+
+
+def _tenant_tables(connection: Connection[TupleRow]) -> list[str]:
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE c.relnamespace = 'inopsio'::regnamespace AND c.relkind IN ('r', 'p')"
+        " AND a.attname = 'tenant_id' ORDER BY 1"
+    )
+    return [str(row[0]) for row in rows]
+
+
+def _fill(connection: Connection[TupleRow], table: str) -> None:
+    columns = connection.execute(
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attnum > 0"
+        " AND attrelid = %s::regclass AND attnotnull AND NOT atthasdef AND attidentity = ''",
+        (f"inopsio.{table}",),
+    ).fetchall()
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    values = ", ".join(_VALUES[kind] for _, kind in columns)
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})".encode())
+
+
+def _relations(connection: Connection[TupleRow]) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE n.nspname LIKE 'inopsio%' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
+        " ORDER BY 1, 2"
+    )
+    return [(str(schema), str(name)) for schema, name in rows]
+
+
+def _seen(database: Database, tenant: str, schema: str, name: str) -> str:
+    """Say what the app role gets from the relation, in a fresh connection."""
+    with psycopg.connect(database._logins.app) as fresh:
+        fresh.execute("SELECT set_config('inopsio.tenant', %s, true)", (tenant,))
+        try:
+            rows = fresh.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, name)))
+            return str(rows.fetchall())
+        except psycopg.errors.InsufficientPrivilege:
+            return "refused"
+
+
+def _leaks(database: Database, relations: list[tuple[str, str]]) -> list[str]:
+    return [
+        f"{schema}.{name} as {tenant!r}"
+        for schema, name in relations
+        for tenant in ("acme", "")
+        for seen in [_seen(database, tenant, schema, name)]
+        if "bolt" in seen
+    ]
+
+
+def test_no_relation_shows_a_foreign_row(database: Database, admin: Connection[TupleRow]) -> None:
+    relations = _relations(admin)
+    assert _tenant_tables(admin) == sorted(_TENANT_TABLES)
+    assert ("inopsio_chunks", "events_20240501") in relations
+    assert _leaks(database, relations) == []
+    own = [table for table in _TENANT_TABLES if "bolt" in _seen(database, "bolt", "inopsio", table)]
+    assert own == [table for table in _TENANT_TABLES if table != "outbox"]
+
+
+def test_without_a_tenant_there_is_nothing(database: Database, admin: Connection[TupleRow]) -> None:
+    for table in _TENANT_TABLES:
+        assert _seen(database, "", "inopsio", table) in {"[]", "refused"}
+
+
+def test_what_has_no_tenant_and_every_partition_is_refused(
+    database: Database, admin: Connection[TupleRow]
+) -> None:
+    for schema, name in _relations(admin):
+        if name not in _TENANT_TABLES:
+            assert _seen(database, "bolt", schema, name) == "refused", name
+
+
+def test_no_relation_takes_a_foreign_row(database: Database, admin: Connection[TupleRow]) -> None:
+    taken = []
+    for schema, name in _relations(admin):
+        if name in {"migrations", "flow_offsets", "flow_state"} or name.endswith("_seq"):
+            continue
+        with psycopg.connect(database._logins.app) as fresh:
+            fresh.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
+            place = sql.Identifier(schema, name)
+            row = admin.execute(sql.SQL("SELECT to_json(r) FROM {} r").format(place)).fetchone()
+            if row is None:
+                row = admin.execute("SELECT to_json(r) FROM events r").fetchone()
+            try:
+                fresh.execute(
+                    sql.SQL(
+                        "INSERT INTO {0} OVERRIDING SYSTEM VALUE"
+                        " SELECT * FROM json_populate_record(NULL::{0}, {1})"
+                    ).format(place, sql.Literal(Json(row and row[0])))
+                )
+                taken.append(name)
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+    assert taken == []
+
+
+def test_taking_any_policy_away_is_noticed(database: Database, admin: Connection[TupleRow]) -> None:
+    for table in _TENANT_TABLES:
+        if table == "outbox":  # the app role cannot read it at all
+            continue
+        place = sql.Identifier("inopsio", table)
+        admin.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(place))
+        leaks = _leaks(database, [("inopsio", table)])
+        admin.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(place))
+        assert leaks, table
+
+
+def test_every_tenant_table_and_partition_forces_its_policy(admin: Connection[TupleRow]) -> None:
+    loose = admin.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname LIKE 'inopsio%'"
+        " AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id'"
+        " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
+    ).fetchall()
+    assert loose == []
+
+
+def test_one_function_runs_with_its_owners_rights(admin: Connection[TupleRow]) -> None:
+    rows = admin.execute(
+        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef"
+        " AND pronamespace::regnamespace::text LIKE 'inopsio%'"
+    ).fetchall()
+    assert rows == [("ensure_event_day", ["search_path=inopsio, pg_temp"])]
+
+
+_APP_MAY_NOT = (
+    "SET ROLE inopsio_owner",
+    "SET ROLE inopsio_writer",
+    "SET row_security = off; SELECT * FROM events",
+    "TRUNCATE findings",
+    "UPDATE findings SET title = 'x'",
+    "DELETE FROM audit_entries",
+    "UPDATE audit_entries SET actor = 'x'",
+    "UPDATE tenants SET suspended = true",
+    "INSERT INTO events (tenant_id) VALUES ('acme')",
+    "INSERT INTO findings (tenant_id) VALUES ('acme')",
+    "INSERT INTO tenants (tenant_id) VALUES ('acme')",
+    "UPDATE users SET tenant_id = 'bolt'",
+    "CREATE TABLE x (a integer)",
+    "CREATE TEMP TABLE x (a integer)",
+    "CREATE SCHEMA x",
+    "SELECT ensure_event_day('2024-01-01')",
+    "COPY findings FROM STDIN",
+    "COPY (SELECT 1) TO '/tmp/inopsio-x'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT * FROM pg_authid",
+    "SELECT lo_import('/etc/passwd')",
+    "ALTER TABLE findings DISABLE ROW LEVEL SECURITY",
+    "DROP TABLE findings",
+)
+_WRITER_MAY_NOT = (
+    "SELECT * FROM events",
+    "SELECT * FROM users",
+    "SELECT title FROM findings",
+    "SELECT * FROM inopsio_chunks.events_other",
+    "DELETE FROM findings",
+    "UPDATE events SET message = ''",
+    "UPDATE tenants SET suspended = true",
+    "INSERT INTO users (tenant_id) VALUES ('acme')",
+    "INSERT INTO audit_entries (tenant_id) VALUES ('acme')",
+    "CREATE TABLE x (a integer)",
+    "SET ROLE inopsio_owner",
+)
+
+
+def _done(tx: Connection[TupleRow], statement: str) -> str:
+    """Say what came of the statement, if it was not refused for want of rights."""
+    try:
+        with tx.transaction():
+            tx.execute(statement.encode())
+    except psycopg.Error as e:
+        words = "permission denied|must be owner|policy|row-level security|must be superuser"
+        return "" if re.search(words, str(e)) else f"{statement}: {e}"
+    return f"{statement}: done"
+
+
+def test_the_app_role_may_not(database: Database, two_tenants: tuple[Scope, Scope]) -> None:
+    with database.app(two_tenants[0]) as tx:
+        tx.execute(
+            "INSERT INTO users (tenant_id, user_id, name, password_hash, roles)"
+            " VALUES ('acme', gen_random_uuid(), 'a', 'b', '{}')"
+        )
+        assert [said for s in _APP_MAY_NOT if (said := _done(tx, s))] == []
+
+
+def test_the_writer_may_not(database: Database) -> None:
+    with database.writer() as tx:
+        assert [said for s in _WRITER_MAY_NOT if (said := _done(tx, s))] == []
