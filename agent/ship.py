@@ -1,0 +1,110 @@
+"""Send batches to the front door: gzip over HTTPS, paced by the server, safe to send again."""
+
+import gzip
+import ipaddress
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.errors import AgentError, Away, Refused
+from agent.spool import Batch
+
+TIMEOUT_S: Final = 30
+_FINAL: Final = frozenset({400, 413, 415, 422})
+"""Answers that will be the same next time for the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to send, as whom. `token` never shows in a repr or a message."""
+
+    url: str
+    token: str = field(repr=False)
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse clear text to anywhere but this machine: the token would be readable."""
+        parts = urllib.parse.urlsplit(self.url)
+        if parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or "")):
+            return
+        raise AgentError(f"{self.url}: use https:// (http:// goes to this machine only)")
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: object) -> None:
+        # A redirect would carry the token to an address nobody chose.
+        return None
+
+
+def opener(server: Server) -> urllib.request.OpenerDirector:
+    """Make what sends: TLS 1.2 or newer, the given CA or the system's, no redirects, no proxy."""
+    context = ssl.create_default_context(cafile=server.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=context),
+        _NoRedirects,
+    )
+
+
+def send(
+    out: urllib.request.OpenerDirector, server: Server, agent_id: str, host: str, batch: Batch
+) -> None:
+    """Send one batch and return when the server has it durably.
+
+    Away: not now (network, 5xx, 429, also 401/403: a renewed token makes it pass). Refused: never.
+    """
+    query = urllib.parse.urlencode(
+        {
+            "format": batch.format,
+            "source": f"agent:{agent_id}:{batch.stream}",
+            "position": batch.first,
+            "name": f"{host}:{batch.stream}",
+        }
+    )
+    request = urllib.request.Request(  # noqa: S310  the scheme was checked in Server
+        f"{server.url.rstrip('/')}/v1/ingest?{query}",
+        data=gzip.compress(b"\n".join(batch.rows) + b"\n", 5),
+        method="POST",
+        headers={
+            "Authorization": f"Bearer {server.token}",
+            "Content-Type": "application/x-ndjson",
+            "Content-Encoding": "gzip",
+            "User-Agent": "inopsio-agent",
+        },
+    )
+    try:
+        with out.open(request, timeout=TIMEOUT_S) as answer:
+            answer.read(65536)
+    except urllib.error.HTTPError as said:
+        raise _judged(said) from said
+    except (OSError, ValueError) as gone:
+        reason = getattr(gone, "reason", gone)
+        raise Away(f"{server.url} is not reachable: {reason}") from gone
+
+
+def _judged(said: urllib.error.HTTPError) -> AgentError:
+    text = said.read(4096)
+    try:
+        told = str(json.loads(text).get("detail", ""))[:300]
+    except (ValueError, AttributeError):
+        told = ""
+    message = f"the server answered {said.code} {told}".rstrip()
+    if said.code in _FINAL:
+        return Refused(message, said.code)
+    wait = said.headers.get("Retry-After", "")
+    return Away(message, float(wait) if wait.isdigit() else 0.0)
