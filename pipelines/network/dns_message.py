@@ -28,6 +28,7 @@ _CHARACTER: Final = re.compile(
 
 _head = struct.Struct(">HHHHHH").unpack_from
 _pair = struct.Struct(">HH").unpack_from
+_short = struct.Struct(">H").unpack_from
 _record = struct.Struct(">HHIH").unpack_from
 
 
@@ -189,12 +190,12 @@ def _answer(data: bytes, at: int, kind: int, size: int) -> str:
     if kind in (2, 5, 12, 39):
         return read_name(data, at)[0]
     if kind == 15:
-        return f"{_pair(data, at)[0]} {read_name(data, at + 2)[0]}"
+        return f"{_short(data, at)[0]} {read_name(data, at + 2)[0]}"
     if kind == 33:
         priority, weight, port = struct.unpack_from(">HHH", data, at)
         return f"{priority} {weight} {port} {read_name(data, at + 6)[0]}"
     if kind in (64, 65):
-        return f"{_pair(data, at)[0]} {read_name(data, at + 2)[0]}"
+        return f"{_short(data, at)[0]} {read_name(data, at + 2)[0]}"
     if kind == 6:
         primary, after = read_name(data, at)
         return f"{primary} {read_name(data, after)[0]}"

@@ -27,12 +27,12 @@ class Streams:
         self._streams: dict[End, _Stream] = {}
 
     def add(self, end: End, sequence: int, flags: int, payload: bytes) -> bytes:
-        """Add a segment; give the stream's unread bytes, or none if the segment is an old one."""
+        """Add a segment, unless it is an old one; give the stream's unread bytes."""
         sequence = (sequence + (1 if flags & _SYN else 0)) & 0xFFFFFFFF
         before = self._streams.pop(end, _Stream(sequence, b""))
         if 0 < (before.expected - sequence) & 0xFFFFFFFF < 1 << 31 and not flags & _SYN:
             self._streams[end] = before
-            return b""
+            return before.held
         unread = (before.held if before.expected == sequence else b"") + payload
         while len(self._streams) >= MAX_STREAMS:
             del self._streams[next(iter(self._streams))]

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import cyclopts
+import orjson
+import pytest
+
+from deploy.cli import flows
+from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
+from tests.pipelines.test_parser_pcap import CAPTURE
+
+
+def run(*words: str | Path) -> int:
+    app = cyclopts.App(result_action="return_value")
+    flows.register(app)
+    code = app([str(word) for word in words])
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    place = tmp_path / "a.pcap"
+    place.write_bytes(CAPTURE)
+    return place
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
+def test_flows_are_json_lines_with_the_agreed_fields(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run("flows", file, "--json") == DONE
+    first, second = rows(capfdbinary.readouterr().out.decode())
+    assert first == {
+        "file": str(file), "src_ip": "192.0.2.1", "src_port": 5, "dst_ip": "192.0.2.2",
+        "dst_port": 6, "proto": "tcp", "packets_out": 1, "packets_in": 1, "bytes_out": 54,
+        "bytes_in": 54, "start": 0.0, "end": 1.0, "state": "refused",
+        "community_id": first["community_id"],
+    }  # fmt: skip
+    assert second["proto"] == "udp"
+
+
+def test_dns_is_one_row_a_message(file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("flows", file, "--kind", "dns", "--json") == DONE
+    (row,) = rows(capfdbinary.readouterr().out.decode())
+    wanted = {"time": 2.0, "query": "a.de", "qtype": "A", "answers": [], "rcode": None}
+    assert row.items() >= wanted.items()
+
+
+def test_damaged_capture_is_shown_as_far_as_it_goes_and_named(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    broken = file.with_name("b.pcap")
+    broken.write_bytes(CAPTURE[:-3])
+    assert run("flows", file.parent, "--json") == PARTLY
+    out, err = capfdbinary.readouterr()
+    assert [r["file"] for r in rows(out.decode())] == [str(file)] * 2 + [str(broken)]
+    assert f"{broken}: the capture ends inside packet 2" in err.decode()
+
+
+def test_without_json_it_is_a_table(file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("flows", file) == DONE
+    assert capfdbinary.readouterr().out.decode().splitlines()[0].split()[:2] == [
+        "src_ip",
+        "src_port",
+    ]
+
+
+def test_a_kind_that_is_not_there_is_wrong_use_and_says_which_are(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run("flows", file, "--kind", "tls", "--json") == WRONG_USE
+    assert "the kinds now are flows and dns" in capfdbinary.readouterr().err.decode()
+
+
+def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run("flows", tmp_path / "no.pcap", "--json") == FAILED
+    assert "no.pcap" in capfdbinary.readouterr().err.decode()
