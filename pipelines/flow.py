@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from detectors import CONTRACT as DETECTOR_CONTRACT
 from pipelines.dead_letter import RAW_TOPIC
-from pipelines.decode import parse_message
+from pipelines.decode import parse_run
 from pipelines.detecting import meta_of
 from pipelines.ledger import DatabaseLedger
 from pipelines.runners import bytewax, loop
@@ -90,7 +90,7 @@ def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -
         window_s=settings.window_s,
         detectors=detectors,
         context=Context(watermark_us=0, rules=_compiled(detectors, folders, settings.data_dir)),
-        parse=parse_message,
+        parse=parse_run,
     )
 
 

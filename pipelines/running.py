@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import polars as pl
 import structlog
 
-from pipelines.decode import Parse, unknown_origins
+from pipelines.decode import Parse, Run, runs_of, unknown_origins
 from pipelines.detecting import meta_of
 from pipelines.ledger import Ledger
 from pipelines.parsers import Reject
@@ -248,9 +248,9 @@ class Flow:
 
     def _bad_rows(self, house: House, state: FlowState, poll: Poll) -> dict[str, str]:
         ids: list[str] = []
-        for message in poll.messages:
+        for run in runs_of(poll.messages):
             try:
-                for batch, _ in house.parse(message):
+                for batch, _ in house.parse(run):
                     ids.extend(batch.frame["event_id"])
             except InvalidInput:
                 continue  # the rest of it becomes a dead letter in the step
@@ -265,16 +265,16 @@ class Flow:
 
 
 def _remembered(parse: Parse) -> Parse:
-    """Parse each message once; for the few polls that are gone through again and again."""
-    seen: dict[tuple[int, int], tuple[list[_Found], InvalidInput | None]] = {}
+    """Parse each run once; for the few polls that are gone through again and again."""
+    seen: dict[tuple[int, int, int], tuple[list[_Found], InvalidInput | None]] = {}
 
-    def again(message: Message) -> Iterator[_Found]:
-        place = (message.partition, message.offset)
+    def again(run: Run) -> Iterator[_Found]:
+        place = (run[0].partition, run[0].offset, run[-1].offset)
         if place not in seen:
             found: list[_Found] = []
             error: InvalidInput | None = None
             try:
-                found.extend(parse(message))
+                found.extend(parse(run))
             except InvalidInput as wrong:
                 error = wrong
             seen[place] = (found, error)
@@ -287,7 +287,7 @@ def _remembered(parse: Parse) -> Parse:
 
 
 def _refuse(reason: str) -> Parse:
-    def refuse(_message: Message) -> Iterator[_Found]:
+    def refuse(_run: Run) -> Iterator[_Found]:
         raise InvalidInput(reason)
 
     return refuse

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.dead_letter import letter_of
-from pipelines.decode import Decoded, Parse, add_progress, decode, origin_of, raw_of
+from pipelines.decode import Decoded, Parse, decode, origin_of, raw_of, runs_of
 from pipelines.detecting import Detected, States, fold, meta_of
 from pipelines.shards import changed_shards
 from pipelines.watermark import Watermarks
@@ -110,12 +110,12 @@ def _decode_all(
 ) -> tuple[list[Decoded], dict[tuple[str, str], int]]:
     positions = dict(before.positions)
     decoded: list[Decoded] = []
-    for message in messages:
+    for run in runs_of(messages):
         try:
-            pair = origin_of(message)[:2]
+            pair = origin_of(run[0])[:2]
         except InvalidInput:
             pair = ("", "")
-        one = decode(message, positions.get(pair, 0), house.parse)
+        one = decode(run, positions.get(pair, 0), house.parse)
         if one.progress is not None:
             positions[pair] = max(positions.get(pair, 0), one.progress.next_position)
         decoded.append(one)
@@ -139,11 +139,7 @@ def _without(decoded: list[Decoded], skip: Skip) -> tuple[list[Decoded], list[De
             rest.append(one)
             continue
         out = one.frame.filter(bad).select("event_id", "position").rows()
-        records = one.frame.height + len(one.letters)
-        letters += [
-            letter_of(one.message, place, skip.reasons[event], raw_of(one.message, place, records))
-            for event, place in out
-        ]
+        letters += [_letter(one, place, skip.reasons[event]) for event, place in out]
         rest.append(replace(one, frame=one.frame.filter(~bad)) if out else one)
     return rest, letters
 
@@ -155,7 +151,7 @@ def _on_time(decoded: list[Decoded], marks: Watermarks, now_s: float) -> tuple[W
     for one in decoded:
         if one.frame is None or not one.frame.height:
             continue
-        marks, late = marks.read(one.message.partition, one.frame["time"].dt.epoch("us"))
+        marks, late = marks.read(one.run[0].partition, one.frame["time"].dt.epoch("us"))
         frames.append(one.frame.with_columns(late))
         rows += one.frame.height
         marks = marks.advanced(now_s)
@@ -214,7 +210,7 @@ def _outcome(
         findings=_once(done.findings),
         window_counts=_counted(batches, house.window_s),
         state=state,
-        sources=add_progress(one.progress for one in decoded if one.progress is not None),
+        sources=tuple(one.progress for one in decoded if one.progress is not None),
         dead_letters=(*letters, *skipped, *_poisoned(decoded, done)),
     )
 
@@ -237,11 +233,15 @@ def _poisoned(decoded: list[Decoded], done: Detected) -> list[DeadLetter]:
     for row, reason in done.poison:
         tenant_id, source, position = row.select("tenant_id", "source", "position").row(0)
         for one in decoded:
-            frame, message = one.frame, one.message
-            if frame is None or origin_of(message)[:2] != (tenant_id, source):
+            if one.frame is None or origin_of(one.run[0])[:2] != (tenant_id, source):
                 continue
-            if frame["position"].is_in([position]).any():
-                raw = raw_of(message, position, frame.height + len(one.letters))
-                letters.append(letter_of(message, position, reason, raw))
+            if one.frame["position"].is_in([position]).any():
+                letters.append(_letter(one, position, reason))
                 break
     return letters
+
+
+def _letter(one: Decoded, position: int, reason: str) -> DeadLetter:
+    read = one.frame["position"].to_list() if one.frame is not None else []
+    positions = [*read, *(letter.position for letter in one.letters)]
+    return letter_of(one.run[0], position, reason, raw_of(one.run, position, positions))

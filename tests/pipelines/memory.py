@@ -7,13 +7,13 @@ from types import ModuleType
 import orjson
 import polars as pl
 
-from pipelines.decode import origin_of
+from pipelines.decode import Run, origin_of
 from pipelines.ledger import Standing
 from pipelines.parsers import Reject
 from pipelines.parsing import stamp
 from pipelines.step import House
 from pipelines.windows import add_counts
-from storage.log import EventLog, Message, Record
+from storage.log import EventLog, Record
 from storage.outcome import DeadLetter, Outcome
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State, finding_id
 
@@ -75,12 +75,12 @@ class MemoryLedger:
         return add_counts(self.counts).rows()
 
 
-def parse_json(message: Message) -> Iterator[tuple[EventBatch, list[Reject]]]:
+def parse_json(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
     """Read lines {"t": second, "h": host, "n": number}; anything else is a reject."""
-    tenant_id, source, first = origin_of(message)
+    tenant_id, source, first = origin_of(run[0])
     rows: list[dict[str, object]] = []
     rejects: list[Reject] = []
-    for i, line in enumerate(message.value.splitlines()):
+    for i, line in enumerate(b"".join(m.value for m in run).splitlines()):
         try:
             found = orjson.loads(line)
             rows.append({"position": i, "t": found["t"], "h": found["h"], "n": str(found["n"])})
@@ -99,7 +99,7 @@ def parse_json(message: Message) -> Iterator[tuple[EventBatch, list[Reject]]]:
         tenant_id=tenant_id,
         source=source,
         format="test",
-        ingested_at_us=message.appended_at_us,
+        ingested_at_us=run[0].appended_at_us,
         first_position=first,
     )
     yield batch, rejects
@@ -110,7 +110,7 @@ def record(
 ) -> Record:
     """Make a message of (second, host, number) rows, the first being record `position`."""
     lines = [orjson.dumps({"t": t, "h": h, "n": n}) for t, h, n in rows]
-    return raw_record(b"\n".join(lines), position, tenant, source)
+    return raw_record(b"\n".join(lines) + b"\n", position, tenant, source)
 
 
 def raw_record(value: bytes, position: int, tenant: str = "acme", source: str = "s1") -> Record:
