@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -47,7 +48,8 @@ def postgres() -> Iterator[str]:
 
     INOPSIO_TEST_DATABASE_URL names a server (superuser login) to use instead of a started one.
     """
-    folder = Path(tempfile.mkdtemp(prefix="inopsio-test-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"inopsio-test-{os.getpid()}-"))
     given = os.environ.get("INOPSIO_TEST_DATABASE_URL")
     try:
         admin = given or embedded.start(folder, _QUICK)
@@ -61,6 +63,15 @@ def postgres() -> Iterator[str]:
         if not given:
             embedded.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Stop the servers of pytest processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("inopsio-test-*-*"):
+        owner = folder.name.split("-")[2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and os.access(folder, os.W_OK):
+            embedded.stop(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -144,12 +144,36 @@ def _launch(home: Path, options: Sequence[str]) -> None:
     account = account_of(home)
     let_through(home, account)
     let_through(Path(_program("postgres")), account)
-    pid_file = home / "postmaster.pid"
-    pid_file.unlink(missing_ok=True)  # known dead; its number may be another process's by now
+    _clear_away(home, account)
     words = shlex.join(["-k", str(_new_socket_dir(home, account)), *options])
     log = str(home / "server.log")
     ctl = [_program("pg_ctl"), "-D", str(home), "-l", log, "-w", "-t", str(int(_START_S))]
     _run([*ctl, "-o", words, "start"], account)
+
+
+def _clear_away(home: Path, account: Account) -> None:
+    """Remove what a killed server left, once the last of its processes is gone.
+
+    Its pid file would stop a start if that number is another process's by now. But the file is
+    also what guards the data against leftover sessions, so these are waited for first.
+    """
+    deadline = time.monotonic() + _START_S
+    while left := [p.pid for p in psutil.process_iter() if _works_in(p, home)]:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"processes {left} of a dead PostgreSQL still use {home}; end them")
+        time.sleep(0.05)
+    sockets = _socket_dir(home)
+    if sockets is not None and sockets != home and sockets.name.startswith("inopsio-"):
+        with suppress(FileNotFoundError):
+            if account_of(sockets) == account:
+                shutil.rmtree(sockets, ignore_errors=True)
+    (home / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, home: Path) -> bool:
+    with suppress(psutil.Error):
+        return process.cwd() == str(home) and process.name() == "postgres"
+    return False
 
 
 def _new_socket_dir(home: Path, account: Account) -> Path:
@@ -176,7 +200,7 @@ def _socket_dir(home: Path) -> Path | None:
 
 def _is_running(home: Path) -> bool:
     lines = _pid_lines(home)
-    with suppress(ValueError, IndexError, psutil.NoSuchProcess, psutil.ZombieProcess):
+    with suppress(ValueError, IndexError, psutil.Error):
         process = psutil.Process(int(lines[0]))
         return str(home) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     return False
