@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from deploy.house import (
 from deploy.output import say
 from deploy.process import names
 from deploy.supervise import Supervisor
+from deploy.tls import is_wanted, papers
 from storage.database import Database
 from storage.errors import Unavailable
 from storage.settings import Settings
@@ -74,7 +77,7 @@ def url_of(settings: Settings) -> str:
     """Give the address of the console."""
     host = settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{settings.http_port}"
+    return f"{'https' if is_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
 
 
 def _prepare(database: Database) -> str | None:
@@ -141,7 +144,11 @@ def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
 def is_ready(settings: Settings) -> bool:
     """Answer whether the front door says that it is ready."""
     try:
-        return httpx.get(f"{url_of(settings)}/v1/health/ready", timeout=2).status_code == 200
+        trust = ssl.create_default_context()
+        if is_wanted(settings):
+            trust.load_verify_locations(papers(settings, datetime.now(UTC)).ca)
+        answer = httpx.get(f"{url_of(settings)}/v1/health/ready", timeout=2, verify=trust)
+        return answer.status_code == 200
     except httpx.HTTPError:
         return False
 

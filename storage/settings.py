@@ -46,6 +46,9 @@ class Settings:
     )
     http_host: str = _setting("127.0.0.1", "address the API and the console listen on")
     http_port: int = _setting(8600, "port the API and the console listen on")
+    tls: str = _setting(
+        "auto", "auto, on or off: auto = HTTPS with the machine's own CA beyond loopback"
+    )
     partitions: int = _setting(8, "partitions of a new topic in the embedded log")
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"

@@ -14,7 +14,7 @@ _OPENED, _CLOSED, _LISTEN = 1, 2, 7
 
 
 def collect(notes: Notes, now_us: int) -> Look:
-    """Give an Open (or Listen) for each new connection since the last look, a Close for each gone."""
+    """Give an Open (or Listen) for each connection that is new, a Close for each that is gone."""
     known: dict[str, dict[str, Any]] = notes.get("known", {})
     alive: dict[str, dict[str, Any]] = {}
     for c in psutil.net_connections(kind="inet"):

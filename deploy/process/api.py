@@ -1,6 +1,7 @@
 """Serve the API and the console on one port."""
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -8,16 +9,17 @@ import uvicorn
 from api.app import create_app
 from dashboards.app import mount
 from deploy.house import House, opened
+from deploy.tls import LOOPBACK, is_wanted, papers
 from storage.settings import Settings
 
 log = structlog.get_logger()
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+REQUESTS_AT_ONCE: Final = 512
 
 
 def run(settings: Settings) -> None:
     """Serve until told to stop; uvicorn listens to the signals itself."""
-    if settings.http_host not in LOOPBACK:
-        log.warning("listening_beyond_loopback", host=settings.http_host, tls=False)
+    if settings.http_host not in LOOPBACK and not is_wanted(settings):
+        log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
     with opened(settings) as house:
         uvicorn.Server(_web(settings, house)).run()
 
@@ -25,6 +27,10 @@ def run(settings: Settings) -> None:
 def _web(settings: Settings, house: House) -> uvicorn.Config:
     app = create_app(settings, house.database, house.log, house.lake)
     mount(app, settings, house.database, house.lake)
+    tls: dict[str, Any] = {}
+    if is_wanted(settings):
+        mine = papers(settings, datetime.now(UTC))
+        tls = {"ssl_certfile": str(mine.certificate), "ssl_keyfile": str(mine.key)}
     return uvicorn.Config(
         app,
         host=settings.http_host,
@@ -33,5 +39,6 @@ def _web(settings: Settings, house: House) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
-        limit_concurrency=512,
+        limit_concurrency=REQUESTS_AT_ONCE,
+        **tls,
     )
