@@ -135,6 +135,8 @@ def errors_named() -> Iterator[None]:
         yield
     except psycopg.errors.QueryCanceled as e:
         raise Unavailable("the database query took too long; ask for less") from e
+    except psycopg.errors.ProgramLimitExceeded as e:
+        raise InvalidInput(f"the database cannot hold a value: {e.diag.message_primary}") from e
     except (psycopg.OperationalError, psycopg.InterfaceError) as e:
         raise Unavailable(f"the database does not answer: {str(e).strip()[:500]}") from e
     except psycopg.IntegrityError as e:

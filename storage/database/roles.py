@@ -25,6 +25,7 @@ _ROLES: Final = {
     APP: "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION",
     WRITER: "LOGIN NOSUPERUSER BYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION",
 }
+_IS_OWNER: Final = "SELECT pg_has_role(current_user, 'inopsio_owner', %s)"
 _SESSION: Final = (
     "-c search_path=inopsio,pg_temp -c timezone=UTC -c idle_in_transaction_session_timeout=120000"
 )
@@ -89,7 +90,7 @@ def ensure_roles(connection: Connection[TupleRow], logins: Logins) -> None:
                 f"database role '{role}' has login, superuser, bypassrls = {rights}; "
                 f"it must have {wanted[role]}, or tenants are not kept apart"
             )
-    connection.execute("GRANT inopsio_owner TO CURRENT_USER")
+    _join_owner(connection)
     for role, info in ((APP, logins.app), (WRITER, logins.writer)):
         if role not in found or not _fits(connection, info):
             _set_password(connection, role, info)
@@ -105,6 +106,19 @@ def _make(connection: Connection[TupleRow], role: str) -> None:
         raise Unavailable(
             f"this database login may not make role '{role}'; an administrator must run: {lines}; "
             "GRANT inopsio_owner, inopsio_app, inopsio_writer TO it WITH ADMIN OPTION"
+        ) from e
+
+
+def _join_owner(connection: Connection[TupleRow]) -> None:
+    right = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
+    if connection.execute(_IS_OWNER, (right,)).fetchone() == (True,):
+        return
+    try:
+        connection.execute("GRANT inopsio_owner TO CURRENT_USER")
+    except psycopg.errors.InsufficientPrivilege as e:
+        raise Unavailable(
+            f"this database login is no member of {OWNER}; an administrator must run: "
+            f"GRANT {OWNER}, {APP}, {WRITER} TO it WITH ADMIN OPTION"
         ) from e
 
 
