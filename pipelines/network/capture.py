@@ -76,14 +76,19 @@ def read_packets(
 
 def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Cut the stream into pieces of exactly `size` bytes (the last one shorter)."""
-    held = bytearray()
+    held: list[bytes] = []
+    waiting = 0
     for chunk in chunks:
-        held += chunk
-        while len(held) >= size:
-            yield bytes(held[:size])
-            del held[:size]
+        at = 0
+        while waiting + len(chunk) - at >= size:
+            taken = size - waiting
+            yield b"".join((*held, chunk[at : at + taken]))
+            held, waiting, at = [], 0, at + taken
+        if at < len(chunk):
+            held.append(chunk[at:])
+            waiting += len(chunk) - at
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
 class PcapReader:

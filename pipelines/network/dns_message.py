@@ -5,7 +5,7 @@ Every loop is bounded: a name follows at most 64 pointers, each to an earlier pl
 most 255 bytes; a message gives at most MAX_ANSWERS answers.
 """
 
-import re
+import codecs
 import socket
 import struct
 from typing import Final, NamedTuple
@@ -20,11 +20,11 @@ _MAX_QUESTIONS: Final = 64
 _MAX_RECORDS: Final = 1_024
 _OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
 
-_CHARACTER: Final = re.compile(
-    rb"[\x00-\x7f]+|[\xc0-\xdf][\x80-\xbf]?|[\xe0-\xef][\x80-\xbf]{0,2}"
-    rb"|[\xf0-\xf7][\x80-\xbf]{0,3}|[\xf8-\xfb][\x80-\xbf]{0,4}|[\xfc-\xfd][\x80-\xbf]{0,5}"
-    rb"|[\x80-\xff]"
+_CLAIMED: Final = bytes(
+    0 if b < 0xC0 else 1 if b < 0xE0 else 2 if b < 0xF0 else 3 if b < 0xF8 else 4 if b < 0xFC else 5
+    for b in range(256)
 )
+"""How many bytes should follow, by a UTF-8 sequence's first byte."""
 
 _head = struct.Struct(">HHHHHH").unpack_from
 _pair = struct.Struct(">HH").unpack_from
@@ -152,17 +152,21 @@ def _decoded(raw: bytes) -> str:
 
     That is how Wireshark shows names, and it keeps the lengths of binary labels (DNS tunnels) true.
     """
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return "".join(_character(part) for part in _CHARACTER.findall(raw))
+    return raw.decode("utf-8", _BROKEN)
 
 
-def _character(part: bytes) -> str:
-    try:
-        return part.decode()
-    except UnicodeDecodeError:
-        return "\ufffd"
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    data, end = error.object, error.start + 1
+    last = min(end + _CLAIMED[data[error.start]], len(data))
+    while end < last and 0x80 <= data[end] < 0xC0:
+        end += 1
+    return "\ufffd", end
+
+
+_BROKEN: Final = "inopsio.broken_character"
+codecs.register_error(_BROKEN, _replaced)
 
 
 def _answers(data: bytes, at: int, count: int) -> list[str]:
