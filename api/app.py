@@ -14,6 +14,7 @@ from api.desk import Desk, desk_of, wall_clock_us
 from api.door import Door
 from api.guard import Guard
 from api.problems import PROBLEM_JSON, TITLES, Problem, install
+from api.resources import CONTRACT
 from storage.audit import write_audit
 from storage.database import Database
 from storage.errors import InopsioError, NotSignedIn, PluginError, Refused
@@ -55,13 +56,7 @@ def create_app(
     desk = Desk(settings, database, log, lake, now_us)
     app.state.desk = desk
     app.state.script_hashes = []
-    routes: list[APIRoute] = []
-    for name, module in discover("api.resources", ("router",)).items():
-        router = module.router
-        found = list(routes_of(router, name))
-        check_routes(found, name)
-        routes += found
-        app.include_router(router)
+    routes = include_resources(app)
     app.state.routes = tuple(routes)
     app.state.api = describe(app, routes)
     install(app, audit_refusal)
@@ -73,6 +68,17 @@ def create_app(
         script_hashes=app.state.script_hashes,
     )
     return app
+
+
+def include_resources(app: FastAPI) -> list[APIRoute]:
+    """Find the resources by folder, check their routes and put them on the application."""
+    routes: list[APIRoute] = []
+    for name, module in discover("api.resources", CONTRACT).items():
+        found = list(routes_of(module.router, name))
+        check_routes(found, name)
+        routes += found
+        app.include_router(module.router)
+    return routes
 
 
 def routes_of(router: APIRouter, name: str) -> Iterator[APIRoute]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.auth.passwords import COMMON, check_password, hash_password, is_outdated, verify
+from api.auth.passwords import _NOBODY, COMMON, check_password, hash_password, is_outdated, verify
 from storage.errors import InvalidInput
 
 
@@ -31,3 +31,7 @@ def test_a_password_is_kept_by_argon2id_with_its_parameters() -> None:
 def test_nobody_signs_in_to_an_account_without_a_password(stored: str | None) -> None:
     assert not verify(stored, "")
     assert not verify(stored, "inopsio-nobody")
+
+
+def test_an_unknown_name_costs_the_same_work_as_a_known_one() -> None:
+    assert not is_outdated(_NOBODY)
