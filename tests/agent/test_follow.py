@@ -1,0 +1,48 @@
+"""See a log file followed through growth, half lines, truncation and rotation."""
+
+from pathlib import Path
+from typing import Any
+
+from agent.follow import LONGEST_LINE, follow
+
+
+def test_only_whole_lines_are_taken_and_none_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\ntw")
+    first, place = follow(path, {})
+    path.write_bytes(b"one\ntwo\n")
+    second, _ = follow(path, place)
+    assert (first, second) == ([b"one"], [b"two"])
+
+
+def test_a_truncated_file_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\ntwo\n")
+    _, place = follow(path, {})
+    path.write_bytes(b"new\n")
+    assert follow(path, place)[0] == [b"new"]
+
+
+def test_a_rotated_file_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    _, place = follow(path, {})
+    path.rename(tmp_path / "a.log.1")
+    path.write_bytes(b"another, longer\n")
+    assert follow(path, place)[0] == [b"another, longer"]
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {}
+    assert follow(tmp_path / "none.log", nothing) == ([], nothing)
+
+
+def test_an_endless_line_cannot_stop_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"x" * (LONGEST_LINE + 100) + b"\nnext\n")
+    lines, place = follow(path, {})
+    while not lines or lines[-1] != b"next":
+        more, place = follow(path, place)
+        assert more
+        lines += more
+    assert max(map(len, lines)) <= LONGEST_LINE

@@ -1,0 +1,116 @@
+"""Ship to a real HTTPS server with a CA of its own, a strange CA, a busy one and a refusing one."""
+
+import gzip
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from agent.errors import AgentError, Away
+from agent.run import ship_all
+from agent.ship import Server
+from agent.spool import Spool
+from deploy.tls import papers
+from storage.settings import Settings
+
+
+class _Door(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.taken: list[tuple[int, list[bytes], str]] = []
+        self.busy = 0
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        door = self.server
+        assert isinstance(door, _Door)
+        body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = parse_qs(urlsplit(self.path).query)
+        rows = body.splitlines()
+        if door.busy > 0:
+            door.busy -= 1
+            self.send_response(429)
+            self.send_header("Retry-After", "7")
+        elif b"poison" in rows:
+            self.send_response(422)
+        else:
+            door.taken.append((int(asked["position"][0]), rows, self.headers["Authorization"]))
+            self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[tuple[_Door, Server]]:
+    mine = papers(Settings(data_dir=tmp_path), datetime.now(UTC))
+    server = _Door()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(mine.certificate, mine.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server, Server(f"https://127.0.0.1:{server.server_port}", "inop_main_x", mine.ca)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _spool(tmp_path: Path, *rows: bytes) -> Spool:
+    spool = Spool(tmp_path / "spool.sqlite")
+    spool.append("events", "ocsf_json", rows)
+    return spool
+
+
+def test_rows_arrive_once_with_position_and_token(
+    tmp_path: Path, door: tuple[_Door, Server]
+) -> None:
+    spool = _spool(tmp_path, b"a", b"b")
+    assert ship_all(spool, door[1]) == 2
+    assert door[0].taken == [(0, [b"a", b"b"], "Bearer inop_main_x")]
+    assert ship_all(spool, door[1]) == 0
+
+
+def test_a_busy_server_paces_the_agent_and_loses_nothing(
+    tmp_path: Path, door: tuple[_Door, Server]
+) -> None:
+    spool = _spool(tmp_path, b"a")
+    door[0].busy = 1
+    with pytest.raises(Away) as away:
+        ship_all(spool, door[1])
+    assert away.value.retry_after_s == 7
+    assert ship_all(spool, door[1]) == 1
+
+
+def test_a_poisonous_row_is_given_up_alone_and_counted(
+    tmp_path: Path, door: tuple[_Door, Server]
+) -> None:
+    spool = _spool(tmp_path, b"a", b"b", b"poison", b"c")
+    ship_all(spool, door[1])
+    assert sorted(r for _, rows, _ in door[0].taken for r in rows) == [b"a", b"b", b"c"]
+    assert [q["dropped"] for q in spool.queue()] == [1]
+
+
+def test_a_strange_certificate_gets_no_token(tmp_path: Path, door: tuple[_Door, Server]) -> None:
+    other = papers(Settings(data_dir=tmp_path / "other"), datetime.now(UTC))
+    with pytest.raises(Away, match="CERTIFICATE_VERIFY_FAILED"):
+        ship_all(_spool(tmp_path, b"a"), Server(door[1].url, "t", other.ca))
+    assert door[0].taken == []
+
+
+def test_clear_text_to_elsewhere_is_refused() -> None:
+    with pytest.raises(AgentError, match="use https"):
+        Server("http://siem.example.com", "secret")
+
+
+def test_the_token_never_shows() -> None:
+    assert "secret" not in repr(Server("https://siem.example.com", "secret"))
