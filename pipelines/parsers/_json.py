@@ -7,7 +7,8 @@ done by C loops; only a line that the fast decoder refuses is looked at alone.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, repeat
+from contextlib import suppress
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,7 +29,8 @@ _Parts = dict[str, list[tuple[_Rows, list[str | None]]]]
 # Everything up to and including the next bracket outside a string; possessive: never quadratic.
 _TO_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]])', re.DOTALL)
 _FAST: Final = msgspec.json.Decoder(float_hook=str)
-_TEXT: Final = {True: "true", False: "false", None: None}
+_PLAIN: Final = {str, type(None)}
+_TEXT: Final[dict[bool | None, str | None]] = {True: "true", False: "false", None: None}
 
 
 class Records(NamedTuple):
@@ -81,7 +83,7 @@ def json_blocks(
         if len(head) >= 4096:
             break
     stream = chain((head,), stream)
-    if _is_ndjson(head):
+    if _is_ndjson(head[:4096]):
         yield from blocks(stream, max_bytes=max_bytes, max_line_bytes=max_line_bytes)
         return
     documents = _documents(stream, max_line_bytes)
@@ -139,10 +141,10 @@ def _objects(block: Block) -> tuple[npt.NDArray[np.int64], list[dict[str, Any]],
     rows: list[dict[str, Any]] = []
     places: list[npt.NDArray[np.int64]] = []
     rejects: list[Reject] = []
-    lines = block.text.split(b"\n")[: block.lines]
     found = _fast(block.text)
     if found is not None and len(found) == block.lines:
         return np.arange(block.position, block.position + block.lines), found, rejects
+    lines = block.text.split(b"\n")[: block.lines]
     todo = [(0, block.lines)]
     while todo:
         low, high = todo.pop()
@@ -255,11 +257,15 @@ def _collect(
 def _texts(
     values: tuple[Any, ...], kinds: set[type], rows: _Rows, deep: set[int]
 ) -> list[str | None]:
-    kinds = kinds - {type(None), str}
-    if not kinds:
+    if kinds <= _PLAIN:
         return list(values)
-    if kinds == {int} and type(None) not in map(type, values):
+    if kinds == {int}:
         return list(map(str, values))
+    if kinds == {bool}:
+        return list(map(_TEXT.__getitem__, values))
+    if kinds == {list}:
+        with suppress(TypeError):
+            return list(map("\n".join, values))
     out: list[str | None] = []
     for row, value in zip(rows.tolist(), values, strict=True):
         if isinstance(value, dict | list) and _depth(value) > MAX_DEPTH - FLAT_DEPTH:
@@ -314,16 +320,18 @@ def _frame(parts: Mapping[str, list[tuple[_Rows, list[str | None]]]], height: in
     together: dict[tuple[int, ...], list[str]] = {}
     for key, pieces in parts.items():
         together.setdefault(tuple(id(rows) for rows, _ in pieces), []).append(key)
-    frames: list[pl.DataFrame] = []
+    columns: list[pl.Series] = []
     for keys in together.values():
         rows = np.concatenate([rows for rows, _ in parts[keys[0]]])
+        # A null after the values is what the rows without the field point at.
+        last: list[str | None] = [None]
         dense = pl.DataFrame(
-            {k: list(chain.from_iterable(v for _, v in parts[k])) for k in keys},
-            schema=dict(zip(keys, repeat(pl.String))),
+            [
+                pl.Series(k, list(chain.from_iterable(v for _, v in parts[k])) + last, pl.String)
+                for k in keys
+            ]
         )
         where = np.full(height, len(rows), np.uint32)
         where[rows] = np.arange(len(rows), dtype=np.uint32)
-        at = pl.Series("at", where)
-        index = at.to_frame().select(pl.when(pl.col("at") < len(rows)).then("at")).to_series()
-        frames.append(dense.select(pl.all().gather(index)))
-    return pl.concat(frames, how="horizontal") if frames else pl.DataFrame()
+        columns += dense[where].get_columns()
+    return pl.DataFrame(columns)

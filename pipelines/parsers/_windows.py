@@ -133,7 +133,7 @@ def source_fields(fields: pl.DataFrame) -> pl.DataFrame:
 class _Fields:
     """Answer expressions over the fields that the frame has."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
         self.names = names
 
     def first(self, *names: str) -> pl.Expr | None:
@@ -188,13 +188,19 @@ def normalise(records: Records) -> pl.DataFrame:
     own = own.with_columns(**extra) if extra else own
     names |= set(extra)
     work = own.with_columns(_keys(names)).with_columns(_classes(names)).with_columns(_masks())
-    mapped = {k: v for k, v in _columns(_Fields(names)).items() if v is not None}
-    ocsf = work.select(expr.alias(name) for name, expr in mapped.items())
+    ocsf = work.select(_expressions(frozenset(names)))
     used = [s for s in ocsf if s.null_count() < len(s)]
     time = parse_times([own.get_column(n) for n in _TIMES if n in names], own.height)
     # Only words the source said: nxlog's SourceName must not answer for Provider_Name in a rule.
     unmapped = [s.alias(UNMAPPED + s.name) for s in own if s.name not in extra]
     return pl.DataFrame([records.position, time, *used, *unmapped])
+
+
+@lru_cache(maxsize=64)
+def _expressions(names: frozenset[str]) -> tuple[pl.Expr, ...]:
+    """Build the expressions for a set of fields; batches of one source have few such sets."""
+    found = _columns(_Fields(names))
+    return tuple(expr.alias(name) for name, expr in found.items() if expr is not None)
 
 
 def _keys(names: set[str]) -> pl.Expr:
