@@ -68,18 +68,18 @@ def groups(column: str, pattern: str, names: Mapping[str, str] | Iterable[str]) 
     return [found.struct[i].alias(name) for i, name in enumerate(names)]
 
 
-def pivot_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+def pivot_pairs(pairs: pl.DataFrame, prefix: str = "") -> pl.DataFrame:
     """Turn `position`, `key`, `value` rows into one row a position with a column a key.
 
     The first value of a repeated key stays. Beyond 512 distinct keys the rarest are kept as
-    text in the column `other`: a sender must not be able to make frames of any width.
+    text in the column `prefix` + 'other': a sender must not be able to make frames of any width.
     """
     counts = pairs.group_by("key").len().sort(["len", "key"], descending=[True, False])
     if counts.height > MAX_KEYS:
         kept = pairs["key"].is_in(counts["key"][: MAX_KEYS - 1].implode())
         rest = pairs.filter(~kept).group_by("position", maintain_order=True)
         other = rest.agg(
-            pl.lit("other").alias("key"),
+            pl.lit(f"{prefix}other").alias("key"),
             pl.concat_str("key", pl.lit("="), "value").str.join("; ").alias("value"),
         )
         pairs = pl.concat([pairs.filter(kept), other])

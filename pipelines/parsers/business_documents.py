@@ -45,13 +45,13 @@ _KINDS: Final = {
 }
 _ACTIVITIES: Final = {
     "create": 1, "draft": 1, "read": 2, "update": 3, "delete": 4, "issue": 5, "issued": 5,
-    "bank_change": 5, "approve": 6, "approved": 6, "hold": 7, "held": 7, "release": 8,
+    "approve": 6, "approved": 6, "hold": 7, "held": 7, "release": 8,
     "released": 8, "pay": 9, "paid": 9,
 }  # fmt: skip
 _ALLOWED: Final = {
     "invoice": {1, 2, 3, 4, 5, 6, 7},
     "payment": {1, 2, 3, 4, 6, 7, 8, 9},
-    "vendor": {1, 2, 3, 4, 5},
+    "vendor": {1, 2, 3, 4},
 }
 _ACTOR: Final = {6: "approved_by", 8: "approved_by"}
 _TEXTS: Final = {
@@ -249,7 +249,14 @@ def _events(fields: pl.DataFrame, raw: pl.Series, rejects: list[Reject]) -> pl.D
         (kind == name) & by_word.is_in(sorted(ids)) for name, ids in _ALLOWED.items()
     )
     frame = frame.with_columns(
-        pl.when(allowed).then(by_word).otherwise(3).alias("activity_id"), _uid(kind), _cents()
+        pl.when((kind == "vendor") & (said == "bank_change"))
+        .then(5)
+        .when(allowed)
+        .then(by_word)
+        .otherwise(3)
+        .alias("activity_id"),
+        _uid(kind),
+        _cents(),
     )
     frame = _refuse_wrong(frame, rejects)
     days = pl.col(n for n in _TIMES if n in frame.columns)

@@ -120,9 +120,8 @@ def _events(lines: pl.DataFrame, rejects: list[Reject]) -> pl.DataFrame:
             columns[target] = pl.col(UNMAPPED + key)
     if "unmapped.dvchost" in has:
         columns["device.hostname"] = pl.coalesce("unmapped.dvchost", "host")
-    for key in ("app", "proto"):
-        if UNMAPPED + key in has:
-            columns["connection_info.protocol_name"] = pl.col(UNMAPPED + key).str.to_lowercase()
+    if spoken := [pl.col(UNMAPPED + key) for key in ("proto", "app") if UNMAPPED + key in has]:
+        columns["connection_info.protocol_name"] = pl.coalesce(spoken).str.to_lowercase()
     columns |= _meaning(has)
     frame = frame.with_columns(_time(frame)).with_columns(**columns)
     if "actor.user.name" in columns:
@@ -152,7 +151,7 @@ def _extension(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop_nulls("value")
     if pairs.is_empty():
         return frame.select("position")
-    wide = pivot_pairs(pairs)
+    wide = pivot_pairs(pairs, UNMAPPED)
     taken = [name for name in wide.columns if name in frame.columns and name != "position"]
     return wide.rename({name: f"{UNMAPPED}ext.{name[len(UNMAPPED) :]}" for name in taken})
 

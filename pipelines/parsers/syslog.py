@@ -106,6 +106,7 @@ def _events(lines: pl.DataFrame, rejects: list[Reject]) -> pl.DataFrame:
     frame = refuse(frame, pri > 191, "priority is over 191", rejects)
     frame = frame.with_columns(
         _iso_time(pl.col("unmapped.timestamp")).alias("time"),
+        pl.col("message").str.strip_chars_start(" "),
         (pri // 8)
         .replace_strict(dict(enumerate(_FACILITIES)), default=None)
         .alias("metadata.log_name"),
@@ -143,7 +144,7 @@ def _with_structured_data(frame: pl.DataFrame) -> pl.DataFrame:
         pl.concat_str(pl.lit("unmapped."), "id", pl.lit("."), name).alias("key"),
         value.str.replace_all(r'\\(["\\\]])', "$1"),
     )
-    wide = pivot_pairs(pairs)
+    wide = pivot_pairs(pairs, "unmapped.")
     known = [
         column for column in wide.columns if column not in frame.columns or column == "position"
     ]
