@@ -106,8 +106,18 @@ def cut(body: bytes, largest: int = LARGEST_MESSAGE) -> Iterator[tuple[int, byte
         piece = (head if start else b"") + body[start:end]
         yield position, piece
         # Counts repeated head lines too: a parser may number them, and numbers must not overlap.
-        position += piece.count(b"\n") + (not piece.endswith(b"\n"))
+        # With a head there is a gap of one, so that no reader takes the pieces for one stream.
+        position += lines_of(piece) + bool(head)
         start = end
+
+
+def lines_of(piece: bytes) -> int:
+    r"""Count lines; the last one may lack its end.
+
+    >>> lines_of(b"a\nb"), lines_of(b"a\nb\n")
+    (2, 2)
+    """
+    return piece.count(b"\n") + (not piece.endswith(b"\n"))
 
 
 def _head(body: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.dead_letter import letter_of
+from pipelines.formats import HEAD_BYTES, detect_format
 from pipelines.parsers import Reject
 from pipelines.parsing import parse_stream
 from storage.errors import InvalidInput
@@ -21,6 +22,8 @@ Run = tuple[Message, ...]
 Parse = Callable[[Run], Iterator[tuple[EventBatch, list[Reject]]]]
 """Reads one run into batches; InvalidInput if it cannot go on. See `parse_run`."""
 
+AUTO: Final = "auto"
+"""Header `format` of a sender that named none (the front door): found by content."""
 _RUN_BYTES: Final = 32 << 20
 
 
@@ -30,8 +33,11 @@ def parse_run(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
     The house received them when the log did: a second reading gives the same events.
     """
     tenant_id, source, position = origin_of(run[0])
+    log_format = run[0].headers["format"]
+    if log_format == AUTO:
+        log_format = detect_format(run[0].value[:HEAD_BYTES], run[0].headers.get("name", ""))
     return parse_stream(
-        run[0].headers["format"],
+        log_format,
         [message.value for message in run],
         tenant_id=tenant_id,
         source=source,

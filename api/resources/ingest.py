@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api.auth import require
-from api.body import cut, decompress
+from api.body import cut, decompress, lines_of
 from api.desk import Desk, desk_of
 from api.lag import check_lag
 from api.problems import trace_of
@@ -118,11 +118,10 @@ def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start
         raise
     telemetry.count("inopsio_ingest_bytes_total", len(plain))
     last_n, last = pieces[-1]
-    end = start + last_n + last.count(b"\n") + (not last.endswith(b"\n"))
     return Accepted(
         source=place["source"],
         position=start,
-        next_position=end,
+        next_position=start + last_n + lines_of(last),
         messages=len(pieces),
         size_bytes=len(plain),
     )

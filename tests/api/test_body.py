@@ -78,7 +78,7 @@ def test_head_lines_are_repeated_in_each_piece_and_positions_never_overlap() -> 
     pieces = list(cut(body, 40))
     assert all(p.startswith(b"#fields\tts\n") for _, p in pieces)
     ends = [n + p.count(b"\n") for n, p in pieces]
-    assert [n for n, _ in pieces][1:] == ends[:-1]
+    assert [n for n, _ in pieces][1:] == [end + 1 for end in ends[:-1]]
     rows = [line for _, p in pieces for line in p.splitlines() if not line.startswith(b"#")]
     assert rows == [b"%d" % n for n in range(40)]
 

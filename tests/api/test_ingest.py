@@ -9,6 +9,7 @@ import pytest
 import zstandard
 
 from api.app import create_app
+from pipelines.decode import decode, parse_run
 from storage.errors import Unavailable
 from storage.log import Message
 from storage.log.memory import MemoryLog
@@ -174,3 +175,19 @@ def test_a_log_that_is_down_is_503_never_202(front: Front) -> None:
     )
     assert answer.status_code == 503
     assert "secret" not in answer.text
+
+
+def test_the_pipelines_read_what_is_sent_without_a_format_and_drop_a_resend(
+    front: Front, sender: httpx.Client
+) -> None:
+    line = b'{"class_uid":1007,"time":1795000000000,"process":{"cmd_line":"whoami"}}\n'
+    for _ in range(2):
+        assert sender.post("/v1/ingest?source=s&position=0", content=line * 3).status_code == 202
+    first, again = taken(front)
+    read = decode((first,), 0, parse_run)
+    assert read.frame is not None
+    assert read.progress is not None
+    assert (read.frame.height, read.letters, read.progress.next_position) == (3, (), 3)
+    repeat = decode((again,), read.progress.next_position, parse_run)
+    assert repeat.frame is not None
+    assert (repeat.frame.height, repeat.letters) == (0, ())
