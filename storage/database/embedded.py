@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,8 @@ DATABASE: Final = "inopsio"
 _SOCKET: Final = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH: Final = 107  # sizeof(sockaddr_un.sun_path) - 1 on Linux
 _START_S: Final = 30.0
+_STOP_S: Final = 60.0
+_TRIES: Final = 3
 
 _INITDB: Final = (
     *("--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions", "--sync-method=syncfs"),
@@ -79,7 +82,12 @@ def stop(data_dir: Path) -> None:
         if not _is_running(home):
             return
         sockets = _socket_dir(home)
-        _run([_program("pg_ctl"), "-D", str(home), "-m", "fast", "-w", "stop"], account_of(home))
+        server = psutil.Process(int(_pid_lines(home)[0]))
+        server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        try:
+            server.wait(_STOP_S)
+        except psutil.TimeoutExpired:
+            raise Unavailable(f"embedded PostgreSQL in {home} does not stop") from None
         if sockets is not None and sockets != home:
             shutil.rmtree(sockets, ignore_errors=True)
 
@@ -142,13 +150,21 @@ def _make_cluster(folder: Path, home: Path, password: str) -> None:
 
 def _launch(home: Path, options: Sequence[str]) -> None:
     account = account_of(home)
-    let_through(home, account)
-    let_through(Path(_program("postgres")), account)
     _clear_away(home, account)
     words = shlex.join(["-k", str(_new_socket_dir(home, account)), *options])
     log = str(home / "server.log")
     ctl = [_program("pg_ctl"), "-D", str(home), "-l", log, "-w", "-t", str(int(_START_S))]
-    _run([*ctl, "-o", words, "start"], account)
+    for left in reversed(range(_TRIES)):
+        # Each time anew: a chmod by others on a folder above takes the way away again.
+        let_through(home, account)
+        let_through(Path(_program("postgres")), account)
+        try:
+            _run([*ctl, "-o", words, "start"], account)
+        except Unavailable:
+            if not left and not _is_running(home):
+                raise
+        if _is_running(home):
+            return
 
 
 def _clear_away(home: Path, account: Account) -> None:

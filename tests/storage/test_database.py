@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -54,8 +56,15 @@ def test_a_wrong_row_and_a_dead_server_are_told_apart(
         Database.open(away)
 
 
-def test_the_embedded_server_survives_a_kill_and_is_shared(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / ("long" * 30))
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Lend a folder outside pytest's own: as root, that is closed to the server's user."""
+    with tempfile.TemporaryDirectory(prefix="inopsio-embedded-") as name:
+        yield Path(name)
+
+
+def test_the_embedded_server_survives_a_kill_and_is_shared(folder: Path) -> None:
+    settings = Settings(data_dir=folder / ("long" * 30))
     database = Database.open(settings)
     try:
         database.create_tenant("acme")
