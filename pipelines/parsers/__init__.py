@@ -16,9 +16,13 @@ raises anything else on purpose. Optional names:
 
     split(chunks, max_bytes) -> Iterator[tuple[int, bytes]]
         cut a stream into self-contained messages: (position of the first record, bytes).
-        Default: whole lines.
+        Default: whole lines. Messages in order, handed to `parse` one after the other, are the
+        same stream again; the cut depends on the bytes alone, so a repeat gives the same messages.
     AT_EDGE = True
         parsed where the file lies (captures): events travel as OCSF NDJSON, not the raw bytes.
+
+What parsers share lies beside them: `_lines` (blocks of whole lines, UTF-16 to UTF-8), `_json`
+(JSON of any layout to text columns), `_text` (lines to columns), `_time` (times in any writing).
 """
 
 from typing import Final, NamedTuple

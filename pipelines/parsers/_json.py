@@ -73,7 +73,7 @@ def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]
 
 
 def json_blocks(
-    chunks: Iterable[bytes], *, max_bytes: int = 32 << 20, max_line_bytes: int = MAX_LINE_BYTES
+    chunks: Iterable[bytes], *, max_bytes: int = 16 << 20, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Block]:
     """Give blocks with one JSON document a line, whatever the layout of the stream."""
     stream = utf8(chunks)

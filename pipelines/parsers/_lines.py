@@ -54,7 +54,7 @@ def blocks(
     chunks: Iterable[bytes],
     *,
     max_lines: int = 8192,
-    max_bytes: int = 32 << 20,
+    max_bytes: int = 16 << 20,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
     r"""Give the stream's lines in blocks of at most `max_lines` lines and `max_bytes` bytes

@@ -220,4 +220,5 @@ def _lines(file: BinaryIO, max_bytes: int) -> bytes:
 
 def open(settings: Settings) -> FileSource:  # noqa: A001  the contract's name
     """Follow whatever is dropped into the folder `inbox` of the data folder."""
-    return FileSource((str(settings.data_dir / "inbox"),), follow=True)
+    limits = Limits(ratio=settings.ingest_max_ratio)
+    return FileSource((str(settings.data_dir / "inbox"),), follow=True, limits=limits)

@@ -43,6 +43,7 @@ def read_file(value: bytes) -> tuple[int, list[str]]:
     return events, reasons
 
 
+@pytest.mark.slow
 def test_a_thousand_hostile_inputs_are_refused_with_a_reason_and_the_good_come_out_whole() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     good = wanted = refused = 0
