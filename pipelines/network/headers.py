@@ -23,6 +23,7 @@ EXTENSION: Final = 0x30000
 TUNNEL: Final = 0x40000
 PPP: Final = 0x50000
 NOTHING: Final = -1
+_KINDS: Final = 0x70000
 
 FIRST_FRAGMENT: Final = 1
 LATER_FRAGMENT: Final = 2
@@ -84,7 +85,7 @@ class Rows:
     def only(self, mask: Bools) -> "Rows":
         """Keep the packets where `mask` is true."""
         if mask.all():
-            return self
+            return self  # the usual case: nothing to copy
         return Rows(self.row[mask], self.at[mask], self.end[mask], self.kind[mask])
 
     def with_room(self, size: int) -> "Rows":
@@ -112,12 +113,16 @@ def read_headers(block: PacketBlock, layers: Mapping[int, Layer]) -> Headers:
     )
     links = {int(link) for link in np.unique(block.link)}
     headers.unknown_links = frozenset(link for link in links if link + LINK not in layers)
+    readable = np.zeros(_KINDS, np.bool_)  # NOTHING is -1: the last place, which is no kind
+    readable[list(layers)] = True
     for _ in range(MAX_LAYERS):
+        rows = rows.only(readable[rows.kind])
         onward: list[Rows] = []
-        for kind in np.unique(rows.kind):
-            layer = layers.get(int(kind))
-            if layer is not None:
-                onward.append(layer(block.octets, rows.only(rows.kind == kind), headers))
+        while len(rows):  # at most once for each kind in `layers`
+            kind = int(rows.kind[0])
+            chosen = rows.kind == kind
+            onward.append(layers[kind](block.octets, rows.only(chosen), headers))
+            rows = rows.only(~chosen)
         if not onward:
             break
         rows = onward[0] if len(onward) == 1 else _joined(onward)
