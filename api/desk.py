@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from fastapi import Request
 
+from api.room import Room
 from api.throttle import Throttle
 from storage.database import Database
 from storage.lake import Lake
@@ -28,6 +29,7 @@ class Desk:
     log: EventLog
     lake: Lake | None = None
     now_us: Callable[[], int] = wall_clock_us
+    room: Room = field(default_factory=Room)
     pair_tries: Throttle = field(default_factory=lambda: Throttle(8, 300))
     account_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
     address_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))

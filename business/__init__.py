@@ -11,11 +11,7 @@ together or not at all, so the same event twice gives the same ledger. Commands 
 `set_status`, ...) are plain functions, Scope first, transaction second.
 """
 
-from typing import Final
-
-from business._consume import consume, consume_once
+from business._consume import CONTRACT, consume, consume_once
 from business._event import Event, Transaction
-
-CONTRACT: Final = ("TOPICS", "handle")
 
 __all__ = ["CONTRACT", "Event", "Transaction", "consume", "consume_once"]

@@ -19,7 +19,7 @@ from storage.tenant import Scope, system_scope, tenant_name
 
 _LOG: Final = structlog.get_logger("business")
 DEAD_LETTER: Final = "dead-letter"
-_NAMES: Final = ("TOPICS", "handle")
+CONTRACT: Final = ("TOPICS", "handle")
 _AT_ONCE: Final = 200
 _IDLE_S: Final = 0.25
 _LONGEST_WAIT_S: Final = 30.0
@@ -42,7 +42,7 @@ def consume(db: Database, log: EventLog, stop: threading.Event, once: bool = Fal
     Each module has a group of its own, `business.<module>`. Unavailable is retried with back-off
     and the offset stays; anything else that a message causes sends it to the dead letter.
     """
-    modules = discover("business", _NAMES)
+    modules = discover("business", CONTRACT)
     member = f"business-{uuid.uuid4().hex[:12]}"
     wait_s = _IDLE_S
     try:

@@ -67,6 +67,8 @@ def handle(scope: Scope, tx: Transaction, event: Event) -> None:
         "rule_id": finding.rule_id,
     }
     select(tx, "incident_lock_group", **group)
+    if select(tx, "incident_of_finding", finding_id=finding.finding_id):
+        return  # in one already, maybe closed by now: a repeat must not open another
     found = select(tx, "incident_of_group", **group, time=at, window_s=WINDOW_S)
     if found:
         incident_id, level = str(found[0]["incident_id"]), str(found[0]["level"])

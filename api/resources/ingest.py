@@ -88,7 +88,6 @@ async def post(
     if position is not None and source is None:
         raise InvalidInput("'position' needs 'source': a place in what?")
     desk = desk_of(request)
-    body = await request.body()
     encoding = request.headers.get("content-encoding", "")
     place = {
         "tenant": scope.tenant_id,
@@ -97,7 +96,17 @@ async def post(
         "name": name or f"api:{scope.actor.name}",
         "trace_id": trace_of(request),
     }
-    return await run_in_threadpool(_append, desk, body, encoding, place, position or 0)
+    with desk.room.held(scope.tenant_id, _most_bytes(request, desk.settings.ingest_max_bytes)):
+        body = await request.body()
+        return await run_in_threadpool(_append, desk, body, encoding, place, position or 0)
+
+
+def _most_bytes(request: Request, limit: int) -> int:
+    """Say how many bytes the body can become: what it claims, if it is neither open nor packed."""
+    claimed = request.headers.get("content-length")
+    if claimed is None or request.headers.get("content-encoding"):
+        return limit
+    return int(claimed)  # digits, and within the limit: the door has looked
 
 
 def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start: int) -> Accepted:

@@ -10,6 +10,9 @@ SELECT pg_advisory_xact_lock(hashtextextended(
     concat_ws(chr(31), current_setting('inopsio.tenant'),
         %(entity_type)s::text, %(entity)s::text, %(rule_id)s::text), 0));
 
+-- name: incident_of_finding
+SELECT incident_id FROM incident_findings WHERE finding_id = %(finding_id)s::uuid LIMIT 1;
+
 -- name: incident_of_group
 -- The newest incident of the group, not closed, near the finding's time.
 SELECT incident_id, level, version

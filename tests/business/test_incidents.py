@@ -106,6 +106,20 @@ def test_a_closed_incident_stays_closed_and_the_next_finding_opens_a_new_one(
     ]
 
 
+def test_a_repeat_after_closing_opens_nothing_even_with_the_inbox_lost(
+    database: Database, log: MemoryLog, tell: Tell
+) -> None:
+    tell(a_finding("a"), a_finding("b", 5))
+    work(database, log)
+    with database.app(ACME) as tx:
+        set_status(ACME, tx, listed(database)[0]["incident_id"], "closed", 1)
+    with database.owner() as tx:
+        tx.execute("TRUNCATE inbox")
+    tell(a_finding("b", 5))
+    work(database, log)
+    assert [i["status"] for i in listed(database)] == ["closed"]
+
+
 def test_each_tenant_sees_its_own_incidents(database: Database, log: MemoryLog, tell: Tell) -> None:
     tell(a_finding("a"), a_finding("a", tenant="bolt"))
     work(database, log)
