@@ -15,6 +15,7 @@ import struct
 import sys
 import zoneinfo
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
 
 import duckdb
@@ -118,14 +119,18 @@ def _prepare(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401 
         connection.execute(setting)
     if request["files"]:
         source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+        since, until = _time(request["since_us"]), _time(request["until_us"])
         connection.execute(
             f"CREATE VIEW events AS SELECT * FROM {source} "  # noqa: S608  our own paths, quoted
-            f"WHERE epoch_us(time) >= {int(request['since_us'])} "
-            f"AND epoch_us(time) < {int(request['until_us'])}"
+            f"WHERE time >= TIMESTAMPTZ '{since}' AND time < TIMESTAMPTZ '{until}'"
         )
     else:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in request["columns"].items())
         connection.execute(f"CREATE TABLE events ({columns})")
+
+
+def _time(us: int) -> str:
+    return str(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(us)))
 
 
 def _limit(request: dict[str, Any]) -> None:

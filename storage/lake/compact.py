@@ -20,6 +20,8 @@ from storage.tenant import tenant_name
 SMALL_BYTES: Final = 16 << 20
 EVENTS_MAX: Final = 250_000
 """Most events put together in one file: they are sorted in memory."""
+FILES_MIN: Final = 4
+"""Fewest files worth a merge: else a large one would be written again for each small one."""
 GRACE_S: Final = 3600
 """How long a reader may still hold a list with replaced files."""
 
@@ -72,7 +74,7 @@ def _heaps(files: list[_Small]) -> list[list[_Small]]:
             events = 0
         heaps[-1].append(file)
         events += file.events
-    return [heap for heap in heaps if len(heap) > 1]
+    return [heap for heap in heaps if len(heap) >= FILES_MIN]
 
 
 def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> LakeFile:

@@ -1,5 +1,6 @@
 """Write Parquet so that it is whole or absent, and the same input gives the same file."""
 
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -77,22 +78,30 @@ def _parts(frame: pl.DataFrame) -> list[tuple[tuple[str, int, str], pl.DataFrame
         )
     if keyed.select(pl.struct(_KEYS).n_unique()).item() > FOLDERS_MAX:
         keyed = keyed.with_columns(day.min().over("tenant_id", "_class").alias("_day"))
-    parts = keyed.sort("time", "event_id").partition_by(_KEYS, as_dict=True, maintain_order=True)
-    return [
-        ((str(tenant), int(class_uid), first.isoformat()), part.drop("_class", "_day"))
-        for (tenant, class_uid, first), part in sorted(parts.items())
-    ]
+    # One sort and slices of it: a gather of every column for every part costs three times as much.
+    ordered = keyed.sort(*_KEYS, "time", "event_id")
+    rows = ordered.select(_KEYS).group_by(_KEYS, maintain_order=True).len().rows()
+    ordered = ordered.drop("_class", "_day")
+    parts = []
+    first = 0
+    for tenant, class_uid, at, count in rows:
+        place = (str(tenant), int(class_uid), at.isoformat())
+        parts.append((place, ordered.slice(first, count)))
+        first += count
+    return parts
 
 
 def write_file(root: Path, place: Path, frame: pl.DataFrame) -> int:
     """Write one file under a temporary name, sync, rename, sync the folder; give its size."""
     target = root / place
-    used = [name for name in frame.columns if frame.get_column(name).null_count() < frame.height]
+    used = pl.DataFrame([s for s in frame.get_columns() if s.null_count() < len(s)])
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    whole = io.BytesIO()  # a file handle of Python's is slower to write to, page by page
+    used.write_parquet(whole, compression="zstd", compression_level=1)
     try:
         _make_folder(target.parent)
         with fresh.open("wb") as handle:
-            frame.select(used).write_parquet(handle, compression="zstd", compression_level=1)
+            handle.write(whole.getbuffer())
             handle.flush()
             os.fsync(handle.fileno())
             size = handle.tell()

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from storage.database.queries import select
 
-FIRST_US: Final = 0
+FIRST_US: Final = -62_135_596_800_000_000  # begin of the year 1: an unset Windows time is in 1601
 LAST_US: Final = 253_402_300_799_999_999  # end of the year 9999
 
 

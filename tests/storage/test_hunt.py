@@ -57,6 +57,13 @@ def test_a_select_sees_the_tenants_events(ground: Ground) -> None:
     assert times.rows == (("2024-05-01 12:00:00+00:00",),)
 
 
+def test_a_hunt_is_cut_by_time(ground: Ground) -> None:
+    start = 1_714_564_800_000_000  # 2024-05-01 12:00
+    limits = HuntLimits(since_us=start + 5_000_000, until_us=start + 9_000_000)
+    result = ground.lake.hunt(ground.db, ground.acme, "SELECT position FROM events", limits)
+    assert sorted(result.rows) == [(5,), (6,), (7,), (8,)]
+
+
 def test_a_tenant_without_files_gets_an_empty_answer(ground: Ground) -> None:
     ground.db.create_tenant("calm")
     calm = Scope("calm", ground.acme.actor, ground.acme.roles)

@@ -163,3 +163,16 @@ def test_restoring_a_long_history_holds_one_window(
     assert max(len(b) for b in batches) <= 1000
     assert pl.concat([b.frame for b in batches])["position"].to_list() == list(range(8000))
     assert batches[0].frame["time"][0] == datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def test_an_unset_windows_time_is_kept_and_found(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    unset = pl.lit(datetime(1601, 1, 1, tzinfo=UTC)).cast(_US)
+    batch = EventBatch.of(batch_of("acme", 2).frame.with_columns(unset.alias("time")))
+    _enter(database, lake.write(batch, "raw", 0, 0, 0))
+    assert lake.scan(database, two_tenants[0]).collect().height == 2
+    assert sum(len(b) for b in lake.restore_batches(database, two_tenants[0])) == 2
+    found = lake.hunt(database, two_tenants[0], "SELECT count(*) FROM events")
+    lake.close()
+    assert found.rows == ((2,),)
