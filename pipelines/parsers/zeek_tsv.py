@@ -16,9 +16,12 @@ from pipelines.parsers import Parsed, Reject
 from pipelines.parsers._lines import blocks, utf8
 from pipelines.parsers._text import MAX_BLOCK_BYTES, MAX_ROWS, lines_of, parsed, refuse
 from pipelines.parsers._zeek import normalise
+from storage.schema.columns import TIME
 
 FORMAT: Final = "zeek_tsv"
 MAX_FIELDS: Final = 1024
+MAX_HEADERS: Final = 64
+"""Different headers read within 8,192 lines; real streams have a handful."""
 
 _HEX: Final = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
 
@@ -50,27 +53,48 @@ def matches(head: bytes) -> float:
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[Parsed]:
-    """Give a frame for each run of data lines under one header."""
+    """Give a frame for each block of lines; lines under equal headers are read together."""
     header, first = Header(), 0
     for block in blocks(utf8(chunks), max_lines=MAX_ROWS, max_bytes=MAX_BLOCK_BYTES):
         lines, rejects = lines_of(block)
-        is_head = pl.col("line").str.starts_with("#")
         lost = pl.DataFrame(
-            {"position": [r.position for r in rejects], "line": None, "lost": range(len(rejects))},
-            schema={"position": pl.Int64, "line": pl.String, "lost": pl.Int64},
+            {"position": [r.position for r in rejects], "lost": range(len(rejects))},
+            schema={"position": pl.Int64, "lost": pl.Int64},
         )
         lines = pl.concat([lines, lost], how="diagonal").sort("position")
-        lines = lines.with_columns(is_head.fill_null(value=False).alias("head"))
-        for run in _runs(lines):
-            if run["head"][0]:
-                for line in run["line"].to_list():
-                    header = _read_head(header, line)
-                continue
-            run = run.with_columns(pl.int_range(first, first + run.height).alias("position"))
-            first += run.height
-            gone = run.filter(pl.col("lost").is_not_null()).select("position", "lost").rows()
-            bad = [rejects[n]._replace(position=place) for place, n in gone]
-            yield _section(run.filter(pl.col("lost").is_null()), header, bad)
+        headers, header, rows = _under_headers(lines, header)
+        rows = rows.with_columns(pl.int_range(first, first + rows.height).alias("position"))
+        first += rows.height
+        gone = rows.filter(pl.col("lost").is_not_null()).select("position", "lost").rows()
+        bad = [rejects[n]._replace(position=place) for place, n in gone]
+        rows = rows.filter(pl.col("lost").is_null())
+        yield parsed(_frame(rows, headers, bad), bad)
+
+
+def _under_headers(
+    lines: pl.DataFrame, header: Header
+) -> tuple[list[Header], Header, pl.DataFrame]:
+    """Tell which header each data line stands under, as `header`: an index into the list."""
+    is_head = pl.col("line").str.starts_with("#").fill_null(value=False)
+    lines = lines.with_columns(is_head.alias("head"), is_head.cum_sum().alias("heads"))
+    seen = [header]
+    for line in lines.filter(pl.col("head"))["line"].to_list():
+        seen.append(_read_head(seen[-1], line))
+    numbers: dict[Header, int] = {}
+    rows = lines.filter(~pl.col("head"))
+    places = rows["heads"].unique(maintain_order=True).to_list()
+    used = {n: numbers.setdefault(seen[n], len(numbers)) for n in places}
+    which = pl.col("heads").replace_strict(used, return_dtype=pl.Int64).alias("header")
+    rows = rows.with_columns(which) if used else rows.with_columns(pl.lit(0).alias("header"))
+    return list(numbers), seen[-1], rows
+
+
+def _frame(rows: pl.DataFrame, headers: list[Header], rejects: list[Reject]) -> pl.DataFrame:
+    frames = [_section(rows.clear(), Header(), rejects)]
+    for number, header in enumerate(headers[:MAX_HEADERS]):
+        frames.append(_section(rows.filter(pl.col("header") == number), header, rejects))
+    refuse(rows, pl.col("header") >= MAX_HEADERS, "too many different headers nearby", rejects)
+    return pl.concat(frames, how="diagonal").sort("position")
 
 
 def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -86,14 +110,6 @@ def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]
                 count += 1
         yield first, before + block.text
         first += count
-
-
-def _runs(lines: pl.DataFrame) -> list[pl.DataFrame]:
-    if lines.is_empty():
-        return []
-    return lines.with_columns(pl.col("head").rle_id().alias("run")).partition_by(
-        "run", maintain_order=True
-    )
 
 
 def _read_head(header: Header, line: str) -> Header:
@@ -121,11 +137,16 @@ def _read_head(header: Header, line: str) -> Header:
     return replace(header, lines=(*kept, line)[-16:])
 
 
-def _section(lines: pl.DataFrame, header: Header, rejects: list[Reject]) -> Parsed:
+def _section(lines: pl.DataFrame, header: Header, rejects: list[Reject]) -> pl.DataFrame:
     width = len(header.fields)
     if width < 2:
         lines = refuse(lines, pl.lit(value=True), "no #fields header before this line", rejects)
-        return parsed(lines.select("position", class_uid=pl.lit(0, pl.Int32)).clear(), rejects)
+        nothing = lines.clear()
+        return nothing.select(
+            "position",
+            pl.lit(None, TIME).alias("time"),
+            pl.lit(0, pl.Int32).alias("class_uid"),
+        )
     found = pl.col("line").str.count_matches(header.separator, literal=True) + 1
     lines = refuse(lines, found != width, f"not the {width} fields of the header", rejects)
     cells = pl.col("line").str.split_exact(header.separator, width - 1)
@@ -139,7 +160,7 @@ def _section(lines: pl.DataFrame, header: Header, rejects: list[Reject]) -> Pars
     flags = [n for n, t in zip(header.fields, header.types, strict=False) if t == "bool"]
     fields = fields.with_columns(pl.col(flags).replace({"T": "true", "F": "false"}))
     path = pl.Series("path", [header.path], dtype=pl.String).new_from_index(0, lines.height)
-    return parsed(normalise(lines["position"], fields, path, FORMAT), rejects)
+    return normalise(lines["position"], fields, path, FORMAT)
 
 
 def _plain(fields: pl.DataFrame) -> pl.DataFrame:

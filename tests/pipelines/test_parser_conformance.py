@@ -1,5 +1,6 @@
 import json
 import os
+from collections.abc import Iterator
 from itertools import repeat
 from types import ModuleType
 
@@ -34,8 +35,8 @@ TRIES = settings(
 )
 
 
-@pytest.fixture(params=FORMATS)
-def format(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=FORMATS, name="format")
+def format_(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -136,7 +137,7 @@ def test_no_other_parser_is_as_sure_of_the_sample(format: str) -> None:
 def test_endless_input_is_read_as_it_comes(name: str) -> None:
     fed = 0
 
-    def endless():  # type: ignore[no-untyped-def]  # a generator of bytes that counts
+    def endless() -> Iterator[bytes]:
         nonlocal fed
         for chunk in repeat(sample(name) + b"\n"):
             fed += len(chunk)
