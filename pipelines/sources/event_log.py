@@ -14,7 +14,7 @@ NAME: Final = "event-log"
 
 POLL_ROWS: Final = 4096
 """Most messages taken in one look."""
-POLL_BYTES: Final = 16 << 20
+POLL_BYTES: Final = 32 << 20
 """About how many bytes are taken in one look: what a step holds of the raw stream."""
 _PAUSE_S: Final = 0.1
 

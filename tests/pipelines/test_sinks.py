@@ -1,0 +1,85 @@
+"""Every sink found in the folder: writing the same outcome twice changes nothing."""
+
+from types import ModuleType
+
+import pytest
+
+from pipelines.ledger import DatabaseLedger
+from pipelines.runners import loop
+from pipelines.running import Flow
+from pipelines.sinks import CONTRACT
+from pipelines.step import House
+from storage.database import Database
+from storage.lake import Lake
+from storage.log.memory import MemoryLog
+from storage.outcome import Outcome
+from storage.plugins import discover
+from storage.settings import Settings
+from storage.tenant import Scope
+from tests.pipelines.memory import T0_US, MemoryLedger, fill, house, record
+
+SINKS = discover("pipelines.sinks", CONTRACT)
+
+
+def outcome(settings: Settings) -> Outcome:
+    """Give one real outcome of a flow: events, findings, counts and lake files of two tenants."""
+    seen: list[Outcome] = []
+    log = MemoryLog(1, lambda: T0_US)
+    for tenant in ("acme", "bolt"):
+        fill(log, [record([(-40_000 + i, "h1", i) for i in range(300)], 0, tenant)])
+    ledger = MemoryLedger(refuse=seen.append)
+    home: House = house()
+    loop.run(Flow(home, settings, log, ledger, Lake(settings.data_dir / "lake")), once=True)
+    return seen[0]
+
+
+def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for scope in scopes:
+        with database.app(scope) as tx:
+            for query in (
+                "SELECT 'events', event_id FROM events",
+                "SELECT 'findings', finding_id FROM findings",
+                "SELECT 'counts', entity, window_start::text, events FROM window_counts",
+                "SELECT 'lake', path FROM lake_files",
+            ):
+                rows += tx.execute(query.encode()).fetchall()
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize("name", sorted(SINKS))
+def test_sink_that_writes_twice_changes_nothing(
+    name: str, settings: Settings, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    made, sink = outcome(settings), SINKS[name]
+    ledger = DatabaseLedger(database, [sink.write])
+    assert ledger.commit(made)
+    once = dump(database, two_tenants)
+    assert once
+    assert not ledger.commit(made)  # the flow's offsets let an outcome through once
+    assert dump(database, two_tenants) == once
+    assert all(scope.tenant_id in {"acme", "bolt"} for scope in two_tenants)
+
+
+@pytest.mark.parametrize("name", ["events", "findings", "lake_files"])
+def test_sink_itself_leaves_what_is_there(
+    name: str, settings: Settings, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    made, sink = outcome(settings), SINKS[name]
+    assert DatabaseLedger(database, [sink.write]).commit(made)
+    once = dump(database, two_tenants)
+    with database.writer() as tx:
+        sink.write(tx, made)
+    assert dump(database, two_tenants) == once
+
+
+def test_trial_leaves_nothing(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    sinks: list[ModuleType] = list(SINKS.values())
+    ledger = DatabaseLedger(database, [sink.write for sink in sinks])
+    made = outcome(settings)
+    ledger.check(made)
+    assert dump(database, two_tenants) == []
+    assert ledger.standing("events", "raw.events").offsets == {}
+    assert ledger.commit(made)
