@@ -61,11 +61,14 @@ def parse_stream(
     """
     module = parser_named(format)
     label = name or source
+    resolve = getattr(module, "resolve_times", None)
     try:
         for found in module.parse(chunks):
             rejects = [r._replace(position=r.position + first_position) for r in found.rejects]
             for start in range(0, max(found.frame.height, 1), MAX_BATCH_ROWS):
                 part = found.frame.slice(start, MAX_BATCH_ROWS)
+                if resolve is not None:
+                    part = resolve(part, ingested_at_us)
                 batch = stamp(
                     part,
                     tenant_id=tenant_id,

@@ -18,6 +18,8 @@ raises anything else on purpose. Optional names:
         cut a stream into self-contained messages: (position of the first record, bytes).
         Default: whole lines. Messages in order, handed to `parse` one after the other, are the
         same stream again; the cut depends on the bytes alone, so a repeat gives the same messages.
+    resolve_times(frame, ingested_us) -> frame
+        fill `time` where the source leaves out what only the arrival tells (a year).
     AT_EDGE = True
         parsed where the file lies (captures): events travel as OCSF NDJSON, not the raw bytes.
 
