@@ -4,6 +4,7 @@ Walks pySigma's own condition tree in Python. An event is a mapping of field to 
 field is null. Shares no code with `detectors._sigma`.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -100,13 +101,19 @@ def _plain(value: Sigma, seen: str) -> bool:
 
 def _glob(value: SigmaString, seen: str) -> bool:
     cased = isinstance(value, SigmaCasedString)
+    shape = _shape(tuple(value.s), cased)
+    return shape.fullmatch(seen if cased else seen.lower()) is not None
+
+
+@functools.cache
+def _shape(parts: tuple[Sigma, ...], cased: bool) -> re.Pattern[str]:
     shape = ""
-    for part in value.s:
+    for part in parts:
         if isinstance(part, str):
             shape += re.escape(part if cased else part.lower())
         else:
             shape += ".*" if part is SpecialChars.WILDCARD_MULTI else "."
-    return re.fullmatch(shape, seen if cased else seen.lower(), re.DOTALL) is not None
+    return re.compile(shape, re.DOTALL)
 
 
 def _regex(value: SigmaRegularExpression, seen: str) -> bool:
