@@ -1,0 +1,1 @@
+"""Make the parts every page is built of: one file a kind of part, accessible names required."""

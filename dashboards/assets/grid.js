@@ -1,0 +1,81 @@
+// Cells of the grids. Everything is made of React elements and text: no HTML is ever parsed.
+(function () {
+  "use strict";
+  var cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  var el = function () { return window.React.createElement.apply(window.React, arguments); };
+  var levels = ["critical", "high", "medium", "low", "informational"];
+
+  function said(iso) {
+    var at = new Date(iso);
+    if (isNaN(at)) { return String(iso); }
+    var minutes = Math.floor((Date.now() - at.getTime()) / 60000);
+    if (minutes >= 0 && minutes < 60) { return minutes < 1 ? "just now" : minutes + " min ago"; }
+    if (minutes >= 0 && minutes < 2880) { return Math.floor(minutes / 60) + " h ago"; }
+    return at.toISOString().slice(0, 16).replace("T", " ");
+  }
+
+  function exact(iso) {
+    var at = new Date(iso);
+    return isNaN(at) ? String(iso) : at.toISOString().replace("T", " ").replace("Z", " UTC");
+  }
+
+  function waiting(props) { return !props.data; }
+  function bone() { return el("span", { className: "bone line", "aria-hidden": "true" }); }
+
+  cells.levelCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    var level = levels.indexOf(props.value) === -1 ? "informational" : props.value;
+    return el("span", { className: "badge " + level },
+      el("span", { className: "icon icon-" + level, "aria-hidden": "true" }),
+      level.charAt(0).toUpperCase() + level.slice(1));
+  };
+
+  var statuses = { open: "Open", in_progress: "In progress", closed: "Closed" };
+  cells.statusCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    var status = statuses[props.value] ? props.value : "open";
+    return el("span", { className: "badge status " + status },
+      el("span", { className: "icon icon-status-" + status, "aria-hidden": "true" }),
+      statuses[status]);
+  };
+
+  cells.timeCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    if (!props.value) { return ""; }
+    return el("time", { dateTime: props.value, title: exact(props.value) }, said(props.value));
+  };
+
+  cells.textCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    var text = props.value === null || props.value === undefined ? "" : String(props.value);
+    return el("span", { title: text, className: "cut" }, text);
+  };
+
+  cells.monoCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    var text = props.value === null || props.value === undefined ? "" : String(props.value);
+    return el("span", { title: text, className: "cut mono" }, text);
+  };
+
+  function link(folder) {
+    return function (props) {
+      if (waiting(props)) { return bone(); }
+      var path = folder + encodeURIComponent(String(props.data.id));
+      return el("span", { className: "two" },
+        el("a", {
+          href: path,
+          title: String(props.value),
+          className: "cut",
+          onClick: function (event) {
+            if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) { return; }
+            event.preventDefault();
+            window.inopsio.go(path);
+          },
+        }, String(props.value)),
+        el("span", { className: "under" },
+          String(props.data.entity) + " · " + said(props.data.time || props.data.last_time)));
+    };
+  }
+  cells.findingCell = link("/finding/");
+  cells.incidentCell = link("/incident/");
+})();
