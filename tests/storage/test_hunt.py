@@ -1,5 +1,7 @@
 """A hunt answers over one tenant's files; no statement gets further, none runs on."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +15,7 @@ from storage.database import Database
 from storage.database.commit import insert_lake_files
 from storage.errors import InvalidInput, NotAllowed
 from storage.lake import HuntLimits, Lake
-from storage.lake.hunt import Hunters
+from storage.lake.hunt import _CHILD, Hunters
 from storage.schema import EventBatch
 from storage.tenant import Actor, Role, Scope
 from tests.storage.made_events import batch_of
@@ -188,6 +190,7 @@ ESCAPES = (
 )
 
 
+@pytest.mark.slow
 def test_no_statement_of_the_escape_corpus_succeeds(ground: Ground) -> None:
     assert len(ESCAPES) >= 60
     places = {
@@ -247,6 +250,41 @@ def test_every_endless_query_ends_in_time(ground: Ground) -> None:
         if time.monotonic() - start > limits.wall_s + 3:  # generous: the machine is shared
             late.append((sql, time.monotonic() - start))
     assert late == []
+
+
+_PROBE = """
+import runpy, socket, sys, os
+inside, outside = sys.argv[2:]
+shut_in = runpy.run_path(sys.argv[1])["_shut_in"]
+print(shut_in([os.path.dirname(inside)]), open(inside).read().strip())
+for attempt in (
+    lambda: open(outside).read(),
+    lambda: open(inside, "w"),
+    lambda: open(inside + ".new", "w"),
+    lambda: os.listdir("/"),
+    lambda: os.kill(os.getppid(), 0),
+    lambda: socket.create_connection(("127.0.0.1", 9)),
+):
+    try:
+        attempt()
+        print("reached")
+    except PermissionError:
+        print("refused")
+"""
+
+
+def test_the_kernel_alone_holds_the_process(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "tenant" / "a.txt", tmp_path / "b.txt"
+    inside.parent.mkdir()
+    inside.write_text("own")
+    outside.write_text("other")
+    words = [sys.executable, "-I", "-c", _PROBE, str(_CHILD), str(inside), str(outside)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")
+    version, word = said[0].split()
+    if int(version) < 6:
+        pytest.skip(f"this kernel has Landlock version {version}; 6 or newer holds all of it")
+    assert word == "own"
+    assert said[1:-1] == ["refused"] * 6
 
 
 def test_closing_ends_the_waiting_process(ground: Ground) -> None:
