@@ -17,7 +17,15 @@ import numpy.typing as npt
 import polars as pl
 
 from pipelines.parsers import Reject
-from pipelines.parsers._lines import MAX_LINE_BYTES, RAW_BYTES, Block, blocks, utf8, with_heads
+from pipelines.parsers._lines import (
+    MAX_LINE_BYTES,
+    RAW_BYTES,
+    Block,
+    blocks,
+    pieces_of,
+    utf8,
+    with_heads,
+)
 
 MAX_KEYS: Final = 2000
 MAX_DEPTH: Final = 32
@@ -106,8 +114,8 @@ def _documents(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
     """Give each top-level object as one line; brackets of an enclosing array are passed over."""
     kept = bytearray()
     start, at, depth = -1, 0, 0
-    for chunk in chunks:
-        kept += chunk
+    for piece in pieces_of(chunks):
+        kept += piece
         while found := _TO_BRACKET.match(kept, at):
             at = found.end()
             if found[1] in b"{[" and (depth or found[1] == b"{"):

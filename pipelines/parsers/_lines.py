@@ -10,6 +10,7 @@ from pipelines.parsers import Reject
 MAX_LINE_BYTES: Final = 1 << 20
 RAW_BYTES: Final = 64 << 10
 _PIECE: Final = 256 << 10
+_MIN_PIECE: Final = 64 << 10
 _BOMS: Final = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"), (b"\xef\xbb\xbf", ""))
 
 
@@ -117,7 +118,7 @@ def _whole_lines(
     """Give (whole lines, None), or (an empty line, head of the overlong line it stands for)."""
     kept = bytearray()
     lost: bytes | None = None
-    for piece in _pieces(chunks):
+    for piece in pieces_of(chunks):
         if lost is not None:
             end = piece.find(b"\n")
             if end < 0:
@@ -142,7 +143,15 @@ def _whole_lines(
         yield bytes(kept), None
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def pieces_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the stream in pieces of 64 to 256 KiB; tiny chunks would make searches quadratic."""
+    kept = bytearray()
     for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE):
-            yield chunk[start : start + _PIECE]
+        kept += chunk
+        if len(kept) < _MIN_PIECE:
+            continue
+        for start in range(0, len(kept), _PIECE):
+            yield bytes(kept[start : start + _PIECE])
+        kept.clear()
+    if kept:
+        yield bytes(kept)
