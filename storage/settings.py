@@ -65,6 +65,10 @@ class Settings:
     lag_limit: int = _setting(
         200_000, "messages of lag on a partition above which ingest answers 429"
     )
+    hot_days: int = _setting(
+        0, "days of events kept in the database by event time; 0 = all (the lake keeps all)"
+    )
+    raw_days: int = _setting(7, "days that read messages stay on the raw topic")
     rules_dirs: str = _setting("", "further Sigma rule folders, separated by ':'")
     session_idle_s: int = _setting(1800, "a session unused for so long ends, seconds")
     session_max_s: int = _setting(43_200, "a session ends after so long, seconds")

@@ -9,7 +9,8 @@ import uvicorn
 from api.app import create_app
 from dashboards.app import mount
 from deploy.house import House, opened
-from deploy.tls import LOOPBACK, is_wanted, papers
+from deploy.running import LOOPBACK, is_tls_wanted
+from deploy.tls import papers
 from storage.settings import Settings
 
 log = structlog.get_logger()
@@ -18,7 +19,7 @@ REQUESTS_AT_ONCE: Final = 512
 
 def run(settings: Settings) -> None:
     """Serve until told to stop; uvicorn listens to the signals itself."""
-    if settings.http_host not in LOOPBACK and not is_wanted(settings):
+    if settings.http_host not in LOOPBACK and not is_tls_wanted(settings):
         log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
     with opened(settings) as house:
         uvicorn.Server(_web(settings, house)).run()
@@ -28,7 +29,7 @@ def _web(settings: Settings, house: House) -> uvicorn.Config:
     app = create_app(settings, house.database, house.log, house.lake)
     mount(app, settings, house.database, house.lake)
     tls: dict[str, Any] = {}
-    if is_wanted(settings):
+    if is_tls_wanted(settings):
         mine = papers(settings, datetime.now(UTC))
         tls = {"ssl_certfile": str(mine.certificate), "ssl_keyfile": str(mine.key)}
     return uvicorn.Config(

@@ -1,12 +1,15 @@
-"""Consume findings into incidents, and tell the log what the ledger has promised to tell."""
+"""Consume findings into incidents, tell the log what the ledger promised, keep the house tidy."""
 
 import threading
+import time
 from typing import Final
 
 import structlog
 
 from business._consume import consume
-from deploy.house import House, opened, until_told_to_stop
+from deploy.house import House, opened
+from deploy.running import until_told_to_stop
+from deploy.keeping import keep_on
 from storage import telemetry
 from storage.errors import Unavailable
 from storage.outbox import relay
@@ -23,12 +26,19 @@ def run(settings: Settings) -> None:
     stop = until_told_to_stop()
     with opened(settings) as house:
         teller = threading.Thread(target=_tell, args=(house, stop), name="outbox")
+        keeper = threading.Thread(target=keep_on, args=(house, stop, _now_us), name="keeper")
         teller.start()
+        keeper.start()
         try:
             consume(house.database, house.log, stop)
         finally:
             stop.set()
             teller.join()
+            keeper.join()
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _tell(house: House, stop: threading.Event) -> None:

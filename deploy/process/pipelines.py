@@ -1,6 +1,7 @@
 """Read the raw topic, detect, commit."""
 
-from deploy.house import opened, until_told_to_stop
+from deploy.house import opened
+from deploy.running import until_told_to_stop
 from pipelines.flow import run_flow
 from storage.settings import Settings
 

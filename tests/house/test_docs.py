@@ -1,4 +1,4 @@
-"""See that nothing is undocumented: reference pages say what the code says, links lead somewhere."""
+"""See that nothing is undocumented: pages say what the code says, links lead somewhere."""
 
 import re
 from pathlib import Path

@@ -1,0 +1,71 @@
+"""Keep the house tidy: merge small lake files, forget old hot days, trim what everyone has read."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from deploy.house import House
+from pipelines.dead_letter import RAW_TOPIC
+from pipelines.flow import FLOW
+from storage.database.commit import flow_position
+from storage.database.dialect import drop_before
+from storage.errors import InopsioError
+
+log = structlog.get_logger()
+EVERY_S: Final = 600.0
+DAY_US: Final = 86_400 * 1_000_000
+_AT_ONCE: Final = 1000
+
+
+def keep(house: House, now_us: int) -> None:
+    """Do every chore once; one that fails is logged and does not stop the others."""
+    for chore in (_merge, _forget, _trim):
+        try:
+            chore(house, now_us)
+        except InopsioError as error:
+            log.warning("chore_failed", chore=chore.__name__.strip("_"), reason=str(error)[:300])
+
+
+def keep_on(house: House, stop: threading.Event, now_us: Callable[[], int]) -> None:
+    """Do the chores every ten minutes until told to stop."""
+    while not stop.wait(EVERY_S):
+        keep(house, now_us())
+
+
+def _merge(house: House, _now_us: int) -> None:
+    for tenant in house.database.tenants():
+        made = house.lake.compact(house.database, tenant)
+        if made:
+            log.info("lake_compacted", tenant=tenant, files=len(made))
+
+
+def _forget(house: House, now_us: int) -> None:
+    days = house.settings.hot_days
+    if days > 0:
+        dropped = drop_before(house.database, now_us - days * DAY_US)
+        if dropped:
+            log.info("hot_days_dropped", days=len(dropped))
+
+
+def _trim(house: House, now_us: int) -> None:
+    """Forget raw messages that were read and are older than the setting; others are kept."""
+    limit_us = now_us - house.settings.raw_days * DAY_US
+    for (topic, partition), (next_offset, _) in flow_position(house.database, FLOW).items():
+        if topic != RAW_TOPIC:
+            continue
+        before = _first_kept(house, partition, next_offset, limit_us)
+        gone = house.log.trim(topic, partition, before) if before else 0
+        if gone:
+            log.info("log_trimmed", topic=topic, partition=partition, messages=gone)
+
+
+def _first_kept(house: House, partition: int, next_offset: int, limit_us: int) -> int:
+    place = 0
+    while found := house.log.read(RAW_TOPIC, partition, place, _AT_ONCE):
+        for message in found:
+            if message.offset >= next_offset or message.appended_at_us >= limit_us:
+                return min(message.offset, next_offset)
+        place = found[-1].offset + 1
+    return min(place, next_offset)

@@ -1,0 +1,72 @@
+"""See that chores forget only what was read and is old, and merge only small files."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.house import House
+from deploy.keeping import DAY_US, keep
+from pipelines.dead_letter import RAW_TOPIC
+from pipelines.flow import FLOW
+from pipelines.sinks import events
+from storage.database import Database
+from storage.database.commit import commit
+from storage.lake import Lake
+from storage.log import Record
+from storage.log.memory import MemoryLog
+from storage.outcome import Outcome, PartitionStep
+from storage.schema import EventBatch
+from storage.settings import Settings
+from storage.tenant import system_scope
+from tests.storage.made_events import batch_of
+
+NOW_US = 1_790_000_000_000_000
+
+
+@pytest.fixture
+def house(database: Database, settings: Settings) -> Iterator[House]:
+    folder = tempfile.TemporaryDirectory()
+    old = iter([NOW_US - 30 * DAY_US] * 3 + [NOW_US] * 9)
+    log = MemoryLog(partitions=1, now_us=lambda: next(old, NOW_US))
+    kept = replace(settings, hot_days=0, raw_days=7)
+    yield House(kept, database, log, Lake(Path(folder.name)))
+    log.close()
+    folder.cleanup()
+
+
+def _read_to(house: House, offset: int) -> None:
+    step = PartitionStep(RAW_TOPIC, 0, 0, offset, 0)
+    commit(house.database, Outcome(FLOW, (step,)), [])
+
+
+def test_only_old_messages_that_were_read_are_trimmed(house: House) -> None:
+    for _ in range(5):
+        house.log.append(RAW_TOPIC, [Record(b"k", b"v", {"tenant": "acme"})])
+    _read_to(house, 2)
+    keep(house, NOW_US)
+    assert [m.offset for m in house.log.read(RAW_TOPIC, 0, 0)] == [2, 3, 4]
+
+
+def test_hot_days_are_kept_unless_a_limit_is_set(house: House) -> None:
+    house.database.create_tenant("acme", "Acme")
+    batch = batch_of("acme", 10)
+    _commit_events(house, batch_of("acme", 10))
+    keep(house, NOW_US)
+    assert _events(house) == len(batch)
+    keep(replace(house, settings=replace(house.settings, hot_days=1)), NOW_US + 10**17)
+    assert _events(house) == 0
+
+
+def _commit_events(house: House, batch: EventBatch) -> None:
+    step = PartitionStep(RAW_TOPIC, 0, 0, 1, 0)
+    commit(house.database, Outcome(FLOW, (step,), (batch,)), [events.write])
+
+
+def _events(house: House) -> int:
+    with house.database.app(system_scope("acme", "test")) as tx:
+        row = tx.execute("SELECT count(*) FROM events").fetchone()
+    assert row is not None
+    return int(row[0])
