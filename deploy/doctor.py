@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.house import opened
-from deploy.up import is_ready, running, url_of
+from deploy.running import is_ready, running, url_of
 from pipelines.parsers import CONTRACT as PARSER
 from storage.errors import InopsioError
 from storage.plugins import discover

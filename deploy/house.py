@@ -1,20 +1,17 @@
 """Open the house for one process: settings, database, log and lake, in one place."""
 
 import contextlib
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
-from pathlib import Path
 
-from storage.database import Database
+from deploy.running import make_private
+from storage.database import Database, embedded
 from storage.errors import NotFound
 from storage.lake import Lake
 from storage.log import EventLog
 from storage.log.open import open_log
-from storage.settings import Settings, variable
+from storage.settings import Settings
 from storage.tenant import tenant_name
 
 
@@ -26,24 +23,6 @@ class House:
     database: Database
     log: EventLog
     lake: Lake
-
-
-def settings_for(data: Path | None = None, port: int | None = None) -> Settings:
-    """Read the settings; `--data` and `--port` win over the environment. Paths become absolute."""
-    settings = Settings.read()
-    if data is not None:
-        settings = replace(settings, data_dir=data)
-    if port is not None:
-        settings = replace(settings, http_port=port)
-    return replace(settings, data_dir=settings.data_dir.expanduser().absolute())
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Give the variables that make a child process see the same house."""
-    return {
-        variable("data_dir"): str(settings.data_dir),
-        variable("http_port"): str(settings.http_port),
-    }
 
 
 @contextlib.contextmanager
@@ -58,24 +37,26 @@ def opened(settings: Settings) -> Iterator[House]:
 def database_of(settings: Settings) -> Iterator[Database]:
     """Open the database; whoever leaves last stops the embedded server, so that none is left over.
 
-    Everyone holds a shared lock on `database.lock`; who can have it alone is the last.
+    Everyone holds a shared lock on `database.lock`; who can have it alone is the last. (Of two that
+    leave at once one gets it: a change of lock gives the old one up first, flock(2).)
     """
     with (settings.data_dir / "database.lock").open("w") as users:
         flock(users, LOCK_SH)
-        database = Database.open(settings)
         try:
-            yield database
+            database = Database.open(settings)
+            try:
+                yield database
+            finally:
+                database.close()
         finally:
-            database.close()
             with contextlib.suppress(BlockingIOError):
                 flock(users, LOCK_EX | LOCK_NB)
-                database.stop()
+                _stop_server(settings)
 
 
-def make_private(folder: Path) -> None:
-    """Make the data folder if it is not there; only its owner may write in it."""
-    if not folder.exists():
-        folder.mkdir(parents=True, mode=0o711)
+def _stop_server(settings: Settings) -> None:
+    if not settings.database_url:
+        embedded.stop(settings.data_dir)
 
 
 def known_tenant(house: House, tenant: str) -> str:
@@ -86,26 +67,3 @@ def known_tenant(house: House, tenant: str) -> str:
             f"tenant '{tenant}' is not there; make it with: inopsio tenant create {tenant}"
         )
     return tenant
-
-
-def until_told_to_stop() -> threading.Event:
-    """Give an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-
-    def told(_signal: int, _frame: object) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
-    return stop
-
-
-def is_alive(pid: int) -> bool:
-    """Answer whether a process of that id runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,9 +1,15 @@
-"""Keep the house's processes alive: start them, restart what dies, stop all in order."""
+"""Keep the house's processes alive: start them, restart what dies, stop all in order.
+
+Each child holds the reading end of a pipe whose other end only the supervisor has. When the
+supervisor is gone, however it went, the pipe closes and the child ends itself in good order.
+"""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +24,11 @@ STOP_WAIT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
 STEADY_S: Final = 60.0
-"""A process that lived so long starts again without a pause."""
+"""A process that lived so long starts again without a longer pause than the first."""
+LOG_BYTES: Final = 32 << 20
+"""A log is moved to NAME.log.1 at this size: two such files a process are the most there can be."""
+_LOOK_AT_LOGS_S: Final = 10.0
+_PIPE: Final = "INOPSIO_SUPERVISOR_PIPE"
 
 
 @dataclass(slots=True)
@@ -41,10 +51,12 @@ class Supervisor:
         self._logs = data_dir / "logs"
         self._environment = {**os.environ, **environment}
         self._children: dict[str, _Child] = {}
+        self._looked_s = 0.0
+        self._pipe, self._held = os.pipe()
 
     def start(self) -> None:
         """Start every process."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in self._names:
             self._children[name] = _Child(name, self._spawn(name), time.monotonic())
 
@@ -55,14 +67,14 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env={**self._environment, _PIPE: str(self._pipe)},
+                pass_fds=(self._pipe,),
                 start_new_session=True,
             )
 
     def _open_log(self, name: str) -> IO[bytes]:
         path = self._logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > 32 << 20:
-            path.replace(path.with_suffix(".log.1"))
+        bound(path)
         return path.open("ab")
 
     def tend(self) -> list[str]:
@@ -83,6 +95,10 @@ class Supervisor:
             child.pause_s = FIRST_PAUSE_S if steady else min(child.pause_s * 2, LONGEST_PAUSE_S)
             child.due_s = now + child.pause_s
             log.warning("process_died", name=child.name, code=code, again_in_s=child.pause_s)
+        if now - self._looked_s > _LOOK_AT_LOGS_S:
+            self._looked_s = now
+            for name in self._names:
+                bound(self._logs / f"{name}.log")
         return died
 
     def pids(self) -> dict[str, int]:
@@ -102,3 +118,24 @@ class Supervisor:
                 log.warning("process_killed", pid=process.pid, waited_s=STOP_WAIT_S)
                 process.kill()
                 process.wait()
+
+
+def bound(path: Path, most_bytes: int = LOG_BYTES) -> None:
+    """Move a log that grew over the bound aside; its writer, who appends, goes on at the start."""
+    if path.exists() and path.stat().st_size > most_bytes:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        os.truncate(path, 0)
+
+
+def end_with_supervisor() -> None:
+    """Send this process SIGTERM when its supervisor is gone; without a supervisor do nothing."""
+    given = os.environ.pop(_PIPE, "")
+    if given.isdecimal():
+        threading.Thread(
+            target=_end_after, args=(int(given),), name="end-with-supervisor", daemon=True
+        ).start()
+
+
+def _end_after(pipe: int) -> None:
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -20,7 +20,6 @@ from storage.settings import Settings
 CA_DAYS: Final = 3650
 SERVER_DAYS: Final = 397
 RENEW_DAYS: Final = 30
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Papers(NamedTuple):
@@ -29,13 +28,6 @@ class Papers(NamedTuple):
     ca: Path
     certificate: Path
     key: Path
-
-
-def is_wanted(settings: Settings) -> bool:
-    """Answer whether the front door speaks TLS: always beyond loopback, unless told otherwise."""
-    if settings.tls == "auto":
-        return settings.http_host not in LOOPBACK
-    return settings.tls == "on"
 
 
 def papers(settings: Settings, now: dt.datetime) -> Papers:

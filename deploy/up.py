@@ -1,63 +1,35 @@
 """Bring the whole house up on one machine, watch it, and take it down."""
 
-import json
-import os
-import signal
-import ssl
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
-from pathlib import Path
 from typing import Final
 
-import httpx
-
 from api.auth import make_first_link
-from deploy.house import (
-    database_of,
-    environment_of,
-    is_alive,
-    make_private,
-    until_told_to_stop,
-)
+from deploy.house import database_of
 from deploy.output import say
 from deploy.process import names
+from deploy.running import (
+    READY_WAIT_S,
+    environment_of,
+    is_ready,
+    make_private,
+    state_file,
+    tell,
+    until_told_to_stop,
+    url_of,
+)
 from deploy.supervise import Supervisor
-from deploy.tls import is_wanted, papers
 from storage.database import Database
 from storage.errors import Unavailable
 from storage.settings import Settings
 
 FIRST_TENANT: Final = "main"
-READY_WAIT_S: Final = 90.0
-STOP_WAIT_S: Final = 40.0
 
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Tell of a running house: the supervisor's process id, its address, its children."""
-
-    pid: int
-    url: str
-    started_at: float
-    children: dict[str, int]
-
-
-def _state_file(settings: Settings) -> Path:
-    return settings.data_dir / "up.json"
-
-
-def running(settings: Settings) -> Running | None:
-    """Give the running house of this data folder, or None."""
-    try:
-        told = json.loads(_state_file(settings).read_text(encoding="utf-8"))
-        house = Running(told["pid"], told["url"], told["started_at"], told["children"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-    return house if is_alive(house.pid) else None
+Ready = Callable[[threading.Event], None]
 
 
 @contextmanager
@@ -73,11 +45,16 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def url_of(settings: Settings) -> str:
-    """Give the address of the console."""
-    host = settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if is_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
+def check_port(settings: Settings) -> None:
+    """Raise Unavailable if another program has the port: its answers must not pass for ours."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.http_host, settings.http_port))
+        except (OSError, OverflowError) as taken:
+            place = f"{settings.http_host} port {settings.http_port}"
+            raise Unavailable(f"{place} cannot be had ({taken}); use --port N") from None
 
 
 def _prepare(database: Database) -> str | None:
@@ -87,81 +64,75 @@ def _prepare(database: Database) -> str | None:
     return make_first_link(database, FIRST_TENANT) if FIRST_TENANT in database.tenants() else None
 
 
-def up(settings: Settings) -> None:
-    """Start everything, say where it is, watch it until told to stop, stop everything."""
+def up(settings: Settings, when_ready: Ready | None = None) -> None:
+    """Start everything, say where it is, watch it until told to stop, stop everything.
+
+    `when_ready` runs beside the watch once the front door answers; told to stop by the event.
+    """
     stop = until_told_to_stop()
     with _alone(settings):
-        began = time.monotonic()
+        check_port(settings)
         supervisor = Supervisor(names(), settings.data_dir, environment_of(settings))
-        with database_of(settings) as database, _tended(settings, supervisor):
-            link = _prepare(database)
+        # The children load their programs while the database starts, and end before it does.
+        with _ended(settings, supervisor):
             supervisor.start()
-            _write_state(settings, supervisor)
-            _wait_until_ready(settings, supervisor)
-            say(f"Inopsio is up after {time.monotonic() - began:.1f} s: {url_of(settings)}")
-            if link:
-                say(f"First sign-in (works once, for one hour): {url_of(settings)}{link}")
-            say(f"Data: {settings.data_dir}   Stop: Ctrl-C, or inopsio down")
-            while not stop.wait(0.5):
-                if supervisor.tend():
-                    _write_state(settings, supervisor)
+            with database_of(settings) as database, _ended(settings, supervisor):
+                _serve(settings, supervisor, database, stop, when_ready)
+
+
+def _serve(
+    settings: Settings,
+    supervisor: Supervisor,
+    database: Database,
+    stop: threading.Event,
+    when_ready: Ready | None,
+) -> None:
+    began_at = time.time()
+    tell(settings, began_at, supervisor.pids())
+    link = _prepare(database)
+    _wait_until_ready(settings, supervisor, stop)
+    if not stop.is_set():
+        say(f"Inopsio is up: {url_of(settings)}")
+        if link:
+            say(f"First sign-in (works once, for one hour): {url_of(settings)}{link}")
+        say(f"Data: {settings.data_dir}   Stop: Ctrl-C, or inopsio down")
+    with _beside(when_ready, stop):
+        while not stop.wait(0.5):
+            if supervisor.tend():
+                tell(settings, began_at, supervisor.pids())
 
 
 @contextmanager
-def _tended(settings: Settings, supervisor: Supervisor) -> Iterator[None]:
+def _beside(when_ready: Ready | None, stop: threading.Event) -> Iterator[None]:
+    if when_ready is None or stop.is_set():
+        yield
+        return
+    beside = threading.Thread(target=when_ready, args=(stop,), name="when-ready")
+    beside.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beside.join()
+
+
+@contextmanager
+def _ended(settings: Settings, supervisor: Supervisor) -> Iterator[None]:
     try:
         yield
     finally:
         supervisor.stop()
-        _state_file(settings).unlink(missing_ok=True)
+        state_file(settings).unlink(missing_ok=True)
 
 
-def _write_state(settings: Settings, supervisor: Supervisor) -> None:
-    told = {
-        "pid": os.getpid(),
-        "url": url_of(settings),
-        "started_at": time.time(),
-        "children": supervisor.pids(),
-    }
-    draft = _state_file(settings).with_suffix(".tmp")
-    draft.write_text(json.dumps(told), encoding="utf-8")
-    draft.replace(_state_file(settings))
-
-
-def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
+def _wait_until_ready(settings: Settings, supervisor: Supervisor, stop: threading.Event) -> None:
     until = time.monotonic() + READY_WAIT_S
-    while time.monotonic() < until:
+    while not is_ready(settings):
         if "api" in supervisor.tend():
-            raise Unavailable(
-                f"the api did not start; see {settings.data_dir / 'logs' / 'api.log'}"
-            )
-        if is_ready(settings):
-            return
-        time.sleep(0.1)
-    raise Unavailable(f"not ready after {READY_WAIT_S:.0f} s; see {settings.data_dir / 'logs'}")
-
-
-def is_ready(settings: Settings) -> bool:
-    """Answer whether the front door says that it is ready."""
-    try:
-        trust = ssl.create_default_context()
-        if is_wanted(settings):
-            trust.load_verify_locations(papers(settings, datetime.now(UTC)).ca)
-        answer = httpx.get(f"{url_of(settings)}/v1/health/ready", timeout=2, verify=trust)
-        return answer.status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def down(settings: Settings) -> bool:
-    """Stop the running house and wait for its end; False if none runs."""
-    house = running(settings)
-    if house is None:
-        return False
-    os.kill(house.pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_WAIT_S
-    while is_alive(house.pid):
+            place = settings.data_dir / "logs" / "api.log"
+            raise Unavailable(f"the api did not start; see {place}")
         if time.monotonic() > until:
-            raise Unavailable(f"process {house.pid} did not end in {STOP_WAIT_S:.0f} s")
-        time.sleep(0.1)
-    return True
+            place = settings.data_dir / "logs"
+            raise Unavailable(f"not ready after {READY_WAIT_S:.0f} s; see {place}")
+        if stop.wait(0.1):
+            return

@@ -5,8 +5,8 @@ from pathlib import Path
 import cyclopts
 
 from deploy.doctor import examine
-from deploy.house import settings_for
 from deploy.output import DONE, FAILED, emit, show
+from deploy.running import settings_for
 
 
 def doctor(*, data: Path | None = None, port: int | None = None, json: bool = False) -> int:

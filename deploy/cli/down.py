@@ -4,9 +4,8 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import settings_for
 from deploy.output import DONE, say
-from deploy.up import down
+from deploy.running import down, settings_for
 
 
 def down_(*, data: Path | None = None) -> int:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import known_tenant, opened, settings_for
+from deploy.house import known_tenant, opened
 from deploy.ingest import Result, carry, read_only
 from deploy.output import DONE, PARTLY, emit, say, table
+from deploy.running import settings_for
 from storage.tenant import system_scope, tenant_name
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import settings_for
 from deploy.output import DONE, FAILED, emit, show
-from deploy.up import is_ready, running
+from deploy.running import is_ready, running, settings_for
 
 
 def status(*, data: Path | None = None, json: bool = False) -> int:

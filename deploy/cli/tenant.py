@@ -4,8 +4,9 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import opened, settings_for
+from deploy.house import opened
 from deploy.output import DONE, emit, say, table
+from deploy.running import settings_for
 
 
 def create(tenant: str, *, title: str = "", data: Path | None = None, json: bool = False) -> int:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import House, opened, settings_for
+from deploy.house import House, opened
 from deploy.output import DONE, emit, say, table
+from deploy.running import settings_for
 from pipelines.dead_letter import dead_letters, retry
 from storage.log import Message
 

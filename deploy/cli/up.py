@@ -7,9 +7,12 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.house import settings_for
 from deploy.output import DONE, FAILED, say
-from deploy.up import READY_WAIT_S, is_ready, up, url_of
+from deploy.running import READY_WAIT_S, make_private, running, settings_for
+from deploy.supervise import bound
+from deploy.up import check_port, up
+from storage.errors import Unavailable
+from storage.settings import Settings
 
 
 def up_(*, data: Path | None = None, port: int | None = None, detach: bool = False) -> int:
@@ -25,9 +28,19 @@ def up_(*, data: Path | None = None, port: int | None = None, detach: bool = Fal
     if not detach:
         up(settings)
         return DONE
+    return _detached(settings)
+
+
+def _detached(settings: Settings) -> int:
+    if running(settings) is not None:
+        raise Unavailable(f"a house is up already in {settings.data_dir}; see: inopsio status")
+    check_port(settings)
+    make_private(settings.data_dir)
     words = [sys.executable, "-m", "deploy", "up", "--data", str(settings.data_dir)]
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
-    with (settings.data_dir / "up.log").open("ab") as out:
+    log = settings.data_dir / "up.log"
+    bound(log)
+    with log.open("ab") as out:
+        start = out.tell()
         child = subprocess.Popen(
             [*words, "--port", str(settings.http_port)],
             stdin=subprocess.DEVNULL,
@@ -36,17 +49,18 @@ def up_(*, data: Path | None = None, port: int | None = None, detach: bool = Fal
             start_new_session=True,
         )
     until = time.monotonic() + READY_WAIT_S
-    while time.monotonic() < until:
-        if child.poll() is not None:
-            say(f"it did not start; see {settings.data_dir / 'up.log'}")
-            return FAILED
-        if is_ready(settings):
-            log = settings.data_dir / "up.log"
-            say(f"Inopsio is up: {url_of(settings)}; first sign-in: see {log}")
+    while child.poll() is None and time.monotonic() < until:
+        said = log.read_bytes()[start:].decode(errors="replace")
+        if _LAST_LINE in said:
+            say(said.rstrip())
             return DONE
-        time.sleep(0.2)
-    say(f"not ready after {READY_WAIT_S:.0f} s; see {settings.data_dir / 'logs'}")
+        time.sleep(0.1)
+    say(log.read_bytes()[start:].decode(errors="replace").rstrip())
+    say(f"it did not start; see {log}")
     return FAILED
+
+
+_LAST_LINE = "Stop: Ctrl-C, or inopsio down\n"
 
 
 def register(app: cyclopts.App) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import cyclopts
 
 from api.auth import create_user, list_users
-from deploy.house import known_tenant, opened, settings_for
+from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, show, table
 from deploy.roles import roles_named
+from deploy.running import settings_for
 from storage.tenant import system_scope
 
 

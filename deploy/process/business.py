@@ -8,8 +8,8 @@ import structlog
 
 from business._consume import consume
 from deploy.house import House, opened
-from deploy.running import until_told_to_stop
 from deploy.keeping import keep_on
+from deploy.running import until_told_to_stop
 from storage import telemetry
 from storage.errors import Unavailable
 from storage.outbox import relay

@@ -1,0 +1,167 @@
+"""Know a running house without opening it: its settings, its processes, whether it answers.
+
+Light on purpose: `inopsio status` and `inopsio down` load no database and no columns.
+"""
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Unavailable
+from storage.settings import Settings, variable
+
+READY_WAIT_S: Final = 90.0
+STOP_WAIT_S: Final = 40.0
+_ANSWER_S: Final = 5.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Tell of a running house: the supervisor's process id, its address, its children."""
+
+    pid: int
+    url: str
+    started_at: float
+    children: dict[str, int]
+
+
+def settings_for(data: Path | None = None, port: int | None = None) -> Settings:
+    """Read the settings; `--data` and `--port` win over the environment. Paths become absolute."""
+    settings = Settings.read()
+    if data is not None:
+        settings = replace(settings, data_dir=data)
+    if port is not None:
+        settings = replace(settings, http_port=port)
+    return replace(settings, data_dir=settings.data_dir.expanduser().absolute())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the variables that make a child process see the same house."""
+    return {
+        variable("data_dir"): str(settings.data_dir),
+        variable("http_port"): str(settings.http_port),
+    }
+
+
+def make_private(folder: Path) -> None:
+    """Make the data folder if it is not there; only its owner may write in it or list it."""
+    try:
+        folder.mkdir(parents=True, mode=0o711, exist_ok=True)
+    except OSError as wrong:
+        raise Unavailable(
+            f"the data folder {folder} cannot be made: {wrong.strerror}; use --data"
+        ) from None
+
+
+def is_tls_wanted(settings: Settings) -> bool:
+    """Answer whether the front door speaks TLS: always beyond loopback, unless told otherwise."""
+    if settings.tls == "auto":
+        return settings.http_host not in LOOPBACK
+    return settings.tls == "on"
+
+
+def _door_of(settings: Settings) -> str:
+    return settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
+
+
+def url_of(settings: Settings) -> str:
+    """Give the address of the console."""
+    host = _door_of(settings)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if is_tls_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
+
+
+def state_file(settings: Settings) -> Path:
+    """Give the file in which the supervisor tells of itself."""
+    return settings.data_dir / "up.json"
+
+
+def tell(settings: Settings, began_at: float, children: dict[str, int]) -> None:
+    """Write that this process is the supervisor of the house, and who its children are."""
+    told = {
+        "pid": os.getpid(),
+        "url": url_of(settings),
+        "started_at": began_at,
+        "children": children,
+    }
+    draft = state_file(settings).with_suffix(".tmp")
+    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.replace(state_file(settings))
+
+
+def running(settings: Settings) -> Running | None:
+    """Give the running house of this data folder, or None."""
+    try:
+        told = json.loads(state_file(settings).read_text(encoding="utf-8"))
+        house = Running(told["pid"], told["url"], told["started_at"], told["children"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return house if is_alive(house.pid) else None
+
+
+def is_ready(settings: Settings) -> bool:
+    """Answer whether the front door says that it is ready."""
+    door: http.client.HTTPConnection
+    try:
+        if is_tls_wanted(settings):
+            trust = ssl.create_default_context(cafile=str(settings.data_dir / "keys" / "ca.pem"))
+            door = http.client.HTTPSConnection(
+                _door_of(settings), settings.http_port, timeout=_ANSWER_S, context=trust
+            )
+        else:
+            door = http.client.HTTPConnection(
+                _door_of(settings), settings.http_port, timeout=_ANSWER_S
+            )
+        door.request("GET", "/v1/health/ready")
+        return door.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def down(settings: Settings) -> bool:
+    """Stop the running house and wait for its end; False if none runs."""
+    house = running(settings)
+    if house is None:
+        return False
+    os.kill(house.pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_WAIT_S
+    while is_alive(house.pid):
+        if time.monotonic() > until:
+            raise Unavailable(f"process {house.pid} did not end in {STOP_WAIT_S:.0f} s")
+        time.sleep(0.05)
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """Answer whether a process of that id runs; one that ended and was not yet fetched does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return said.rpartition(")")[2].split()[:1] != ["Z"]
+
+
+def until_told_to_stop() -> threading.Event:
+    """Give an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def told(_signal: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    return stop
