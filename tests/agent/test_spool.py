@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import given
@@ -55,7 +56,8 @@ def test_over_its_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
 
 @given(sizes=st.lists(st.integers(0, 5), max_size=30), most=st.integers(1, 7))
 def test_nothing_is_lost_or_doubled_however_it_is_batched(sizes: list[int], most: int) -> None:
-    spool = Spool(Path(":memory:"))
+    folder = tempfile.TemporaryDirectory()
+    spool = Spool(Path(folder.name, "s.sqlite"))
     total, got = 0, []
     for size in sizes:
         spool.append("s", "f", _rows(*range(total, total + size)))
@@ -67,11 +69,14 @@ def test_nothing_is_lost_or_doubled_however_it_is_batched(sizes: list[int], most
     while (batch := spool.next_batch(most=most)) is not None:
         got += batch.rows
         spool.done(batch)
+    spool.close()
+    folder.cleanup()
     assert got == _rows(*range(total))
 
 
 CHILD = """
 import sys
+import tempfile
 from pathlib import Path
 from agent.spool import Spool
 spool = Spool(Path(sys.argv[1]))
