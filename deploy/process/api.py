@@ -9,7 +9,7 @@ import uvicorn
 from api.app import create_app
 from dashboards.app import mount
 from deploy.house import House, opened
-from deploy.running import LOOPBACK, is_tls_wanted
+from deploy.running import LOOPBACK, is_tls_wanted, until_told_to_stop
 from deploy.tls import papers
 from storage.settings import Settings
 
@@ -21,8 +21,13 @@ def run(settings: Settings) -> None:
     """Serve until told to stop; uvicorn listens to the signals itself."""
     if settings.http_host not in LOOPBACK and not is_tls_wanted(settings):
         log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
+    # uvicorn raises the signal again when it has ended: without a handler that would be our end too,
+    # before the database is left in good order.
+    stop = until_told_to_stop()
     with opened(settings) as house:
-        uvicorn.Server(_web(settings, house)).run()
+        web = _web(settings, house)
+        if not stop.is_set():
+            uvicorn.Server(web).run()
 
 
 def _web(settings: Settings, house: House) -> uvicorn.Config:
