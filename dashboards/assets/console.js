@@ -32,16 +32,44 @@
   }
   window.inopsio = { go: go };
 
+  // React notices a change only if it comes through the element's own setter.
+  function write(text, whole) {
+    var box = document.getElementById("hunt-sql");
+    if (!box) { return; }
+    var at = box.selectionStart, end = box.selectionEnd;
+    var next = whole ? text : box.value.slice(0, at) + text + box.value.slice(end);
+    Object.getOwnPropertyDescriptor(window.HTMLTextAreaElement.prototype, "value").set
+      .call(box, next);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.focus();
+    if (!whole) { box.setSelectionRange(at + text.length, at + text.length); }
+  }
+
+  function run() {
+    window.setTimeout(function () {
+      var button = document.getElementById("hunt-run");
+      if (button) { button.click(); }
+    }, 50);
+  }
+
   document.addEventListener("click", function (event) {
     if (event.target.closest("#sign-out")) { signOut(); }
+    var query = event.target.closest("[data-query]");
+    if (query) { write(query.getAttribute("data-query"), true); run(); }
+    var word = event.target.closest("[data-insert]");
+    if (word) { write(word.getAttribute("data-insert"), false); }
     var copy = event.target.closest("[data-copy]");
     if (copy) { window.navigator.clipboard.writeText(copy.getAttribute("data-copy")); }
   });
 
   document.addEventListener("keydown", function (event) {
     var typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.id === "hunt-sql") {
+      event.preventDefault();
+      run();
+    }
     if (event.key === "/" && !typing) {
-      var search = document.querySelector("[role=search] input, search input, #hunt-sql");
+      var search = document.querySelector("[role=search] input, #hunt-sql");
       if (search) { event.preventDefault(); search.focus(); }
     }
   });

@@ -89,7 +89,8 @@ LIMIT %(limit)s;
 SELECT min(window_start) AS first_time, max(window_start) AS last_time,
     coalesce(sum(events), 0)::bigint AS events
 FROM window_counts
-WHERE entity_type = %(entity_type)s AND entity = %(entity)s;
+WHERE entity_type = %(entity_type)s
+    AND entity = ANY(ARRAY[%(entity)s, lower(%(entity)s), upper(%(entity)s)]);
 
 -- name: console_events_of_ids
 -- The evidence, from the hot days; ids tell their time, so the partitions are few.
@@ -103,14 +104,15 @@ ORDER BY "time", event_id
 LIMIT %(limit)s;
 
 -- name: console_events_near
--- What else happened to the same entity around a moment, nearest first.
+-- What else happened to the same entity around a moment, nearest first. Models write hosts small.
 SELECT event_id::text, "time", class_uid, activity_id, event_code, hostname, actor_user, user_name,
     process_path, cmd_line, file_path, src_ip, dst_ip, dst_port, query_hostname, document_uid,
     message
 FROM events
 WHERE "time" >= %(since)s AND "time" < %(until)s
     AND CASE %(entity_type)s
-        WHEN 'host' THEN hostname = %(entity)s
+        WHEN 'host' THEN hostname = ANY(
+            ARRAY[%(entity)s, lower(%(entity)s), upper(%(entity)s)])
         WHEN 'user' THEN actor_user = %(entity)s OR user_name = %(entity)s
         WHEN 'ip' THEN src_ip = %(entity)s OR dst_ip = %(entity)s
         WHEN 'process' THEN process_path = %(entity)s
