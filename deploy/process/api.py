@@ -21,8 +21,8 @@ def run(settings: Settings) -> None:
     """Serve until told to stop; uvicorn listens to the signals itself."""
     if settings.http_host not in LOOPBACK and not is_tls_wanted(settings):
         log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
-    # uvicorn raises the signal again when it has ended: without a handler that would be our end too,
-    # before the database is left in good order.
+    # uvicorn raises the signal again when it has ended: without a handler that would be our end
+    # too, before the database is left in good order.
     stop = until_told_to_stop()
     with opened(settings) as house:
         web = _web(settings, house)
