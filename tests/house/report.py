@@ -30,7 +30,8 @@ MODULE_LINES: Final = 400
 FUNCTION_LINES: Final = 60
 REPEATED_LINES: Final = 8
 REPEATED_SHARE: Final = 0.03
-_SUPPRESSION = re.compile(r"#\s*(noqa(:\s*[A-Z0-9, ]+)?|type:\s*ignore(\[[^\]]*\])?)\s*(.*)$")
+_CODES = r"[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*"
+_SUPPRESSION = re.compile(rf"#\s*(noqa(:\s*{_CODES})?|type:\s*ignore(\[[^\]]*\])?)\s*(.*)$")
 
 
 def sources(root: Path = ROOT) -> Iterator[Path]:
