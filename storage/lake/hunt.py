@@ -144,7 +144,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _talk(child: subprocess.Popen[bytes], request: bytes, limits: HuntLimits) -> bytes:
     """Send the request and take the answer, up to a little over the size limit."""
     assert child.stdin is not None  # noqa: S101  both are pipes
-    assert child.stdout is not None  # noqa: S101
+    assert child.stdout is not None  # noqa: S101  both are pipes
     deadline = time.monotonic() + limits.wall_s
     answer = bytearray()
     os.set_blocking(child.stdin.fileno(), False)
