@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,7 @@ class RepeatedLog:
                 size = 0
         if cuts[-1] != len(lines):
             cuts.append(len(lines))
-        self._pieces = [(b"".join(lines[a:b]), b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+        self._pieces = [(b"".join(lines[a:b]), b - a) for a, b in pairwise(cuts)]
         self._places: list[tuple[int, int, int]] = []
         done = [0] * len(TENANTS)
         while sum(done) < events:
@@ -85,7 +86,7 @@ class RepeatedLog:
         return (self._message(offset) for offset in range(len(self._places)))
 
     def read(
-        self, topic: str, partition: int, offset: int, limit: int = 1000, max_bytes: int = 8 << 20
+        self, _topic: str, _partition: int, offset: int, limit: int = 1000, max_bytes: int = 8 << 20
     ) -> list[Message]:
         """Give what lies at and after the offset, made now."""
         found: list[Message] = []
@@ -99,11 +100,11 @@ class RepeatedLog:
             offset += 1
         return found
 
-    def end(self, topic: str, partition: int) -> int:
+    def end(self, _topic: str, _partition: int) -> int:
         """Give the number of messages."""
         return len(self._places)
 
-    def partitions(self, topic: str) -> int:
+    def partitions(self, _topic: str) -> int:
         """Give one partition."""
         return 1
 
