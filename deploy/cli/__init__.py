@@ -8,7 +8,6 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -17,16 +16,17 @@ import cyclopts
 import structlog
 
 from deploy.output import DONE, FAILED, WRONG_USE, say
-from storage.errors import InopsioError, InvalidInput
-from storage.plugins import discover
+from storage.errors import InopsioError, InvalidInput, PluginError
 
 CONTRACT: Final = ("register",)
+_FOLDER: Final = Path(__file__).parent
 
 
-def build(word: str = "") -> cyclopts.App:
-    """Put the command together from every file of this folder, or from the one named by `word`.
+def build(word: str | None = None) -> cyclopts.App:
+    """Put the command together: whole, or with only what the command line's first `word` needs.
 
-    A file is named after its command, so that `inopsio flows` does not load the database.
+    A file is named after its command, so that `inopsio flows` does not load the database; a word
+    that names none (`--help`) gets a list of the commands, of which none is loaded.
     """
     app = cyclopts.App(
         name="inopsio",
@@ -36,16 +36,30 @@ def build(word: str = "") -> cyclopts.App:
         exit_on_error=False,
         print_error=False,
     )
-    is_word = word.isidentifier() and not word.startswith("_")
-    alone = is_word and (Path(__file__).parent / f"{word}.py").is_file()
-    found = _only(word) if alone else discover("deploy.cli", CONTRACT)
-    for module in found.values():
-        module.register(app)
+    files = sorted(_FOLDER.glob("[!_]*.py"))
+    if word is None or word in {file.stem for file in files}:
+        for name in [word] if word else [file.stem for file in files]:
+            _module(name).register(app)
+    else:
+        for file in files:
+            app.command(cyclopts.App(name=file.stem, help=_first_line(file)))
     return app
 
 
-def _only(word: str) -> Mapping[str, ModuleType]:
-    return {word: importlib.import_module(f"deploy.cli.{word}")}
+def _module(word: str) -> ModuleType:
+    module = importlib.import_module(f"{__name__}.{word}")
+    for name in CONTRACT:
+        if not hasattr(module, name):
+            raise PluginError(f"deploy/cli/{word}.py lacks '{name}'")
+    return module
+
+
+def _first_line(file: Path) -> str:
+    """Give what a file's first line says after the command's name."""
+    with file.open(encoding="utf-8") as text:
+        said = text.readline().strip().strip('"')
+    told = said.partition(": ")[2] or said
+    return told[:1].upper() + told[1:]
 
 
 def _log_to_stderr() -> None:

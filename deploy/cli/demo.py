@@ -11,16 +11,16 @@ from deploy.running import settings_for
 _FOLDER = Path(".inopsio/demo")
 
 
-def demo_(*, data: Path | None = None, port: int | None = None, wait: bool = True) -> int:
+def demo_(*, data: Path | None = None, port: int | None = None, no_wait: bool = False) -> int:
     """Bring up a house of its own, play a small company's bad day in it, stay until Ctrl-C.
 
     Parameters
     ----------
     data: data folder of the demo (default .inopsio/demo).
     port: port of the API and the console (default 8600, on loopback).
-    wait: stay up until Ctrl-C; with --no-wait everything stops once the story was read.
+    no_wait: do not stay up until Ctrl-C: stop everything once the story was read.
     """
-    return DONE if demo(settings_for(data or _FOLDER, port), stay=wait) else FAILED
+    return DONE if demo(settings_for(data or _FOLDER, port), stay=not no_wait) else FAILED
 
 
 def register(app: cyclopts.App) -> None:

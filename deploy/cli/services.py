@@ -10,13 +10,13 @@ from deploy.running import make_private, settings_for, until_told_to_stop
 from storage.database import embedded
 
 
-def services(*, data: Path | None = None, wait: bool = True) -> int:
+def services(*, data: Path | None = None, no_wait: bool = False) -> int:
     """Start the data folder's PostgreSQL, print its address (owner login), stay until Ctrl-C.
 
     Parameters
     ----------
     data: data folder (default INOPSIO_DATA_DIR, else .inopsio).
-    wait: stay until Ctrl-C; with --no-wait it is started, named and stopped.
+    no_wait: do not stay until Ctrl-C: start, name and stop it.
     """
     settings = settings_for(data)
     make_private(settings.data_dir)
@@ -27,7 +27,7 @@ def services(*, data: Path | None = None, wait: bool = True) -> int:
             return DONE
         show(embedded.start(settings.data_dir))
         say("PostgreSQL is up; the line above is its owner's login. Stop: Ctrl-C")
-        if wait:
+        if not no_wait:
             stop.wait()
     return DONE
 
