@@ -29,5 +29,7 @@ def test_killed_flow_leaves_what_an_uninterrupted_one_leaves(
     assert len(expected.events) == 3 * PER_SOURCE
     assert expected.findings
     assert found == expected
-    assert kills.lake_rows(settings, database, two_tenants) == sorted(str(e[3]) for e in found.events)
+    assert kills.lake_rows(settings, database, two_tenants) == sorted(
+        str(e[3]) for e in found.events
+    )
     log.close()
