@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pipelines.running import Done, Flow, Work
-from storage.errors import PluginError
+from storage.errors import InopsioError, PluginError
 
 try:
     import bytewax.operators as op
     from bytewax.dataflow import Dataflow
+    from bytewax.errors import BytewaxRuntimeError
     from bytewax.inputs import DynamicSource, StatelessSourcePartition
     from bytewax.outputs import DynamicSink, StatelessSinkPartition
     from bytewax.testing import run_main
@@ -89,4 +90,12 @@ def run(flow: Flow, once: bool = False) -> None:
     polls = op.input("poll", graph, _Source(flow, once))
     done = op.map("process", polls, flow.process)
     op.output("commit", done, _Sink(flow))
-    run_main(graph, epoch_interval=EPOCH)
+    try:
+        run_main(graph, epoch_interval=EPOCH)
+    except BytewaxRuntimeError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, InopsioError):
+                raise cause from error  # the caller's policy goes by our own types
+            cause = cause.__cause__
+        raise

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from pipelines.flow import runner_named
 from pipelines.runners import bytewax, loop
 from pipelines.running import Flow
-from storage.errors import InvalidInput, Unavailable
+from storage.errors import InvalidInput, PluginError, Unavailable
 from storage.log.memory import MemoryLog
 from storage.outcome import Outcome
 from storage.settings import Settings
@@ -71,6 +71,15 @@ def test_runner_returns_when_told_to_stop(runner: ModuleType) -> None:
     ledger = StoppingLedger()
     runner.run(Flow(house(), Settings(), log, ledger, stop=stop))
     assert ledger.commits == 1
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_house_that_is_built_wrong_ends_the_run_with_its_own_error(runner: ModuleType) -> None:
+    def refuse(outcome: Outcome) -> None:
+        raise PluginError("built wrong")
+
+    with pytest.raises(PluginError, match="built wrong"):
+        result(runner, MemoryLedger(refuse=refuse))
 
 
 def test_unknown_runner_is_named() -> None:
