@@ -46,8 +46,8 @@ class Spool:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
-        (held,) = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM rows").fetchone()
-        self._held = int(held)
+        self._held = self._size()
+        """Bytes kept at most, as far as this connection knows: others may have sent some."""
 
     @contextlib.contextmanager
     def _together(self) -> Any:  # noqa: ANN401  a context manager of nothing
@@ -87,9 +87,17 @@ class Spool:
             )
             for name, value in (notes or {}).items():
                 self._note(name, value)
-            freed = self._make_room(self._held + size - self._max_bytes)
-        self._held += size - freed
+            held = self._held + size
+            if held > self._max_bytes:
+                # What another connection sent meanwhile is still in the count: look.
+                held = self._size()
+                held -= self._make_room(held - self._max_bytes)
+        self._held = held
         return len(kept)
+
+    def _size(self) -> int:
+        (held,) = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM rows").fetchone()
+        return int(held)
 
     def _make_room(self, over: int) -> int:
         freed = 0

@@ -105,3 +105,14 @@ def test_kill_9_loses_no_row_that_was_kept(tmp_path: Path) -> None:
     assert [int(r) for r in batch.rows] == list(range(len(batch.rows)))
     assert len(batch.rows) >= told
     assert spool.note("n", 0) == len(batch.rows)
+
+
+def test_what_another_connection_has_sent_makes_room(tmp_path: Path) -> None:
+    looks = Spool(tmp_path / "s.sqlite", max_bytes=1000)
+    ships = Spool(tmp_path / "s.sqlite")
+    for _ in range(10):
+        looks.append("events", "ocsf_json", [b"x" * 300])
+        batch = ships.next_batch()
+        assert batch is not None
+        ships.done(batch)
+    assert [row["dropped"] for row in looks.queue()] == [0]
