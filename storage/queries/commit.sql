@@ -34,7 +34,8 @@ FROM json_to_recordset(%(rows)s::json) AS r(
 ON CONFLICT (tenant_id, source) DO UPDATE SET
     name = excluded.name,
     log_format = excluded.log_format,
-    next_position = excluded.next_position,
+    -- A repeat of something older says less than is known.
+    next_position = greatest(s.next_position, excluded.next_position),
     events = s.events + excluded.events,
     rejected = s.rejected + excluded.rejected,
     last_reason = coalesce(excluded.last_reason, s.last_reason),

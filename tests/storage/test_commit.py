@@ -108,6 +108,17 @@ def _counted(db: Database) -> dict[str, int]:
     return {table: int(row[0]) for table, row in rows.items() if row is not None}
 
 
+def test_a_repeat_of_old_records_does_not_move_a_source_back(database: Database) -> None:
+    def step(expected: int, position: int) -> Outcome:
+        moved = PartitionStep("raw", 0, expected, expected + 1, 0)
+        told = SourceProgress("acme", "s1", "a.log", "syslog", position, 0, 0)
+        return Outcome("main", (moved,), sources=(told,))
+
+    commit(database, step(0, 300), [])
+    commit(database, step(1, 100), [])
+    assert source_positions(database) == {("acme", "s1"): 300}
+
+
 def test_a_commit_leaves_everything(database: Database, two_tenants: tuple[Scope, Scope]) -> None:
     commit(database, _OUTCOME, [_all])
     assert flow_position(database, "main") == {("raw", 0): (7, 11), ("raw", 3): (1, 12)}
