@@ -61,6 +61,14 @@ _AARCH64: Final = {
 }  # fmt: skip
 _TABLES: Final = {"c000003e": _X86_64, "c00000b7": _AARCH64}
 _SYSCALLS: Final = {f"{a}/{n}": name for a, table in _TABLES.items() for n, name in table.items()}
+_FLAGS: Final = {"open": "a1", "openat": "a2"}
+"""System call -> the argument (hex) with the flags of open(2): O_WRONLY is 1, O_RDWR is 2."""
+_WRITES: Final = r"[^048cC]$"
+_CHANGES: Final = {
+    "creat": 3, "truncate": 3, "chmod": 6, "fchmodat": 6, "chown": 7, "fchownat": 7, "lchown": 7,
+    "setxattr": 6, "lsetxattr": 6,
+}  # fmt: skip
+"""System call on an existing file -> OCSF file activity."""
 _CONTEXT: Final = (
     "exe",
     "pid",
@@ -89,6 +97,7 @@ def with_context(frame: pl.DataFrame) -> pl.DataFrame:
     """Give each record, as `~name`, what the records of its event say about the process."""
     found = [n for n in (*_CONTEXT, *_CONTEXT_USERS) if n in frame.columns]
     first = [pl.col(name).drop_nulls().first().over(EVENT).alias(f"~{name}") for name in found]
+    first.append(_is_write(frame).max().over(EVENT).alias("~writes"))
     folded = pl.col("type").is_in(FOLDED)
     alone = folded.all().over(EVENT)
     starts = (pl.col("type") == "EXECVE").any().over(EVENT)
@@ -99,6 +108,16 @@ def with_context(frame: pl.DataFrame) -> pl.DataFrame:
         (folded & ~alone & (pl.col("type") != "EOE")).alias("folded"),
         starts.alias("starts"),
     ).filter(~pl.col("folded") & (pl.col("type") != "EOE"))
+
+
+def _is_write(frame: pl.DataFrame) -> pl.Expr:
+    """Tell the SYSCALL records that open a file for writing."""
+    found = pl.lit(value=False)
+    for call, argument in _FLAGS.items():
+        if {"SYSCALL", argument} <= set(frame.columns):
+            opens = (pl.col("type") == "SYSCALL") & (pl.col("SYSCALL") == call)
+            found = found | (opens & pl.col(argument).str.contains(_WRITES))
+    return found.fill_null(value=False)
 
 
 def meaning(frame: pl.DataFrame) -> pl.DataFrame:
@@ -117,6 +136,9 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     uid_class = kind.replace_strict({k: v[0] for k, v in CLASSES.items()}, default=0)
     activity = kind.replace_strict({k: v[1] for k, v in CLASSES.items()}, default=0)
     nametype = own("nametype").replace_strict(_NAMETYPES, default=0, return_dtype=pl.Int32)
+    change = pl.col("~SYSCALL").replace_strict(_CHANGES, default=None, return_dtype=pl.Int32)
+    change = pl.coalesce(pl.when("~writes").then(3), change, nametype)
+    nametype = pl.when(own("nametype") == "NORMAL").then(change).otherwise(nametype)
     calls = {"connect": 1, "bind": 7, "listen": 7, "accept": 1, "accept4": 1}
     call = pl.col("~SYSCALL").replace_strict(calls, default=0, return_dtype=pl.Int32)
     result = pl.coalesce(own("res"), pl.col("~success")).str.to_lowercase()
@@ -124,7 +146,9 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     path = own("name")
     is_whole = path.str.starts_with("/") | pl.col("~cwd").is_null()
     whole = pl.when(is_whole).then(path).otherwise(pl.concat_str("~cwd", pl.lit("/"), path))
-    user = pl.coalesce("~AUID", "~UID")
+    uid = pl.coalesce(pl.col("~auid").replace("4294967295", None), "~uid")
+    names = [pl.col(name).replace("unset", None) for name in ("~AUID", "~UID")]
+    user = pl.coalesce(*names, pl.when(uid == "0").then(pl.lit("root")))
     account = pl.coalesce(own("acct"), own("ID"))
     by_login = kind.is_in(["USER_AUTH", "USER_LOGIN", "USER_LOGOUT", "USER_START", "USER_END"])
     exe = pl.col("~exe")
@@ -150,8 +174,8 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_process).then("~ppid").alias("process.parent_process.pid"),
         pl.when(~is_process | (kind == "USER_CMD")).then(exe).alias("actor.process.file.path"),
         pl.when(~is_process | (kind == "USER_CMD")).then("~pid").alias("actor.process.pid"),
-        pl.when(user != "unset").then(user).alias("actor.user.name"),
-        pl.coalesce(pl.col("~auid").replace("4294967295", None), "~uid").alias("actor.user.uid"),
+        user.alias("actor.user.name"),
+        uid.alias("actor.user.uid"),
         pl.col("~ses").replace("4294967295", None).alias("actor.session.uid"),
         pl.when(kind == "PATH").then(whole).alias("file.path"),
         pl.when(kind == "KERN_MODULE").then(path).alias("module.file.path"),

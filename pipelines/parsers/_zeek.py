@@ -95,6 +95,11 @@ _MAPS: Final[dict[str, tuple[int, int, dict[str, str]]]] = {
     ),
     "smb_files": (4010, 0, {"name": "file.name", "size": "file.size"}),
 }
+_GRAVE_NOTICES: Final = (
+    r"^(Signatures|Intel|Heartbleed|TeamCymruMalwareHashRegistry|Exploit|CVE|ATTACK|HTTP::SQL)"
+    r"|Malware|Password_Guessing|Backdoor|Exfil|Ransom"
+)
+"""Notices (Zeek's own and well-known packages') that say an attack; the others say a policy."""
 _METHODS: Final = {"CONNECT": 1, "GET": 3, "POST": 6}
 _SIGNS: Final = {
     "conn": ("conn_state",),
@@ -175,6 +180,10 @@ def _details(frame: pl.DataFrame, has: set[str]) -> pl.DataFrame:
     if hashes:
         joined = pl.concat_str(hashes, separator=",", ignore_nulls=True)
         more.append(pl.when(joined != "").then(joined).alias("file.hashes"))
+    if "note" in has:
+        note = pl.col("unmapped.note")
+        grave = pl.when(note.str.contains(_GRAVE_NOTICES)).then(4).otherwise(3)
+        more.append(pl.when(kind == "notice").then(grave).alias("severity_id"))
     if "msg" in has:
         more.append(pl.col("unmapped.msg").alias("message"))
     return frame.with_columns(more)

@@ -275,6 +275,8 @@ def _events(fields: pl.DataFrame, raw: pl.Series, rejects: list[Reject]) -> pl.D
         pl.coalesce(pl.when(actor).then("approved_by"), "created_by", "approved_by").alias(
             "actor.user.name"
         ),
+        # Whose document it is that another approves or releases: a rule holds the two together.
+        pl.when(actor).then("created_by").alias("user.name"),
     )
     return finish(frame, FORMAT, "inopsio")
 

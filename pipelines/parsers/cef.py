@@ -3,7 +3,9 @@ r"""Read ArcSight Common Event Format, bare or inside syslog, one event a line.
 Source: "Implementing ArcSight Common Event Format (CEF)", version 26. In the header `\|` and `\\`
 are escapes, in the extension `\=`, `\\`, `\n` and `\r`. Extension keys stay addressable as
 `unmapped.<key>`; the well-known ones also fill OCSF columns. Without `rt`, `start` or `end` the
-time is the syslog header's where it has a year, else null.
+time is the syslog header's where it has a year, else null. The device that reports (`dvchost`, the
+syslog header) is the host only where nothing on the wire says otherwise: of traffic and alerts it
+is the sensor, kept as `unmapped.dvchost` and `unmapped.syslog_host`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -64,8 +66,6 @@ _TEXTS: Final = {
     "requestClientApplication": "http_request.user_agent",
     "in": "traffic.bytes_in",
     "out": "traffic.bytes_out",
-    "dvchost": "device.hostname",
-    "dvc": "device.ip",
     "reason": "status_detail",
 }
 _SEVERITIES: Final = {
@@ -74,6 +74,11 @@ _SEVERITIES: Final = {
     **dict.fromkeys(("7", "8", "high"), 4),
     **dict.fromkeys(("9", "10", "very-high"), 5),
 }
+_GRAVE: Final = ("7", "8", "9", "10", "high", "very-high")
+_THREAT: Final = (
+    r"threat|intrusion|exploit|malware|virus|trojan|worm|ransom|botnet|spyware|vulnerabilit"
+    r"|brute.?force|attack|\bips\b|\bids\b|\butm:"
+)
 _TIMES: Final = ("%b %e %Y %H:%M:%S%.f", "%b %e %Y %H:%M:%S")
 
 
@@ -113,17 +118,15 @@ def _events(lines: pl.DataFrame, rejects: list[Reject]) -> pl.DataFrame:
         "severity_id": severity,
         "metadata.log_name": pl.lit("cef"),
         "metadata.log_provider": pl.col("unmapped.device_product"),
-        "device.hostname": pl.col("host"),
+        "unmapped.syslog_host": pl.col("host"),
     }
     for key, target in _TEXTS.items():
         if UNMAPPED + key in has:
             columns[target] = pl.col(UNMAPPED + key)
-    if "unmapped.dvchost" in has:
-        columns["device.hostname"] = pl.coalesce("unmapped.dvchost", "host")
     if spoken := [pl.col(UNMAPPED + key) for key in ("proto", "app") if UNMAPPED + key in has]:
         columns["connection_info.protocol_name"] = pl.coalesce(spoken).str.to_lowercase()
     columns |= _meaning(has)
-    frame = frame.with_columns(_time(frame)).with_columns(**columns)
+    frame = frame.with_columns(_time(frame)).with_columns(**columns).with_columns(**_place(has))
     if "actor.user.name" in columns:
         own = [pl.col("user.name")] if "user.name" in columns else []
         signed_in = pl.when(pl.col("class_uid") == 3002).then("actor.user.name")
@@ -157,7 +160,7 @@ def _extension(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _meaning(has: set[str]) -> dict[str, pl.Expr]:
-    """Tell the class: a login by its name, a request by its method, else traffic by its ends."""
+    """Tell the class: login and grave threat by words, request by method, else traffic by ends."""
     name = pl.col("message").str.to_lowercase()
     is_login = name.str.contains(r"\b(log[io]n|sign.?in|authenticat\w+)\b")
     failed = name.str.contains(r"fail|denied|invalid|reject|block")
@@ -167,6 +170,11 @@ def _meaning(has: set[str]) -> dict[str, pl.Expr]:
     ends = pl.col("unmapped.src") + pl.col("unmapped.dst") if both else none
     outcome = pl.col("unmapped.outcome") if "unmapped.outcome" in has else none
     act = pl.col("unmapped.act") if "unmapped.act" in has else none
+    cat = pl.col("unmapped.cat") if "unmapped.cat" in has else none
+    grave = pl.col("unmapped.severity").str.to_lowercase().is_in(_GRAVE)
+    is_threat = grave & pl.concat_str(
+        name, pl.lit(" "), cat.fill_null("")
+    ).str.to_lowercase().str.contains(_THREAT)
     failed = (failed | outcome.str.to_lowercase().str.contains("fail")).fill_null(value=False)
     refused = act.str.to_lowercase().str.contains("block|drop|den|reject").fill_null(value=False)
     is_http, is_net = method.is_not_null(), ends.is_not_null()
@@ -176,19 +184,37 @@ def _meaning(has: set[str]) -> dict[str, pl.Expr]:
     return {
         "class_uid": pl.when(is_login)
         .then(3002)
+        .when(is_threat)
+        .then(2004)
         .when(is_http)
         .then(4002)
         .when(is_net)
         .then(4001)
         .otherwise(0),
-        "activity_id": pl.when(is_login)
+        "activity_id": pl.when(is_login | is_threat)
         .then(1)
         .when(is_http)
         .then(by_method)
         .when(is_net)
         .then(by_act)
         .otherwise(0),
+        "finding_info.uid": pl.when(is_threat & ~is_login).then("metadata.event_code"),
+        "finding_info.title": pl.when(is_threat & ~is_login).then("message"),
         "status_id": pl.when(failed | refused).then(2).when(outcome.is_not_null()).then(1),
+    }
+
+
+def _place(has: set[str]) -> dict[str, pl.Expr]:
+    """Tell the host on which it happened; reads `class_uid`."""
+    none = pl.lit(None, pl.String)
+    name, ip, of = (
+        pl.col(n) if n in has else none
+        for n in ("unmapped.dvchost", "unmapped.dvc", "unmapped.dhost")
+    )
+    is_seen = pl.col("class_uid").is_in([2004, 4001, 4002])
+    return {
+        "device.hostname": pl.when(~is_seen).then(pl.coalesce(of, name, "host")),
+        "device.ip": pl.when(~is_seen & of.is_null()).then(ip),
     }
 
 

@@ -25,7 +25,6 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "message": ("message",),
     "device.hostname": ("host.hostname", "host.name"),
     "device.ip": ("host.ip",),
-    "device.os.name": ("host.os.name",),
     "actor.user.name": ("user.name",),
     "actor.user.uid": ("user.id",),
     "actor.user.domain": ("user.domain",),
@@ -34,7 +33,7 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "process.file.path": ("process.executable", "process.name"),
     "process.file.internal_name": ("process.pe.original_file_name",),
     "process.file.hashes": ("process.hash.sha256", "process.hash.sha1", "process.hash.md5"),
-    "process.cmd_line": ("process.command_line", "process.args"),
+    "process.cmd_line": ("process.command_line", "process.args", "process.title"),
     "process.working_directory": ("process.working_directory",),
     "process.uid": ("process.entity_id",),
     "process.pid": ("process.pid",),
@@ -117,6 +116,25 @@ _ACTIVITIES: Final = {
 }
 
 
+_LISTS: Final = frozenset(
+    {
+        "process.cmd_line",
+        "process.parent_process.cmd_line",
+        "answers",
+        "email.to",
+        "reg_value.data",
+    }
+)
+_FIRST_ONLY: Final = frozenset({"device.ip"})
+_LINUX: Final = (
+    *("linux", "debian", "ubuntu", "redhat", "rhel", "centos", "fedora", "suse", "sles", "amazon"),
+    *("amzn", "alpine", "arch", "rocky", "almalinux", "oracle", "ol"),
+)
+_WORDS: Final = {"low": 2, "medium": 3, "high": 4, "critical": 5}
+_SIGN_OUT: Final = r"(?i)log.?(off|out|ged.?out)|session.?end"
+_EVE: Final = {"1": 4, "2": 3, "3": 2, "4": 1}
+
+
 def matches(head: bytes) -> float:
     """Say 0.8 for JSON that names an ECS version, less for its usual field groups.
 
@@ -142,15 +160,76 @@ def _events(records: Records) -> pl.DataFrame:
     names = set(fields.columns)
     mapped: list[pl.Expr] = [*_class_of(names)]
     for column, sources in _COLUMNS.items():
-        there = [pl.col(s) for s in sources if s in names]
+        there = [_joined(column, s) for s in sources if s in names]
         known = column_named(column)
         if there and known:
             mapped.append(pl.coalesce(there).cast(known.dtype, strict=False).alias(column))
+    mapped += [_system(names), _severity(names)]
     found = fields.select(mapped) if names else pl.DataFrame()
+    if names:
+        found = found.with_columns(_signed_in(fields, set(found.columns)))
     used = [s for s in found if s.null_count() < len(s)]
     times = [fields.get_column(n) for n in _TIMES if n in names]
     own = [s.alias(UNMAPPED + s.name) for s in fields]
     return pl.DataFrame([records.position, parse_times(times, fields.height), *used, *own])
+
+
+def _joined(column: str, field: str) -> pl.Expr:
+    """Write a list, which has been joined by newlines, as the column wants it."""
+    if column in _FIRST_ONLY:
+        return _first_word(field)
+    mark = " " if column.endswith("cmd_line") else "; "
+    return (
+        pl.col(field).str.replace_all("\n", mark, literal=True)
+        if column in _LISTS
+        else pl.col(field)
+    )
+
+
+def _system(names: set[str]) -> pl.Expr:
+    """Name the operating system so that its family is heard in it: `Ubuntu (linux)`."""
+    name, kind, *families = (
+        pl.col(n) if n in names else pl.lit(None, pl.String)
+        for n in ("host.os.name", "host.os.type", "host.os.platform", "host.os.family")
+    )
+    linux = (f.is_in(_LINUX) for f in families)
+    kind = pl.coalesce(kind, pl.when(pl.any_horizontal(linux)).then(pl.lit("linux")), *families)
+    said = name.str.to_lowercase().str.contains(kind.str.to_lowercase(), literal=True)
+    both = pl.concat_str(name, pl.lit(" ("), kind, pl.lit(")"))
+    return pl.when(said).then(name).otherwise(pl.coalesce(both, kind, name)).alias("device.os.name")
+
+
+def _severity(names: set[str]) -> pl.Expr:
+    """Read an alert's severity: a word, Suricata's 1 (worst) to 4, else 0 to 100."""
+    words, number, module = (
+        pl.col(n) if n in names else pl.lit(None, pl.String)
+        for n in ("kibana.alert.severity", "event.severity", "event.module")
+    )
+    score = number.cast(pl.Float64, strict=False)
+    by_score = (
+        pl.when(score >= 90).then(5).when(score >= 70).then(4).when(score >= 40).then(3)
+        .when(score >= 20).then(2)
+    )  # fmt: skip
+    eve = pl.when(module == "suricata").then(number.replace_strict(_EVE, default=None))
+    known = words.str.to_lowercase().replace_strict(_WORDS, default=None)
+    return pl.coalesce(known, eve, by_score).cast(pl.Int32).alias("severity_id")
+
+
+def _signed_in(fields: pl.DataFrame, has: set[str]) -> list[pl.Expr]:
+    """Say who signed in, and that it was a sign-in, where ECS only has its one `user`."""
+    is_login = pl.col("class_uid") == class_named("authentication").class_uid
+    activity = pl.when(is_login & (pl.col("activity_id") == 0)).then(1)
+    if "event.action" in fields.columns:
+        ended = fields.get_column("event.action").str.contains(_SIGN_OUT).fill_null(value=False)
+        activity = pl.when(is_login & (pl.col("activity_id") == 0)).then(
+            pl.when(pl.lit(ended)).then(2).otherwise(1)
+        )
+    found = [pl.coalesce(activity.cast(pl.Int32), "activity_id").alias("activity_id")]
+    if "actor.user.name" in has:
+        target = [pl.col("user.name")] if "user.name" in has else []
+        own = pl.when(is_login).then("actor.user.name")
+        found.append(pl.coalesce(*target, own).alias("user.name"))
+    return found
 
 
 def _class_of(names: set[str]) -> list[pl.Expr]:
@@ -162,6 +241,9 @@ def _class_of(names: set[str]) -> list[pl.Expr]:
     if "dns.question.name" in names:
         is_dns = pl.col("dns.question.name").is_not_null()
         uid = pl.when(is_dns).then(class_named("dns_activity").class_uid).otherwise(uid)
+    if "event.kind" in names:
+        is_alert = pl.col("event.kind") == "alert"
+        uid = pl.when(is_alert).then(class_named("detection_finding").class_uid).otherwise(uid)
     kind = pl.col("event.type") if "event.type" in names else none
     activity = pl.coalesce(
         pl.when(kind.str.contains(rf"(?m)^{word}$")).then(n) for word, n in _ACTIVITIES.items()

@@ -68,7 +68,19 @@ def _events(records: Records) -> pl.DataFrame:
                 rest[UNMAPPED + name] = (
                     field.to_frame().select(pl.when(typed.is_null()).then(name)).to_series()
                 )
+    if "device.os.type" in fields.columns:
+        out = [s for s in out if s.name != "device.os.name"] + [_system(fields)]
     return pl.DataFrame(out + [field.alias(name) for name, field in rest.items()])
+
+
+def _system(fields: pl.DataFrame) -> pl.Series:
+    """Name the operating system so that its family is heard in it: `Ubuntu (Linux)`."""
+    kind = pl.col("device.os.type")
+    name = pl.col("device.os.name") if "device.os.name" in fields.columns else kind
+    said = name.str.to_lowercase().str.contains(kind.str.to_lowercase(), literal=True)
+    both = pl.concat_str(name, pl.lit(" ("), kind, pl.lit(")"))
+    text = pl.when(said).then(name).otherwise(pl.coalesce(both, kind, name))
+    return fields.select(text.alias("device.os.name")).to_series()
 
 
 __all__ = ["FORMAT", "matches", "parse", "split"]

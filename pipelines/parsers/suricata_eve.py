@@ -2,7 +2,8 @@
 
 Fields: Suricata user guide, "EVE JSON Format". Every field stays addressable by its dotted name,
 `unmapped.alert.signature`. Event types without a map of their own (stats, anomaly, smb, ...) are
-base events; anomaly and drop keep their ends.
+base events; anomaly and drop keep their ends. `host` names the sensor, which is not where it
+happened: it becomes the provider, and a finding is about the ends.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,7 @@ _TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "dst_endpoint.port": ("dest_port",),
     "connection_info.community_uid": ("community_id",),
     "connection_info.state": ("flow.state",),
-    "device.hostname": ("host",),
+    "metadata.log_provider": ("host",),
     "traffic.bytes_out": ("flow.bytes_toserver",),
     "traffic.bytes_in": ("flow.bytes_toclient",),
     "traffic.packets_out": ("flow.pkts_toserver",),
