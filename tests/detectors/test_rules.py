@@ -46,7 +46,7 @@ def _event(source: dict[str, str], number: int, sample: dict[str, Any]) -> pl.Da
     row = _place(source) | {"tenant_id": "acme", "event_id": f"{number:08d}", "time": 0}
     for name, value in sample.items():
         if name == "EventID":
-            row["metadata.event_code"] = str(value)
+            row |= {"metadata.event_code": str(value), "unmapped.EventID": str(value)}
         elif column_named(name):
             row[name] = value
         else:
