@@ -15,7 +15,7 @@ MAX_VALUE: Final = 2048
 
 _ENTITIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("host", ("device.hostname", "device.ip")),
-    ("user", ("user.name", "actor.user.name")),
+    ("user", ("user.name", "actor.user.name", "actor.user.uid")),
     ("ip", ("src_endpoint.ip", "dst_endpoint.ip")),
 )
 _BUSINESS: Final = (("vendor", ("vendor.uid", "vendor.name")), ("customer", ("customer.uid",)))

@@ -228,7 +228,7 @@ def _generic(product: str, category: str, service: str) -> tuple[Route, ...]:
     if product == "windows":
         if category not in CATEGORIES:
             return ()
-        clauses = [_clause(product="windows", native="no")]
+        clauses = [_clause(product="windows", native="no"), _clause(system="windows", native="no")]
     elif product and product != "inopsio":
         clauses = [_clause(product=product), _clause(system=product)]
     if category in CATEGORIES:
