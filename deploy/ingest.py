@@ -130,14 +130,17 @@ def _append(
             result.places[partition] = offset
         waiting.clear()
 
-    for position, value in messages:
-        waiting.append(Record(key, value, {**headers, "position": str(position)}))
-        size += len(value)
-        if size >= APPEND_BYTES:
-            flush()
-            size = 0
-    if waiting:
-        flush()
+    try:
+        for position, value in messages:
+            waiting.append(Record(key, value, {**headers, "position": str(position)}))
+            size += len(value)
+            if size >= APPEND_BYTES:
+                flush()
+                size = 0
+    except InvalidInput:
+        flush()  # what was read before the broken place counts
+        raise
+    flush()
 
 
 def _settled(house: House, scope: Scope, sent: Sequence[Result]) -> Iterator[Result]:
