@@ -1,6 +1,7 @@
 """Write what sinks bring, inside the commit's transaction: events by COPY, the rest by set.
 
-Every text is made storable first: PostgreSQL's text holds no NUL, and its indexes no long keys.
+Every text is made storable first: PostgreSQL's text holds no NUL and no half of a surrogate pair,
+and its indexes no long keys.
 """
 
 from collections.abc import Sequence
@@ -125,12 +126,23 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
 
 def tell_dead_letters(tx: Connection[TupleRow], letters: Sequence[DeadLetter]) -> None:
     """Put refused records into the outbox, for topic `dead-letter`."""
+    clean = [
+        replace(
+            m,
+            tenant_id=_storable(m.tenant_id),
+            source=_storable(m.source),
+            name=_storable(m.name),
+            log_format=_storable(m.log_format),
+            reason=_storable(m.reason),
+        )
+        for m in letters
+    ]
     _tell(
         tx,
         DEAD_LETTER_TOPIC,
         [
             (m.tenant_id, f"{m.tenant_id}/{m.source}", m.letter_id, dead_letter_message(m))
-            for m in letters
+            for m in clean
         ],
     )
 
@@ -190,7 +202,8 @@ def _storable_finding(finding: Finding) -> Finding:
 
 
 def _storable(text: str) -> str:
-    return text.replace(_NUL, _SIGN)
+    # Half a surrogate pair stands in the name of a file whose name is not UTF-8.
+    return text.replace(_NUL, _SIGN).encode(errors="replace").decode()
 
 
 def as_rows(records: Sequence[SourceProgress | LakeFile | Finding]) -> str:

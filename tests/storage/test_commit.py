@@ -108,6 +108,15 @@ def _counted(db: Database) -> dict[str, int]:
     return {table: int(row[0]) for table, row in rows.items() if row is not None}
 
 
+def test_a_name_that_is_not_utf_8_is_no_obstacle(database: Database) -> None:
+    name = "caf\udce9.json"
+    told = SourceProgress("acme", "s1", name, "evtx", 1, 0, 1, f"{name}: cut")
+    letter = DeadLetter(finding_id("a", "", "", "", ""), "acme", "s1", name, "evtx", 0, name, b"x")
+    moved = PartitionStep("raw", 0, 0, 1, 0)
+    commit(database, Outcome("main", (moved,), sources=(told,), dead_letters=(letter,)), [])
+    assert (_counted(database)["sources"], _counted(database)["outbox"]) == (1, 1)
+
+
 def test_a_repeat_of_old_records_does_not_move_a_source_back(database: Database) -> None:
     def step(expected: int, position: int) -> Outcome:
         moved = PartitionStep("raw", 0, expected, expected + 1, 0)
