@@ -3,6 +3,7 @@
 Light on purpose: `inopsio status` and `inopsio down` load no database and no columns.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from storage.errors import Unavailable
 from storage.settings import Settings, variable
@@ -68,13 +70,9 @@ def is_tls_wanted(settings: Settings) -> bool:
     return settings.tls == "on"
 
 
-def _door_of(settings: Settings) -> str:
-    return settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
-
-
 def url_of(settings: Settings) -> str:
     """Give the address of the console."""
-    host = _door_of(settings)
+    host = settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if is_tls_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
 
@@ -108,20 +106,23 @@ def running(settings: Settings) -> Running | None:
 
 
 def is_ready(settings: Settings) -> bool:
-    """Answer whether the front door says that it is ready."""
+    """Answer whether the front door of the running house says that it is ready."""
+    house = running(settings)
+    if house is None:
+        return False
+    place = urlsplit(house.url)
     door: http.client.HTTPConnection
     try:
-        if is_tls_wanted(settings):
+        if place.scheme == "https":
             trust = ssl.create_default_context(cafile=str(settings.data_dir / "keys" / "ca.pem"))
             door = http.client.HTTPSConnection(
-                _door_of(settings), settings.http_port, timeout=_ANSWER_S, context=trust
+                str(place.hostname), place.port, timeout=_ANSWER_S, context=trust
             )
         else:
-            door = http.client.HTTPConnection(
-                _door_of(settings), settings.http_port, timeout=_ANSWER_S
-            )
-        door.request("GET", "/v1/health/ready")
-        return door.getresponse().status == http.HTTPStatus.OK
+            door = http.client.HTTPConnection(str(place.hostname), place.port, timeout=_ANSWER_S)
+        with contextlib.closing(door):
+            door.request("GET", "/v1/health/ready")
+            return door.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
 

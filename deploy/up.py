@@ -88,7 +88,8 @@ def _serve(
     when_ready: Ready | None,
 ) -> None:
     began_at = time.time()
-    tell(settings, began_at, supervisor.pids())
+    told = supervisor.pids()
+    tell(settings, began_at, told)
     link = _prepare(database)
     _wait_until_ready(settings, supervisor, stop)
     if not stop.is_set():
@@ -98,8 +99,10 @@ def _serve(
         say(f"Data: {settings.data_dir}   Stop: Ctrl-C, or inopsio down")
     with _beside(when_ready, stop):
         while not stop.wait(0.5):
-            if supervisor.tend():
-                tell(settings, began_at, supervisor.pids())
+            supervisor.tend()
+            if told != supervisor.pids():
+                told = supervisor.pids()
+                tell(settings, began_at, told)
 
 
 @contextmanager

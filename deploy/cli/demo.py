@@ -16,9 +16,12 @@ def demo_(*, data: Path | None = None, port: int | None = None, no_wait: bool = 
 
     Parameters
     ----------
-    data: data folder of the demo (default .inopsio/demo).
-    port: port of the API and the console (default 8600, on loopback).
-    no_wait: do not stay up until Ctrl-C: stop everything once the story was read.
+    data
+        data folder of the demo (default .inopsio/demo).
+    port
+        port of the API and the console (default 8600, on loopback).
+    no_wait
+        do not stay up until Ctrl-C: stop everything once the story was read.
     """
     return DONE if demo(settings_for(data or _FOLDER, port), stay=not no_wait) else FAILED
 

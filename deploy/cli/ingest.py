@@ -27,12 +27,18 @@ def ingest(
 
     Parameters
     ----------
-    paths: files, folders, archives (zip, gz, zst, tar); members are named a.zip!member.
-    tenant: whose events these are.
-    format: the parser to use instead of looking at the content.
-    dry_run: only read and count; needs no running system.
-    data: data folder of the running system (default INOPSIO_DATA_DIR).
-    json: print one JSON object a file.
+    paths
+        files, folders, archives (zip, gz, zst, tar); members are named a.zip!member.
+    tenant
+        whose events these are.
+    format
+        the parser to use instead of looking at the content.
+    dry_run
+        only read and count; needs no running system.
+    data
+        data folder of the running system (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a file.
     """
     if dry_run:
         return _report(read_only(paths, tenant_name(tenant), format), json=json)
@@ -51,7 +57,8 @@ def _report(results: Iterable[Result], *, json: bool) -> int:
         else:
             rows.append(result.row())
         if result.reason is not None:
-            say(f"{result.file}: {result.reason}")
+            is_named = result.reason.startswith(result.file)
+            say(result.reason if is_named else f"{result.file}: {result.reason}")
     if not json:
         table(rows, ["file", "format", "events", "rejected", "reason"])
     return DONE if whole else PARTLY

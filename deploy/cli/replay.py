@@ -41,12 +41,18 @@ def replay_(
 
     Parameters
     ----------
-    from_: first moment, ISO 8601.
-    to: moment after the last, ISO 8601.
-    tenant: only this tenant; all if not given.
-    rules: further Sigma rule folders for this replay.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    from_
+        first moment, ISO 8601.
+    to
+        moment after the last, ISO 8601.
+    tenant
+        only this tenant; all if not given.
+    rules
+        further Sigma rule folders for this replay.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     since_us, until_us = moment_us(from_, "--from"), moment_us(to, "--to")
     if since_us >= until_us:

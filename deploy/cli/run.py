@@ -15,9 +15,12 @@ def run(name: str, *, data: Path | None = None, port: int | None = None) -> int:
 
     Parameters
     ----------
-    name: which one.
-    data: data folder (default INOPSIO_DATA_DIR).
-    port: port of the API and the console.
+    name
+        which one.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    port
+        port of the API and the console.
     """
     end_with_supervisor()
     run_process(name, settings_for(data, port))

@@ -15,8 +15,10 @@ def services(*, data: Path | None = None, no_wait: bool = False) -> int:
 
     Parameters
     ----------
-    data: data folder (default INOPSIO_DATA_DIR, else .inopsio).
-    no_wait: do not stay until Ctrl-C: start, name and stop it.
+    data
+        data folder (default INOPSIO_DATA_DIR, else .inopsio).
+    no_wait
+        do not stay until Ctrl-C: start, name and stop it.
     """
     settings = settings_for(data)
     make_private(settings.data_dir)

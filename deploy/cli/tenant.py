@@ -14,10 +14,14 @@ def create(tenant: str, *, title: str = "", data: Path | None = None, json: bool
 
     Parameters
     ----------
-    tenant: 1-63 of a-z, 0-9 and '-', a letter first.
-    title: what people call it.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    tenant
+        1-63 of a-z, 0-9 and '-', a letter first.
+    title
+        what people call it.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         house.database.create_tenant(tenant, title or tenant)

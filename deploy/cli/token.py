@@ -28,13 +28,20 @@ def create(
 
     Parameters
     ----------
-    name: what it is for.
-    tenant: the tenant it belongs to.
-    role: ingest (default), viewer, analyst, admin or auditor; may be given several times.
-    hours: how long it is good for.
-    uses: how often it may be used; without limit if not given.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    name
+        what it is for.
+    tenant
+        the tenant it belongs to.
+    role
+        ingest (default), viewer, analyst, admin or auditor; may be given several times.
+    hours
+        how long it is good for.
+    uses
+        how often it may be used; without limit if not given.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         scope = system_scope(known_tenant(house, tenant), "inopsio token create")

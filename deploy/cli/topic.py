@@ -35,10 +35,14 @@ def tail(topic: str, *, count: int = 20, data: Path | None = None, json: bool = 
 
     Parameters
     ----------
-    topic: for example raw.events, findings, dead-letter.
-    count: how many.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object a message.
+    topic
+        for example raw.events, findings, dead-letter.
+    count
+        how many.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a message.
     """
     with opened(settings_for(data)) as house:
         last: list[Message] = []

@@ -20,9 +20,12 @@ def up_(*, data: Path | None = None, port: int | None = None, detach: bool = Fal
 
     Parameters
     ----------
-    data: folder for all that is kept (default INOPSIO_DATA_DIR, else .inopsio).
-    port: port of the API and the console (default 8600, on loopback).
-    detach: go to the background once it serves.
+    data
+        folder for all that is kept (default INOPSIO_DATA_DIR, else .inopsio).
+    port
+        port of the API and the console (default 8600, on loopback).
+    detach
+        go to the background once it serves.
     """
     settings = settings_for(data, port)
     if not detach:

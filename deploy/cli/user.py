@@ -24,11 +24,16 @@ def create(
 
     Parameters
     ----------
-    name: what the person signs in with.
-    tenant: the tenant it belongs to.
-    role: viewer, analyst, admin or auditor; may be given several times (default viewer).
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    name
+        what the person signs in with.
+    tenant
+        the tenant it belongs to.
+    role
+        viewer, analyst, admin or auditor; may be given several times (default viewer).
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         scope = system_scope(known_tenant(house, tenant), "inopsio user create")
