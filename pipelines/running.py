@@ -244,7 +244,24 @@ class Flow:
             for part in (poll.messages[:half], poll.messages[half:]):
                 self._settle(replace(poll, messages=part, caught_up={}), house, NOTHING)
             return None
-        return self._settle(poll, replace(house, parse=_refuse(reason)), NOTHING)
+        return self._put_aside(poll, house, reason)
+
+    def _put_aside(self, poll: Poll, house: House, reason: str) -> None:
+        """Refuse the poll's one message; without its headers if they are what cannot be written."""
+        house = replace(house, parse=_refuse(reason))
+        for message in (poll.messages[0], replace(poll.messages[0], headers={})):
+            try:
+                state = self._with_positions(self._load()[0], (message,))
+                after, outcome = step(house, state, replace(poll, messages=(message,)))
+                if self._deliver(outcome):
+                    self._state = after
+                return
+            except (Unavailable, PluginError):
+                raise
+            except Exception as error:  # noqa: BLE001  consume loop: tried once more, then told
+                reason = reason_of(error)
+        place = f"{message.topic}/{message.partition}@{message.offset}"
+        raise PluginError(f"message {place} cannot even be put aside: {reason}")
 
     def _bad_rows(self, house: House, state: FlowState, poll: Poll) -> dict[str, str]:
         ids: list[str] = []
