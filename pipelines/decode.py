@@ -1,12 +1,12 @@
 """Turn log messages into event columns: drop repeats, parse, put refused records aside."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-from pipelines.dead_letter import letter_of
+from pipelines.dead_letter import MAX_RAW, letter_of
 from pipelines.formats import HEAD_BYTES, detect_format
 from pipelines.parsers import Reject
 from pipelines.parsing import parse_stream
@@ -25,6 +25,9 @@ Parse = Callable[[Run], Iterator[tuple[EventBatch, list[Reject]]]]
 AUTO: Final = "auto"
 """Header `format` of a sender that named none (the front door): found by content."""
 _RUN_BYTES: Final = 32 << 20
+MOST_LETTERS: Final = 1000
+"""Refused records of one run that get letters of their own: 16 MiB of garbage may be 8 million."""
+_LONGEST_SOURCE: Final = 500
 
 
 def parse_run(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
@@ -100,25 +103,54 @@ def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
         letter = letter_of(run[0], run[0].offset, str(error), run[0].value)
         return Decoded(run, None, (letter,), None)
     frames: list[pl.DataFrame] = []
-    letters: list[DeadLetter] = []
+    letters = _Letters(run[0])
     end = first
     try:
         for batch, rejects in parse(run):
             for reject in rejects:
                 end = max(end, reject.position + 1)
                 if reject.position >= next_position:
-                    letters.append(letter_of(run[0], reject.position, reject.reason, reject.raw))
+                    letters.add(reject)
             if len(batch):
                 end = max(end, _last(batch.frame) + 1)
                 frames.append(batch.frame)
     except InvalidInput as error:
         if end >= next_position:
-            letters.append(letter_of(run[0], end, str(error), _rest_of(run, end - first)))
+            letters.add(Reject(end, str(error), _rest_of(run, end - first)))
         end += 1
     frame = pl.concat(frames, how="diagonal") if len(frames) > 1 else next(iter(frames), None)
     if frame is not None and next_position > first:
         frame = frame.filter(pl.col("position") >= next_position)
-    return Decoded(run, frame, tuple(letters), _progress(run, frame, letters, end))
+    progress = _progress(run, frame, letters, end)
+    return Decoded(run, frame, letters.written(), progress)
+
+
+@dataclass(slots=True)
+class _Letters:
+    """Gather refused records; those beyond `MOST_LETTERS` into one letter: how many they were, and
+    the bytes of the first ones.
+    """
+
+    message: Message
+    own: list[DeadLetter] = field(default_factory=list)
+    more: int = 0
+    first: Reject | None = None
+    raw: bytearray = field(default_factory=bytearray)
+
+    def add(self, reject: Reject) -> None:
+        if len(self.own) < MOST_LETTERS:
+            self.own.append(letter_of(self.message, reject.position, reject.reason, reject.raw))
+            return
+        self.first = self.first or reject
+        self.more += 1
+        if len(self.raw) < MAX_RAW:
+            self.raw += reject.raw + b"\n"
+
+    def written(self) -> tuple[DeadLetter, ...]:
+        if self.first is None:
+            return tuple(self.own)
+        reason = f"{self.more} records refused here and after; the first: {self.first.reason}"
+        return (*self.own, letter_of(self.message, self.first.position, reason, bytes(self.raw)))
 
 
 def _last(frame: pl.DataFrame) -> int:
@@ -137,12 +169,23 @@ def origin_of(message: Message) -> tuple[str, str, int]:
         position = -1
     if not 0 <= position < 2**62:
         raise InvalidInput(f"header 'position' is {headers['position'][:40]!r}, not a number")
+    source = headers["source"]
+    if len(source) > _LONGEST_SOURCE or "\x00" in source or not _is_utf8(source):
+        raise InvalidInput(
+            f"header 'source' {source[:40]!r} is not {_LONGEST_SOURCE} characters of UTF-8 at most"
+        )
     return tenant_name(headers["tenant"]), headers["source"], position
 
 
-def _progress(
-    run: Run, frame: pl.DataFrame | None, letters: list[DeadLetter], end: int
-) -> SourceProgress:
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _progress(run: Run, frame: pl.DataFrame | None, letters: _Letters, end: int) -> SourceProgress:
     tenant_id, source, _ = origin_of(run[0])
     return SourceProgress(
         tenant_id=tenant_id,
@@ -151,8 +194,8 @@ def _progress(
         log_format=run[0].headers["format"],
         next_position=end,
         events=frame.height if frame is not None else 0,
-        rejected=len(letters),
-        last_reason=letters[-1].reason if letters else None,
+        rejected=len(letters.own) + letters.more,
+        last_reason=letters.own[-1].reason if letters.own else None,
     )
 
 

@@ -3,13 +3,15 @@
 from types import ModuleType
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.decode import MOST_LETTERS
 from pipelines.runners import loop
 from pipelines.running import Flow
-from storage.errors import Unavailable
+from storage.errors import PluginError, Unavailable
 from storage.log import Record
 from storage.log.memory import MemoryLog
 from storage.outcome import Outcome
@@ -182,6 +184,41 @@ def test_step_that_always_raises_ends_with_whole_messages_in_the_dead_letter() -
     run(log, ledger)
     assert ledger.events()["position"].to_list() == [0]
     assert [letter.position for letter in ledger.letters] == [1]
+
+
+def test_message_whose_origin_cannot_be_written_is_put_aside_without_it() -> None:
+    def refuse(outcome: Outcome) -> None:
+        if any(source.source == "bad" for source in outcome.sources):
+            raise ValueError("no such source")
+
+    log, ledger = memory_log(1), MemoryLedger(refuse=refuse)
+    fill(log, [record([(0, "h1", 1)], 0, source="bad"), record([(1, "h1", 1)], 0)])
+    run(log, ledger)
+    assert [(letter.source, letter.position) for letter in ledger.letters] == [("", 0)]
+    assert ledger.events()["source"].to_list() == ["s1"]
+
+
+def test_ledger_that_refuses_everything_ends_the_flow_and_moves_nothing() -> None:
+    def refuse(outcome: Outcome) -> None:
+        raise ValueError("read only")
+
+    log, ledger = memory_log(1), MemoryLedger(refuse=refuse)
+    fill(log, [record([(0, "h1", 1)], 0)])
+    with pytest.raises(PluginError, match="cannot even be put aside: ValueError: read only"):
+        run(log, ledger)
+    assert not ledger.offsets
+
+
+def test_garbage_without_end_makes_few_letters_and_is_counted() -> None:
+    log, ledger = memory_log(1), MemoryLedger()
+    told: list[Outcome] = []
+    ledger.refuse = told.append
+    fill(log, [raw_record(b"x\n" * 3000, 0), record([(1, "h1", 1)], 3000)])
+    run(log, ledger)
+    assert len(ledger.letters) == MOST_LETTERS + 1
+    assert ledger.letters[-1].reason.startswith("2000 records refused here and after")
+    assert sum(source.rejected for outcome in told for source in outcome.sources) == 3000
+    assert ledger.events()["position"].to_list() == [3000]
 
 
 def test_world_that_is_down_is_waited_out_and_nothing_is_lost() -> None:
