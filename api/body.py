@@ -1,5 +1,6 @@
 """Take request bodies apart: decompress under caps, cut into self-contained messages."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Final
@@ -16,6 +17,8 @@ LARGEST_MESSAGE: Final = 1 << 20
 LARGEST_WINDOW: Final = 8 << 20
 ZSTD_BITE: Final = 256
 """Compressed bytes at once: at most 64 blocks of 128 KiB, so one bite makes 8 MiB at most."""
+_SEVERAL: Final = re.compile(rb'\{\s*"Records"\s*:')
+"""Begin of a line that holds many records: a CloudTrail delivery."""
 _LINE_STARTS: Final = (b"{", b"<", b"type=", b"node=", b"CEF:", b"#")
 
 
@@ -82,7 +85,7 @@ def is_cuttable(body: bytes) -> bool:
     """Answer whether every line of the body is a record by itself, judged by its first line."""
     first = body[: 64 << 10].split(b"\n", 1)[0].strip()
     if first.startswith(b"{"):
-        return first.endswith(b"}")
+        return first.endswith(b"}") and not _SEVERAL.match(first)
     return first.startswith(_LINE_STARTS)
 
 
@@ -118,6 +121,18 @@ def lines_of(piece: bytes) -> int:
     (2, 2)
     """
     return piece.count(b"\n") + (not piece.endswith(b"\n"))
+
+
+def most_records(piece: bytes) -> int:
+    r"""Say how many records the piece can hold at most: its lines, or its bytes if it is no lines.
+
+    >>> most_records(b'{"a":1}\n{"a":2}\n'), most_records(b'[{},{}]')
+    (2, 7)
+    """
+    head = piece[: 64 << 10].lstrip(b"\xef\xbb\xbf \t\r\n")
+    is_json = head.startswith((b"{", b"["))
+    is_lines = is_cuttable(piece) if is_json else b"\x00" not in head
+    return lines_of(piece) if is_lines else len(piece)
 
 
 def _head(body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api.auth import require
-from api.body import cut, decompress, lines_of
+from api.body import cut, decompress, most_records
 from api.desk import Desk, desk_of
 from api.lag import check_lag
 from api.problems import trace_of
@@ -130,7 +130,7 @@ def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start
     return Accepted(
         source=place["source"],
         position=start,
-        next_position=start + last_n + lines_of(last),
+        next_position=start + last_n + most_records(last),
         messages=len(pieces),
         size_bytes=len(plain),
     )

@@ -164,6 +164,19 @@ def _step(front: Front, sender: httpx.Client, url: str) -> int:
     return sender.post(url, content=LINE).status_code
 
 
+@pytest.mark.parametrize(
+    "body", [b"[%s]" % b",".join([LINE.strip()] * 9), b'{"Records":[%s]}' % b",".join([b"{}"] * 9)]
+)
+def test_next_position_is_behind_every_record_of_a_body_that_is_no_lines(
+    front: Front, sender: httpx.Client, body: bytes
+) -> None:
+    said = sender.post("/v1/ingest?source=s&position=7&format=cloudtrail", content=body).json()
+    [message] = taken(front)
+    progress = decode((message,), 0, parse_run).progress
+    assert progress is not None
+    assert said["next_position"] >= progress.next_position
+
+
 def test_a_log_that_is_down_is_503_never_202(front: Front) -> None:
     class Down(MemoryLog):
         def append(self, *_: object) -> list[tuple[int, int]]:
