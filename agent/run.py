@@ -141,7 +141,12 @@ def _ship_on(path: Path, server: Server, stop: threading.Event) -> None:
         except (Away, AgentError) as gone:
             tell(str(gone))
             asked = gone.retry_after_s if isinstance(gone, Away) else 0.0
-            # Jitter: a thousand agents must not come back in the same second.
-            stop.wait(max(asked, wait_s * random.uniform(0.5, 1.5)))  # noqa: S311  not a secret
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+            tell(f"shipping failed: {traceback.format_exc(limit=3)}")
+            asked = 0.0
+        else:
+            continue
+        # Jitter: a thousand agents must not come back in the same second.
+        stop.wait(max(asked, wait_s * random.uniform(0.5, 1.5)))  # noqa: S311  not a secret
+        wait_s = min(wait_s * 2, LONGEST_WAIT_S)
     spool.close()

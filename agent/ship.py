@@ -1,8 +1,10 @@
 """Send batches to the front door: gzip over HTTPS, paced by the server, safe to send again."""
 
 import gzip
+import hashlib
 import ipaddress
 import json
+import re
 import ssl
 import urllib.error
 import urllib.parse
@@ -17,6 +19,8 @@ from agent.spool import Batch
 TIMEOUT_S: Final = 30
 _FINAL: Final = frozenset({400, 413, 415, 422})
 """Answers that will be the same next time for the same bytes."""
+_STRANGE: Final = re.compile(r"[^A-Za-z0-9._:@/+=-]")
+_LONGEST_STREAM: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,9 @@ def send(
     query = urllib.parse.urlencode(
         {
             "format": batch.format,
-            "source": f"agent:{agent_id}:{batch.stream}",
+            "source": f"agent:{agent_id}:{_in_source(batch.stream)}",
             "position": batch.first,
-            "name": f"{host}:{batch.stream}",
+            "name": _readable(f"{host}:{batch.stream}"),
         }
     )
     request = urllib.request.Request(  # noqa: S310  the scheme was checked in Server
@@ -95,6 +99,25 @@ def send(
     except (OSError, ValueError) as gone:
         reason = getattr(gone, "reason", gone)
         raise Away(f"{server.url} is not reachable: {reason}") from gone
+
+
+def _in_source(stream: str) -> str:
+    """Give the stream's name in letters that the server takes; no two streams get the same.
+
+    >>> _in_source("log:/var/log/syslog"), _in_source("log:/my app.log")
+    ('log:/var/log/syslog', 'log:/my_app.log=154893c2efb26fc8')
+    """
+    safe = _STRANGE.sub("_", stream)
+    if safe == stream and len(safe) <= _LONGEST_STREAM:
+        return stream
+    mark = hashlib.sha256(stream.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{safe[:_LONGEST_STREAM]}={mark}"
+
+
+def _readable(name: str) -> str:
+    """Give a name for people within what the server takes, whatever bytes a path has."""
+    text = name.encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 
 def _judged(said: urllib.error.HTTPError) -> AgentError:

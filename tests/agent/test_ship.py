@@ -1,6 +1,7 @@
 """Ship to a real HTTPS server with a CA of its own, a strange CA, a busy one and a refusing one."""
 
 import gzip
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import agent.run
 from agent.errors import AgentError, Away
 from agent.run import ship_all
 from agent.ship import Server
@@ -25,6 +27,7 @@ class _Door(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.taken: list[tuple[int, list[bytes], str]] = []
+        self.asked: list[dict[str, list[str]]] = []
         self.busy = 0
 
 
@@ -34,6 +37,7 @@ class _Answer(BaseHTTPRequestHandler):
         assert isinstance(door, _Door)
         body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
         asked = parse_qs(urlsplit(self.path).query)
+        door.asked.append(asked)
         rows = body.splitlines()
         if door.busy > 0:
             door.busy -= 1
@@ -114,3 +118,32 @@ def test_clear_text_to_elsewhere_is_refused() -> None:
 
 def test_the_token_never_shows() -> None:
     assert "secret" not in repr(Server("https://siem.example.com", "secret"))
+
+
+def test_a_log_of_any_name_is_taken(tmp_path: Path, door: tuple[_Door, Server]) -> None:
+    spool = Spool(tmp_path / "spool.sqlite")
+    names = ["log:/my app.log", "log:/my_app.log", "log:/caf\u00e9.log", "log:/" + "x" * 4000]
+    for name in names:
+        spool.append(name, "syslog", [b"a"])
+    assert ship_all(spool, door[1]) == 4
+    sources = {asked["source"][0] for asked in door[0].asked}
+    assert len(sources) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9._:@/+=-]{1,200}", source) for source in sources)
+    assert all(len(asked["name"][0]) <= 300 for asked in door[0].asked)
+
+
+def test_a_sender_that_fails_unforeseen_tries_again(
+    tmp_path: Path, door: tuple[_Door, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, stop, errors = _spool(tmp_path, b"a"), threading.Event(), [OSError("disk full")]
+    monkeypatch.setattr(agent.run, "FIRST_WAIT_S", 0.01)
+
+    def ship(spool: Spool, server: Server) -> int:
+        if errors:
+            raise errors.pop()
+        stop.set()
+        return ship_all(spool, server)
+
+    monkeypatch.setattr(agent.run, "ship_all", ship)
+    agent.run._ship_on(spool.path, door[1], stop)
+    assert door[0].taken == [(0, [b"a"], "Bearer inop_main_x")]
