@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from deploy.house import opened
-from deploy.running import is_ready, running, url_of
+from deploy.process import names
+from deploy.running import check_port, is_alive, is_ready, running
 from pipelines.parsers import CONTRACT as PARSER
-from storage.errors import InopsioError
+from storage.errors import InopsioError, Unavailable
 from storage.plugins import discover
 from storage.settings import Settings
 
@@ -31,7 +31,7 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Look at everything once; never raises."""
-    for look in (_python, _folder, _space, _door, _plugins, _ledger):
+    for look in (_python, _folder, _space, _door, _processes, _plugins, _rules, _ledger):
         yield from _safely(look, settings)
 
 
@@ -48,8 +48,10 @@ def _python(_settings: Settings) -> Check:
 
 
 def _folder(settings: Settings) -> Check:
-    place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.parent
-    well = os.access(place, os.W_OK | os.X_OK)
+    place = settings.data_dir
+    while not place.exists():
+        place = place.parent
+    well = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     return Check(
         "data folder", well, str(settings.data_dir), f"make {place} writable for this user"
     )
@@ -65,21 +67,38 @@ def _space(settings: Settings) -> Check:
 
 
 def _door(settings: Settings) -> Check:
-    if running(settings) is not None:
-        return Check("front door", is_ready(settings), url_of(settings), "see logs/api.log")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.http_host, settings.http_port))
-        except OSError as taken:
-            port = settings.http_port
-            return Check("port", well=False, seen=f"{port}: {taken}", mend="use --port N")
+    house = running(settings)
+    if house is not None:
+        log = settings.data_dir / "logs" / "api.log"
+        return Check("front door", is_ready(settings), house.url, f"see {log}")
+    try:
+        check_port(settings)
+    except Unavailable as taken:
+        return Check("port", well=False, seen=str(taken), mend="use --port N")
     return Check("port", well=True, seen=f"{settings.http_port} is free")
+
+
+def _processes(settings: Settings) -> Check:
+    house = running(settings)
+    if house is None:
+        return Check("processes", well=True, seen="not up; start with inopsio up")
+    dead = sorted(set(names()) - {n for n, pid in house.children.items() if is_alive(pid)})
+    seen = f"{', '.join(dead)} not alive" if dead else ", ".join(sorted(house.children))
+    mend = f"see {settings.data_dir / 'logs'}; the supervisor starts them again"
+    return Check("processes", not dead, seen, mend)
 
 
 def _plugins(_settings: Settings) -> Check:
     formats = [m.FORMAT for m in discover("pipelines.parsers", PARSER).values()]
     return Check("parsers", well=True, seen=", ".join(sorted(formats)))
+
+
+def _rules(settings: Settings) -> Check:
+    missing = [d for d in settings.rules_dirs.split(":") if d and not Path(d).is_dir()]
+    if missing:
+        seen = f"no folder {', '.join(missing)}"
+        return Check("rules", well=False, seen=seen, mend="correct INOPSIO_RULES_DIRS")
+    return Check("rules", well=True, seen=settings.rules_dirs or "the house's own")
 
 
 def _ledger(settings: Settings) -> Check:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.house import House
-from deploy.output import progress
+from deploy.output import note, progress
+from deploy.running import running
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.edge import as_messages
 from pipelines.flow import FLOW
@@ -22,8 +23,11 @@ from storage.tenant import Scope
 
 MESSAGE_BYTES: Final = 1 << 20
 APPEND_BYTES: Final = 8 << 20
-PATIENCE_S: Final = 60.0
+SETTLE_EVERY: Final = 64
+PATIENCE_S: Final = 30.0
 """How long the pipelines may stand still before the command gives up waiting for them."""
+LONG_PATIENCE_S: Final = 180.0
+"""The same where a house is up: its supervisor starts again what died."""
 
 
 @dataclass(slots=True)
@@ -83,18 +87,84 @@ def read_only(paths: Sequence[Path], tenant: str, asked: str | None) -> Iterator
 
 
 def progress_over(paths: Sequence[Path]) -> Iterator[Input]:
-    """Walk the paths, showing on a terminal how far it is."""
+    """Walk the paths, one file open at a time, showing on a terminal how many were taken."""
     return progress(walk(paths), 0, "files")
 
 
 def carry(house: House, scope: Scope, paths: Sequence[Path], asked: str | None) -> Iterator[Result]:
-    """Append every file to the raw topic, then give each result when the pipelines have read it."""
+    """Append every file to the raw topic; give each result once the pipelines have read it.
+
+    Waits where they are `lag_limit` messages behind. Unavailable if they stand still for long.
+    """
     scope.require("events:write")
-    sent = [_send(house, scope, item, asked) for item in progress_over(paths)]
-    yield from _settled(house, scope, sent)
+    patience = Patience(house)
+    waiting: list[Result] = []
+    for item in progress_over(paths):
+        waiting.append(_send(house, scope, item, asked, patience))
+        if len(waiting) >= SETTLE_EVERY:
+            yield from _settled(house, scope, waiting, patience.places())
+    while waiting:
+        note(f"waiting for the pipelines: {len(waiting)} files")
+        yield from _settled(house, scope, waiting, patience.places())
+        if waiting:
+            patience.wait(f"{len(waiting)} files are kept in the log")
+    note("")
 
 
-def _send(house: House, scope: Scope, item: Input, asked: str | None) -> Result:
+def _settled(
+    house: House, scope: Scope, waiting: list[Result], at: Mapping[int, int]
+) -> Iterator[Result]:
+    """Give those of the waiting that were read up to their last message, and take them off."""
+    ready = [r for r in waiting if all(at.get(p, 0) > o for p, o in r.places.items())]
+    done = {id(r) for r in ready}
+    waiting[:] = [r for r in waiting if id(r) not in done]
+    for result in ready:
+        _count(house, scope, result)
+        yield result
+
+
+class Patience:
+    """Wait for the pipelines as long as they move; a restart of theirs is waited out."""
+
+    def __init__(self, house: House) -> None:
+        """Begin to wait now."""
+        self._house = house
+        self._moved_s = time.monotonic()
+        self._places: dict[int, int] = {}
+
+    def places(self) -> dict[int, int]:
+        """Give partition -> how far the pipelines have read it."""
+        read = flow_position(self._house.database, FLOW)
+        places = {p: n for (topic, p), (n, _) in read.items() if topic == RAW_TOPIC}
+        if places != self._places:
+            self._places, self._moved_s = places, time.monotonic()
+        return places
+
+    def wait(self, what: str) -> None:
+        """Sleep a little; Unavailable if nothing has moved for too long."""
+        settings = self._house.settings
+        longest_s = PATIENCE_S if running(settings) is None else LONG_PATIENCE_S
+        if time.monotonic() - self._moved_s > longest_s:
+            raise Unavailable(
+                f"{what} but no pipeline reads them; is the system up? Try: inopsio status"
+            )
+        time.sleep(0.1)
+
+    def wait_for_room(self) -> None:
+        """Wait until no partition is more than `lag_limit` messages behind."""
+        log = self._house.log
+        limit = self._house.settings.lag_limit
+        while True:
+            places = self.places()
+            ends = (
+                log.end(RAW_TOPIC, p) - places.get(p, 0) for p in range(log.partitions(RAW_TOPIC))
+            )
+            if max(ends, default=0) <= limit:
+                return
+            self.wait("the log is full")
+
+
+def _send(house: House, scope: Scope, item: Input, asked: str | None, patience: Patience) -> Result:
     result = Result(item.member)
     try:
         if item.reason is not None:
@@ -109,7 +179,7 @@ def _send(house: House, scope: Scope, item: Input, asked: str | None) -> Result:
             "name": result.file[-1000:],
             "trace_id": new_id(time.time_ns() // 1000),
         }
-        _append(house, result, headers, messages)
+        _append(house, result, headers, messages, patience)
     except (InvalidInput, OSError) as wrong:
         result.reason = str(wrong)
     return result
@@ -120,15 +190,18 @@ def _append(
     result: Result,
     headers: Mapping[str, str],
     messages: Iterable[tuple[int, bytes]],
+    patience: Patience,
 ) -> None:
     key = f"{headers['tenant']}\x1f{headers['source']}".encode()
     waiting: list[Record] = []
     size = 0
 
     def flush() -> None:
-        for partition, offset in house.log.append(RAW_TOPIC, waiting):
-            result.places[partition] = offset
-        waiting.clear()
+        if waiting:
+            patience.wait_for_room()
+            for partition, offset in house.log.append(RAW_TOPIC, waiting):
+                result.places[partition] = offset
+            waiting.clear()
 
     try:
         for position, value in messages:
@@ -138,33 +211,9 @@ def _append(
                 flush()
                 size = 0
     except InvalidInput:
-        flush()  # what was read before the broken place counts
+        flush()  # what came before the damage is good
         raise
     flush()
-
-
-def _settled(house: House, scope: Scope, sent: Sequence[Result]) -> Iterator[Result]:
-    open_ = list(sent)
-    moved_s = time.monotonic()
-    before: object = None
-    while open_:
-        at = {
-            p: n for (t, p), (n, _) in flow_position(house.database, FLOW).items() if t == RAW_TOPIC
-        }
-        ready = [r for r in open_ if all(at.get(p, 0) > o for p, o in r.places.items())]
-        for result in ready:
-            _count(house, scope, result)
-            yield result
-        open_ = [r for r in open_ if r not in ready]
-        if at != before:
-            before, moved_s = at, time.monotonic()
-        elif open_ and time.monotonic() - moved_s > PATIENCE_S:
-            raise Unavailable(
-                f"{len(open_)} files are kept in the log but no pipeline reads them; "
-                "is the system up? Try: inopsio status"
-            )
-        if open_:
-            time.sleep(0.1)
 
 
 def _count(house: House, scope: Scope, result: Result) -> None:

@@ -57,15 +57,19 @@ def _cell(value: object, widest: int) -> str:
 
 
 def progress(items: Iterable[_Item], total: int, what: str) -> Iterator[_Item]:
-    """Pass the items on; on a terminal show how many are done, on standard error."""
-    shown = sys.stderr.isatty()
-    for done, item in enumerate(items):
-        if shown:
+    """Pass the items on; on a terminal show how many were taken. `total` 0: not known."""
+    try:
+        for done, item in enumerate(items):
             width = 30 * min(done, total) // max(total, 1)
-            bar = "█" * width + "░" * (30 - width)
-            sys.stderr.write(f"\r{bar} {done}/{total or '?'} {what}\x1b[K")
-            sys.stderr.flush()
-        yield item
-    if shown:
-        sys.stderr.write("\r\x1b[K")
+            bar = ("█" * width).ljust(30, "░") if total else ""
+            note(f"{bar} {done}/{total or '?'} {what}")
+            yield item
+    finally:
+        note("")
+
+
+def note(text: str) -> None:
+    """Show a passing line on standard error if that is a terminal; the next one takes its place."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{visible(text)[:78]}\x1b[K")
         sys.stderr.flush()

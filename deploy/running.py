@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -75,6 +76,18 @@ def url_of(settings: Settings) -> str:
     host = settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if is_tls_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
+
+
+def check_port(settings: Settings) -> None:
+    """Raise Unavailable if another program has the port: its answers must not pass for ours."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.http_host, settings.http_port))
+        except (OSError, OverflowError) as taken:
+            place = f"{settings.http_host} port {settings.http_port}"
+            raise Unavailable(f"{place} cannot be had ({taken}); use --port N") from None
 
 
 def state_file(settings: Settings) -> Path:

@@ -1,6 +1,5 @@
 """Bring the whole house up on one machine, watch it, and take it down."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from deploy.output import say
 from deploy.process import names
 from deploy.running import (
     READY_WAIT_S,
+    check_port,
     environment_of,
     is_ready,
     make_private,
@@ -43,18 +43,6 @@ def _alone(settings: Settings) -> Iterator[None]:
                 f"a house is up already in {settings.data_dir}; see: inopsio status"
             ) from None
         yield
-
-
-def check_port(settings: Settings) -> None:
-    """Raise Unavailable if another program has the port: its answers must not pass for ours."""
-    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.http_host, settings.http_port))
-        except (OSError, OverflowError) as taken:
-            place = f"{settings.http_host} port {settings.http_port}"
-            raise Unavailable(f"{place} cannot be had ({taken}); use --port N") from None
 
 
 def _prepare(database: Database) -> str | None:

@@ -5,8 +5,8 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.parsers import CONTRACT
-from storage.errors import InvalidInput
+from pipelines.parsers import CONTRACT, Parsed
+from storage.errors import InvalidBatch, InvalidInput
 from storage.plugins import discover
 
 EDGE_FORMAT: Final = "ocsf_json"
@@ -26,14 +26,18 @@ def as_messages(
     for module in discover("pipelines.parsers", CONTRACT).values():
         if format == module.FORMAT:
             if getattr(module, "AT_EDGE", False):
-                return EDGE_FORMAT, _as_ocsf(module.parse(chunks))
+                return EDGE_FORMAT, _as_ocsf(format, module.parse(chunks))
             return format, split(format, chunks, max_bytes)
     raise InvalidInput(f"format '{format}' is unknown; see: inopsio ingest --help")
 
 
-def _as_ocsf(parsed: Iterable[tuple[pl.DataFrame, list[object]]]) -> Iterator[tuple[int, bytes]]:
+def _as_ocsf(format: str, parsed: Iterable[Parsed]) -> Iterator[tuple[int, bytes]]:
     position = 0
-    for frame, _rejects in parsed:
+    refused = None
+    for frame, rejects in parsed:
+        refused = refused or (rejects[0] if rejects else None)
+        if "metadata.product.name" not in frame.columns:
+            frame = frame.with_columns(pl.lit(format).alias("metadata.product.name"))
         for piece in frame.iter_slices(ROWS_PER_MESSAGE):
             empty = [c for c in piece.columns if piece.get_column(c).null_count() == piece.height]
             text = piece.drop("position", *empty).with_columns(
@@ -41,3 +45,5 @@ def _as_ocsf(parsed: Iterable[tuple[pl.DataFrame, list[object]]]) -> Iterator[tu
             )
             yield position, text.write_ndjson().encode()
             position += piece.height
+    if refused is not None:
+        raise InvalidBatch(f"record {refused.position}: {refused.reason}")

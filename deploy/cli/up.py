@@ -1,18 +1,21 @@
 """`inopsio up`: start everything on this machine."""
 
+import importlib
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import cyclopts
 
 from deploy.output import DONE, FAILED, say
-from deploy.running import READY_WAIT_S, make_private, running, settings_for
+from deploy.running import READY_WAIT_S, check_port, make_private, running, settings_for
 from deploy.supervise import bound
-from deploy.up import check_port, up
 from storage.errors import Unavailable
 from storage.settings import Settings
+
+_LAST_LINE: Final = "Stop: Ctrl-C, or inopsio down\n"
 
 
 def up_(*, data: Path | None = None, port: int | None = None, detach: bool = False) -> int:
@@ -29,7 +32,8 @@ def up_(*, data: Path | None = None, port: int | None = None, detach: bool = Fal
     """
     settings = settings_for(data, port)
     if not detach:
-        up(settings)
+        # By name: going to the background needs neither the database nor the api in this process.
+        importlib.import_module("deploy.up").up(settings)
         return DONE
     return _detached(settings)
 
@@ -61,9 +65,6 @@ def _detached(settings: Settings) -> int:
     say(log.read_bytes()[start:].decode(errors="replace").rstrip())
     say(f"it did not start; see {log}")
     return FAILED
-
-
-_LAST_LINE = "Stop: Ctrl-C, or inopsio down\n"
 
 
 def register(app: cyclopts.App) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.house import House
-from deploy.ingest import _send
+from deploy.ingest import Patience, _send
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.sources.files import walk
 from storage.database import Database
@@ -25,6 +25,6 @@ def test_a_capture_cut_short_gives_the_packets_before_the_cut(house: House, tmp_
     whole = (ROOT / "tests" / "samples" / "pcap" / "sample.pcap").read_bytes()
     (tmp_path / "cut.pcap").write_bytes(whole[:-5])
     items = walk([tmp_path / "cut.pcap"])
-    result = _send(house, system_scope("acme", "test"), next(items), None)
+    result = _send(house, system_scope("acme", "test"), next(items), None, Patience(house))
     assert "ends inside packet" in str(result.reason)
     assert b"".join(m.value for m in house.log.read(RAW_TOPIC, 0, 0)).count(b"\n") >= 5
