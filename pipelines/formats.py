@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pipelines.parsers._lines import utf8
 from pipelines.parsing import parsers
 from storage.errors import InvalidBatch
 
@@ -14,8 +15,10 @@ def detect_format(head: bytes, name: str = "") -> str:
 
     `head`: the first 64 KiB, or all of a shorter stream; `name`: for the message only. InvalidBatch
     where no parser is at least 0.3 sure; it lists the known formats. Equal claims: first by name.
+    UTF-16, as Windows tools export it, is told by its mark or its zero bytes and read as text.
     """
     label = name or "input"
+    head = b"".join(utf8([head[:HEAD_BYTES]]))
     if not head.strip():
         raise InvalidBatch(f"{label}: empty, nothing to read")
     claims = ((_claim(known, head), known) for known in sorted(parsers()))

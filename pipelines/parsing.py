@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.parsers import CONTRACT, Reject
-from pipelines.parsers._lines import blocks, with_heads
+from pipelines.parsers._lines import blocks, utf8, with_heads
 from storage.errors import InopsioError, InvalidBatch
 from storage.identity import event_ids
 from storage.plugins import discover
@@ -21,6 +21,12 @@ from storage.schema.columns import TIME
 
 AHEAD_US: Final = 5 * 60 * 1_000_000
 NO_TIME: Final = "unmapped._time_missing"
+_FIRST: Final = pl.lit(0, pl.Int64).cast(TIME)
+_LAST: Final = pl.lit(7_258_118_400_000_000, pl.Int64).cast(TIME)
+"""Years 1970 to 2199; what is outside is no time."""
+_ODD_ADDRESS: Final = r"%|(?i)^::ffff:"
+_MAPPED: Final = r"(?i)^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$"
+_ZONE: Final = r"^([0-9A-Fa-f:.]+)%.*$"
 _CATEGORY: Final = {c.class_uid: c.category_uid for c in CLASSES}
 
 
@@ -54,10 +60,10 @@ def parse_stream(
     """Give batches of at most 8,192 checked events, each with the records refused on the way.
 
     `chunks`: the stream in pieces of any size, for example consecutive messages of one source;
-    `first_position`: number of its first record. An event without a readable time keeps its place:
-    time = arrival, and `unmapped._time_missing` = 'true'. One whose time is over five minutes ahead
-    of arrival gets time = arrival and `is_time_clamped`. InvalidBatch when the rest cannot be read,
-    never another error.
+    `first_position`: number of its first record. An event without a time between 1970 and 2199
+    keeps its place: time = arrival, and `unmapped._time_missing` = 'true'. One whose time is over
+    five minutes ahead of arrival gets time = arrival and `is_time_clamped`. InvalidBatch when the
+    rest cannot be read, never another error.
     """
     module = parser_named(format)
     label = name or source
@@ -104,6 +110,7 @@ def stamp(
     has = set(frame.columns)
     arrival = pl.lit(ingested_at_us, pl.Int64).cast(TIME)
     time = pl.col("time").cast(TIME) if "time" in has else pl.lit(None, TIME)
+    time = pl.when(time.is_between(_FIRST, _LAST)).then(time)
     ahead = (time > pl.lit(ingested_at_us + AHEAD_US, pl.Int64).cast(TIME)).fill_null(value=False)
     known = pl.coalesce(pl.when(~ahead).then(time), arrival)
 
@@ -117,7 +124,7 @@ def stamp(
     class_uid = kept("class_uid", pl.Int32(), 0)
     activity = kept("activity_id", pl.Int32(), 0)
     missing = time.is_null()
-    frame = frame.with_columns(
+    frame = frame.with_columns(*_sane(frame)).with_columns(
         pl.lit(tenant_id).alias("tenant_id"),
         known.alias("time"),
         arrival.alias("ingested_at"),
@@ -134,12 +141,32 @@ def stamp(
         _text_or(has, "metadata.product.name", format),
         missing.alias("_missing"),
     )
-    if frame.get_column("_missing").any():
+    if NO_TIME in has or frame.get_column("_missing").any():
         flag = pl.when(pl.col("_missing")).then(pl.lit("true")).alias(NO_TIME)
         frame = frame.with_columns(flag)
     frame = frame.drop("_missing")
     ids = event_ids(tenant_id, source, frame["time"].cast(pl.Int64), frame.get_column("position"))
     return EventBatch.of(frame.with_columns(ids.alias("event_id")))
+
+
+def _sane(frame: pl.DataFrame) -> list[pl.Expr]:
+    """Null numbers that no port or process has; write addresses so that equal ones are equal.
+
+    An IPv4 address mapped into IPv6 is that IPv4 address; a zone (`%eth0`) is one host's own word.
+    """
+    sane: list[pl.Expr] = []
+    for name, dtype in frame.schema.items():
+        column = pl.col(name)
+        if name.endswith("_endpoint.port") and dtype.is_integer():
+            sane.append(pl.when(column.is_between(0, 65_535)).then(column).alias(name))
+        elif name.endswith("process.pid") and dtype.is_integer():
+            sane.append(pl.when(column >= 0).then(column).alias(name))
+        elif name.endswith(("_endpoint.ip", "device.ip")) and dtype == pl.String:
+            text = frame.get_column(name)
+            if text.str.contains(_ODD_ADDRESS).any():
+                plain = column.str.replace(_MAPPED, "$1").str.replace(_ZONE, "$1")
+                sane.append(plain.alias(name))
+    return sane
 
 
 def _text_or(has: set[str], column: str, default: str) -> pl.Expr:
@@ -168,5 +195,5 @@ def split_stream(
 
 
 def _split_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]]:
-    for block in blocks(chunks, max_lines=1 << 30, max_bytes=max_bytes):
+    for block in blocks(utf8(chunks), max_lines=1 << 30, max_bytes=max_bytes):
         yield block.position, with_heads(block)

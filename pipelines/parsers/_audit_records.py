@@ -80,6 +80,7 @@ _CONTEXT: Final = (
     "ses",
     "cmd_line",
 )
+_UNSET: Final = ["4294967295", "-1"]
 _CONTEXT_USERS: Final = ("auid", "uid", "AUID", "UID")
 
 
@@ -146,7 +147,7 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     path = own("name")
     is_whole = path.str.starts_with("/") | pl.col("~cwd").is_null()
     whole = pl.when(is_whole).then(path).otherwise(pl.concat_str("~cwd", pl.lit("/"), path))
-    uid = pl.coalesce(pl.col("~auid").replace("4294967295", None), "~uid")
+    uid = pl.coalesce(pl.col("~auid", "~uid").replace(_UNSET, None))
     names = [pl.col(name).replace("unset", None) for name in ("~AUID", "~UID")]
     user = pl.coalesce(*names, pl.when(uid == "0").then(pl.lit("root")))
     account = pl.coalesce(own("acct"), own("ID"))
@@ -176,7 +177,7 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
         pl.when(~is_process | (kind == "USER_CMD")).then("~pid").alias("actor.process.pid"),
         user.alias("actor.user.name"),
         uid.alias("actor.user.uid"),
-        pl.col("~ses").replace("4294967295", None).alias("actor.session.uid"),
+        pl.col("~ses").replace(_UNSET, None).alias("actor.session.uid"),
         pl.when(kind == "PATH").then(whole).alias("file.path"),
         pl.when(kind == "KERN_MODULE").then(path).alias("module.file.path"),
         pl.when(kind == "SOCKADDR").then(own("saddr_ip")).alias("dst_endpoint.ip"),

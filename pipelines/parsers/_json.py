@@ -81,7 +81,7 @@ def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]
 
 
 def json_blocks(
-    chunks: Iterable[bytes], *, max_bytes: int = 16 << 20, max_line_bytes: int = MAX_LINE_BYTES
+    chunks: Iterable[bytes], *, max_bytes: int = 24 << 20, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Block]:
     """Give blocks with one JSON document a line, whatever the layout of the stream."""
     stream = utf8(chunks)
@@ -208,6 +208,11 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  any JSON value
 def _records(
     position: npt.NDArray[np.int64], rows: list[dict[str, Any]], rejects: list[Reject], *, nul: bool
 ) -> Iterator[Records]:
+    if not all(rows):
+        bare = [n for n, row in enumerate(rows) if not row]
+        rejects += [Reject(int(position[n]), "object without a field", b"{}") for n in bare]
+        keep = [n for n, row in enumerate(rows) if row]
+        position, rows = position[keep], [rows[n] for n in keep]
     parts: _Parts = {}
     deep: set[int] = set()
     _collect("", np.arange(len(rows), dtype=np.uint32), rows, 1, parts, deep)

@@ -41,6 +41,8 @@ def utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     mark, encoding = next(((m, e) for m, e in _BOMS if head.startswith(m)), (b"", ""))
     if not mark and len(head) >= 4 and head[1] == head[3] == 0 and head[0] and head[2]:
         encoding = "utf-16-le"
+    if not mark and len(head) >= 4 and head[0] == head[2] == 0 and head[1] and head[3]:
+        encoding = "utf-16-be"
     rest = chain((head[len(mark) :],), pieces)
     if not encoding:
         yield from rest

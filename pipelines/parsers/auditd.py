@@ -28,7 +28,7 @@ from pipelines.parsers._text import (
     read_lines,
     refuse,
 )
-from storage.schema import UNMAPPED
+from storage.schema import COLUMNS, UNMAPPED
 from storage.schema.columns import TIME
 
 FORMAT: Final = "auditd"
@@ -42,6 +42,11 @@ _COLUMNS: Final = ("node", "type", "seconds", "millis", "serial", "body")
 _PAIR: Final = r"""[A-Za-z0-9_\-\[\]]+=(?:"[^"]*"|[^\s'"][^\s]*)"""
 _HEAD: Final = re.compile(rb"^(node=\S+ )?type=\S+ msg=audit\(\d+\.\d+:\d+\):", re.MULTILINE)
 _HEX: Final = r"^(?:[0-9A-Fa-f]{2})+$"
+# Names that the frame needs for itself: a record's own field of that name is set aside.
+_TAKEN: Final = (
+    *(c.name for c in COLUMNS),
+    *("line", "cmd_line", "saddr_ip", "saddr_port", "folded", "starts", "event", "node", "serial"),
+)
 _TEXT_KEYS: Final = (
     *("acct", "cmd", "comm", "cwd", "data", "exe", "key", "name", "path", "proctitle"),
 )
@@ -159,7 +164,10 @@ def _pairs(frame: pl.DataFrame) -> pl.DataFrame:
     pairs = pairs.explode("pair").drop_nulls("pair")
     cells = pl.col("pair").str.splitn("=", 2)
     pairs = pairs.select(
-        "position", "type", cells.struct[0].alias("key"), cells.struct[1].alias("value")
+        "position",
+        "type",
+        cells.struct[0].replace({name: f"own.{name}" for name in _TAKEN}).alias("key"),
+        cells.struct[1].alias("value"),
     )
     is_text = pl.col("key").is_in(_TEXT_KEYS)
     is_argument = (pl.col("type") == "EXECVE") & pl.col("key").str.contains(r"^a\d+(\[\d+\])?$")

@@ -32,7 +32,7 @@ from pipelines.parsers._lines import RAW_BYTES, blocks, utf8
 from pipelines.parsers._text import MAX_ROWS, finish, parsed
 from pipelines.parsers._time import parse_times
 from storage.errors import InvalidBatch
-from storage.schema import UNMAPPED
+from storage.schema import UNMAPPED, column_named
 
 FORMAT: Final = "business_documents"
 MAX_FIELDS: Final = 256
@@ -64,6 +64,7 @@ _TEXTS: Final = {
     "customer.name": "customer_name",
 }
 _TIMES: Final = ("occurred_at", "time", "paid_at", "issued_at")
+_ASIDE: Final = "~aside."
 _KNOWN: Final = (
     *("type", "action", "invoice_id", "payment_id", "vendor_id", "amount", "currency", "status"),
     *("created_by", "approved_by"),
@@ -115,8 +116,9 @@ def parse(chunks: Iterable[bytes]) -> Iterator[Parsed]:
 
 def _json_documents(stream: Iterable[bytes]) -> Iterator[Parsed]:
     for found in decode(stream):
-        fields = pl.concat([found.position.to_frame(), found.fields], how="horizontal")
-        names = found.fields.columns
+        own = found.fields.rename({n: _aside(n) for n in found.fields.columns})
+        fields = pl.concat([found.position.to_frame(), own], how="horizontal")
+        names = own.columns
         # Only refused records show this text; the fields are as the record had them.
         text = pl.struct(names).struct.json_encode() if names else pl.lit("{}")
         raw = fields.select("position", text.alias("raw"))["raw"]
@@ -204,7 +206,7 @@ def _csv_fields(
     names = _row(header, delimiter)
     if isinstance(names, str) or len(names) > MAX_FIELDS or len(set(names)) != len(names):
         raise InvalidBatch("CSV header cannot be read or repeats a name", format=FORMAT, row=0)
-    names = [name.strip() for name in names]
+    names = [_aside(name.strip()) for name in names]
     rows: list[list[str]] = []
     places: list[int] = []
     for n, record in enumerate(records, first):
@@ -262,7 +264,11 @@ def _events(fields: pl.DataFrame, raw: pl.Series, rejects: list[Reject]) -> pl.D
     days = pl.col(n for n in _TIMES if n in frame.columns)
     whole = frame.select(days.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00"))
     time = parse_times(whole.get_columns(), frame.height)
-    named = [pl.col(n).alias(UNMAPPED + n) for n in fields.columns if n != "position"]
+    named = [
+        pl.col(n).alias(UNMAPPED + n.removeprefix(_ASIDE))
+        for n in fields.columns
+        if n != "position"
+    ]
     actor = pl.col("activity_id").is_in(sorted(_ACTOR))
     frame = frame.with_columns(time).with_columns(
         *named,
@@ -279,6 +285,12 @@ def _events(fields: pl.DataFrame, raw: pl.Series, rejects: list[Reject]) -> pl.D
         pl.when(actor).then("created_by").alias("user.name"),
     )
     return finish(frame, FORMAT, "inopsio")
+
+
+def _aside(name: str) -> str:
+    """Rename a field that is called like a column of the house: it must not pass for that."""
+    taken = name == "position" or name.startswith("~") or column_named(name) is not None
+    return _ASIDE + name if taken and name not in _TIMES and name != "currency" else name
 
 
 def _uid(kind: pl.Expr) -> pl.Expr:

@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.parsers import Parsed
 from pipelines.parsers._json import Records, decode, split
 from pipelines.parsers._time import parse_times
-from storage.schema import UNMAPPED, column_named
+from storage.schema import CLASSES, UNMAPPED, column_named
 
 FORMAT: Final = "ocsf_json"
 # Set by the house, never from data: a sender must not name its own tenant or event id.
@@ -26,6 +26,7 @@ _OURS: Final = frozenset(
         "metadata.log_format",
     }
 )
+_CLASSES: Final = {c.class_uid: c.class_uid for c in CLASSES}
 _TIMES: Final = ("time", "time_dt", "start_time", "end_time")
 _TEXT: Final = pl.String()
 
@@ -63,6 +64,9 @@ def _events(records: Records) -> pl.DataFrame:
             out.append(field)
         else:
             typed = field.cast(known.dtype, strict=False)
+            if name == "class_uid":
+                # The lake has a folder a class: a sender must not make any number of them.
+                typed = typed.replace_strict(_CLASSES, default=None, return_dtype=known.dtype)
             out.append(typed)
             if typed.null_count() > field.null_count():
                 rest[UNMAPPED + name] = (

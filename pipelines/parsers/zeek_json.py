@@ -36,8 +36,7 @@ def parse(chunks: Iterable[bytes]) -> Iterator[Parsed]:
         path = guess_path(fields)
         if "_path" in fields.columns:
             path = pl.coalesce("_path", path)
-        frame = pl.concat([records.position.to_frame(), fields], how="horizontal")
-        kinds = frame.with_columns(path.alias("_path"))["_path"]
+        kinds = fields.with_columns(path.alias("_path"))["_path"]
         yield Parsed(normalise(records.position, fields, kinds, FORMAT), records.rejects)
 
 
