@@ -1,5 +1,6 @@
 """Run the pipelines' flow: the raw topic in, events, findings and counts out."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,9 @@ def run_flow(
     built wrong; the world being down is waited out.
     """
     flow = flow_of(settings, database, log, lake, stop, monotonic_s)
+    # What is loaded by now stays for good: collections need not walk it again for every batch.
+    gc.collect()
+    gc.freeze()
     runner_named(runner or settings.runner).run(flow, once)
 
 

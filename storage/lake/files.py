@@ -1,5 +1,6 @@
 """Write Parquet so that it is whole or absent, and the same input gives the same file."""
 
+import hashlib
 import io
 import os
 import re
@@ -32,7 +33,9 @@ def write_batches(
     """Write the events of these offsets, one file for each tenant, class and day of event time.
 
     Durable when it returns, visible when the files given back are committed to the manifest.
-    Writing the same again replaces the files by the same. Unavailable if the disk refuses.
+    Writing the same again replaces the files by the same; something else gets another name, so that
+    a worker that was overtaken cannot change what another one committed. Unavailable if the disk
+    refuses.
     """
     if not _TOPIC.fullmatch(topic):
         raise InvalidInput(f"topic {topic[:80]!r} cannot be part of a file name")
@@ -40,11 +43,14 @@ def write_batches(
     if not frames:
         return []
     frame = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
-    name = f"{topic}-{partition}-{first_offset}-{last_offset}.parquet"
+    name = f"{topic}-{partition}-{first_offset}-{last_offset}"
     files = []
     for (tenant, class_uid, day), part in _parts(frame):
-        place = Path(f"tenant={tenant_name(tenant)}", f"class={class_uid}", f"day={day}", name)
-        size = write_file(root, place, part)
+        content = packed(part)
+        mark = hashlib.blake2b(content, digest_size=6).hexdigest()
+        folder = Path(f"tenant={tenant_name(tenant)}", f"class={class_uid}", f"day={day}")
+        place = folder / f"{name}-{mark}.parquet"
+        write_file(root, place, content)
         times = part.get_column("time").dt.epoch("us")
         files.append(
             LakeFile(
@@ -53,7 +59,7 @@ def write_batches(
                 class_uid=class_uid,
                 day=day,
                 events=part.height,
-                size_bytes=size,
+                size_bytes=len(content),
                 first_time_us=int(times[0]),
                 last_time_us=int(times[-1]),
                 topic=topic,
@@ -91,25 +97,28 @@ def _parts(frame: pl.DataFrame) -> list[tuple[tuple[str, int, str], pl.DataFrame
     return parts
 
 
-def write_file(root: Path, place: Path, frame: pl.DataFrame) -> int:
-    """Write one file under a temporary name, sync, rename, sync the folder; give its size."""
-    target = root / place
+def packed(frame: pl.DataFrame) -> memoryview:
+    """Give the frame as Parquet, without its empty columns."""
     used = pl.DataFrame([s for s in frame.get_columns() if s.null_count() < len(s)])
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     whole = io.BytesIO()  # a file handle of Python's is slower to write to, page by page
     used.write_parquet(whole, compression="zstd", compression_level=1)
+    return whole.getbuffer()
+
+
+def write_file(root: Path, place: Path, content: memoryview) -> None:
+    """Write one file under a temporary name, sync, rename, sync the folder."""
+    target = root / place
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         _make_folder(target.parent)
         with fresh.open("wb") as handle:
-            handle.write(whole.getbuffer())
+            handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-            size = handle.tell()
         fresh.rename(target)
         _sync_folder(target.parent)
     except OSError as e:
         raise Unavailable(f"the lake cannot write {place}: {e.strerror or e}") from e
-    return size
 
 
 def _make_folder(folder: Path) -> None:
