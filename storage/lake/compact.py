@@ -13,7 +13,7 @@ from storage.database import Database
 from storage.database.queries import execute, select
 from storage.database.rows import insert_lake_files
 from storage.errors import Unavailable
-from storage.lake.files import write_file
+from storage.lake.files import packed, write_file
 from storage.outcome import LakeFile
 from storage.tenant import tenant_name
 
@@ -83,7 +83,8 @@ def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> Lake
     frame = pl.concat(frames, how="diagonal").sort("time", "event_id")
     mark = hashlib.sha256("\n".join(old).encode()).hexdigest()[:16]
     place = Path(old[0]).with_name(f"merged-{mark}.parquet")
-    size = write_file(root, place, frame)
+    content = packed(frame)
+    write_file(root, place, content)
     times = frame.get_column("time").dt.epoch("us")
     file = LakeFile(
         tenant_id=tenant_id,
@@ -91,7 +92,7 @@ def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> Lake
         class_uid=heap[0].class_uid,
         day=heap[0].day,
         events=frame.height,
-        size_bytes=size,
+        size_bytes=len(content),
         first_time_us=int(times[0]),
         last_time_us=int(times[-1]),
         topic=heap[0].topic,
