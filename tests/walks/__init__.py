@@ -1,0 +1,1 @@
+"""Walk from raw bytes, as products write them, to what an analyst reads."""
