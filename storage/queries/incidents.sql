@@ -14,7 +14,8 @@ SELECT pg_advisory_xact_lock(hashtextextended(
 SELECT incident_id FROM incident_findings WHERE finding_id = %(finding_id)s::uuid LIMIT 1;
 
 -- name: incident_of_group
--- The newest incident of the group, not closed, near the finding's time.
+-- The newest incident of the group, not closed, near the finding's time. Locked, and looked at again
+-- once somebody else's change is done: a finding must not slip into one that is being closed.
 SELECT incident_id, level, version
 FROM incidents
 WHERE entity_type = %(entity_type)s AND entity = %(entity)s AND rule_id = %(rule_id)s
@@ -22,7 +23,8 @@ WHERE entity_type = %(entity_type)s AND entity = %(entity)s AND rule_id = %(rule
     AND last_time >= %(time)s::timestamptz - make_interval(secs => %(window_s)s)
     AND first_time <= %(time)s::timestamptz + make_interval(secs => %(window_s)s)
 ORDER BY last_time DESC, incident_id
-LIMIT 1;
+LIMIT 1
+FOR UPDATE;
 
 -- name: incident_open
 INSERT INTO incidents (

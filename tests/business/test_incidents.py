@@ -66,6 +66,27 @@ def test_a_finding_over_an_hour_later_or_of_another_host_is_another_incident(
     ]
 
 
+def test_a_finding_never_slips_into_an_incident_that_is_being_closed(
+    database: Database, log: MemoryLog, tell: Tell
+) -> None:
+    tell(a_finding("a"))
+    work(database, log)
+    (one,) = listed(database)
+    tell(a_finding("b"))
+    worker = threading.Thread(target=work, args=(database, log))
+    with database.app(ACME) as tx:
+        set_status(ACME, tx, one["incident_id"], "closed", 1)
+        worker.start()
+        waits = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        while worker.is_alive() and not tx.execute(waits).rowcount:
+            worker.join(0.01)
+    worker.join()
+    assert sorted((i["status"], i["finding_count"]) for i in listed(database)) == [
+        ("closed", 1),
+        ("open", 1),
+    ]
+
+
 def test_the_same_event_twice_gives_the_same_ledger(
     database: Database, log: MemoryLog, tell: Tell
 ) -> None:
