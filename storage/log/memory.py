@@ -110,7 +110,7 @@ class MemoryLog:
             now_us = self._now_us()
             members = self._members.setdefault((group, topic), {})
             members[member] = now_us
-            for gone in [m for m, seen_us in members.items() if seen_us < now_us - LEASE_US]:
+            for gone in [m for m, seen_us in members.items() if abs(now_us - seen_us) > LEASE_US]:
                 del members[gone]
             owners = self._owners.get((group, topic), {})
             living = {p: m for p, m in owners.items() if m in members}

@@ -209,13 +209,14 @@ class SqliteLog:
         owners = dict(home.execute(sql.OWNERS, (group, topic)).fetchall())
         mine = sorted(p for p, owner in owners.items() if owner == member)
         wanted = share(owners, seen, member, self._count(home, topic))
-        is_alive = min(seen.values()) >= now_us - LEASE_US
+        is_alive = all(abs(now_us - at_us) <= LEASE_US for at_us in seen.values())
         return mine if is_alive and mine == wanted else None
 
     def _join(self, home: sqlite3.Connection, group: str, topic: str, member: str) -> list[int]:
         now_us = self._now_us()
         home.execute(sql.SEEN, (group, topic, member, now_us))
-        home.execute(sql.EXPIRE, (group, topic, now_us - LEASE_US))
+        # Seen in the future: the clock was set back, and who died before it would live for long.
+        home.execute(sql.EXPIRE, (group, topic, now_us - LEASE_US, now_us + LEASE_US))
         members = dict(home.execute(sql.MEMBERS, (group, topic)).fetchall())
         owners = dict(home.execute(sql.OWNERS, (group, topic)).fetchall())
         mine = share(owners, members, member, self._count(home, topic))

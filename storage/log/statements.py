@@ -64,7 +64,9 @@ COMMITTED: Final = (
     "SELECT next_offset FROM offsets WHERE consumers = ? AND topic = ? AND partition = ?"
 )
 SEEN: Final = "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)"
-EXPIRE: Final = "DELETE FROM members WHERE consumers = ? AND topic = ? AND seen_us < ?"
+EXPIRE: Final = (
+    "DELETE FROM members WHERE consumers = ? AND topic = ? AND seen_us NOT BETWEEN ? AND ?"
+)
 MEMBERS: Final = "SELECT member, seen_us FROM members WHERE consumers = ? AND topic = ?"
 OWNERS: Final = (
     "SELECT partition, member FROM owners JOIN members USING (consumers, topic, member)"

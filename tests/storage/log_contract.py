@@ -164,6 +164,12 @@ class LogContract:
         assert log.join("g", "t", "b") == [0, 1, 2, 3], "a was silent for 16 s"
         assert log.join("g", "t", "a") == [], "and owns nothing when it comes back"
 
+    def test_a_dead_member_seen_in_the_future_has_left(self, log: EventLog, clock: Clock) -> None:
+        for member in "abab":
+            log.join("g", "t", member)
+        clock.pass_s(-3600)
+        assert log.join("g", "t", "b") == [0, 1, 2, 3], "the clock was set back: a may be gone"
+
     def test_a_member_that_leaves_is_replaced_at_once(self, log: EventLog) -> None:
         for member in "abab":
             log.join("g", "t", member)
