@@ -138,10 +138,23 @@ class Flow:
             metas = [meta_of(module) for module in house.detectors.values()]
             states = {meta.name: join_shards(meta, standing.state) for meta in metas}
             self._state = FlowState(marks, offsets, {}, states)
+            starts = {p: self._start(p, offset) for p, offset in offsets.items()}
             self._reader = EventLogReader(
-                self._log, house.topic, offsets, self._poll_rows, self._poll_bytes
+                self._log, house.topic, starts, self._poll_rows, self._poll_bytes
             )
         return self._state, self._reader
+
+    def _start(self, partition: int, offset: int) -> int:
+        """Give where to read on: at the start of a log that holds less than was read already.
+
+        It was set aside, or restored from a backup; what it repeats is known by its positions.
+        """
+        topic = self._house.topic
+        end = self._log.end(topic, partition)
+        if offset <= end:
+            return offset
+        log.warning("log_is_behind", topic=topic, partition=partition, read_to=offset, end=end)
+        return 0
 
     def _poll(self) -> Work | None:
         state, reader = self._load()

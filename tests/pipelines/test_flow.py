@@ -235,6 +235,16 @@ def test_world_that_is_down_is_waited_out_and_nothing_is_lost() -> None:
     assert not ledger.letters
 
 
+def test_log_begun_anew_is_read_from_its_start() -> None:
+    old, new, ledger = memory_log(1), memory_log(1), MemoryLedger()
+    fill(old, [record([(i, "h1", i)], i) for i in range(9)])
+    run(old, ledger)
+    fill(new, [record([(8, "h1", 8)], 8), record([(9, "h1", 9)], 9)])
+    run(new, ledger)
+    assert ledger.events()["position"].to_list() == list(range(10))
+    assert ledger.offsets[0][0] == 2
+
+
 def test_worker_that_was_overtaken_goes_back_to_the_ledger() -> None:
     log, ledger = memory_log(1), MemoryLedger()
     fill(log, [record([(-40_000 + i, "h1", i)], i) for i in range(10)])
