@@ -30,6 +30,7 @@ _INDEX: Final = Template("""<!DOCTYPE html>
 <script src="/assets/theme.js"></script>
 <style>$tokens</style>
 {%css%}
+<link rel="preload" as="script" href="/_dash-component-suites/dash_ag_grid/async-community.js">
 <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
 </head>
 <body>

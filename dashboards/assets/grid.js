@@ -19,6 +19,25 @@
     return isNaN(at) ? String(iso) : at.toISOString().replace("T", " ").replace("Z", " UTC");
   }
 
+  // On a narrow screen a row is its level and its title with entity and time beneath.
+  var kept = ["level", "title"];
+  function fit(grid) {
+    var isNarrow = grid.clientWidth < 640;
+    if (!grid.clientWidth || grid.dataset.narrow === String(isNarrow)) { return; }
+    grid.dataset.narrow = String(isNarrow);
+    window.dash_ag_grid.getApiAsync(grid.id).then(function (api) {
+      var all = api.getColumns().map(function (column) { return column.getColId(); });
+      if (all.indexOf("title") === -1) { return; }
+      api.setColumnsVisible(all.filter(function (name) { return kept.indexOf(name) === -1; }),
+        !isNarrow);
+      api.setColumnWidths([{ key: "level", newWidth: isNarrow ? 112 : 138 }]);
+    }).catch(function () { /* the grid is gone with its page */ });
+  }
+
+  function fitAll() { document.querySelectorAll(".grid[id]").forEach(fit); }
+  window.addEventListener("resize", fitAll);
+  new MutationObserver(fitAll).observe(document.documentElement, { childList: true, subtree: true });
+
   function waiting(props) { return !props.data; }
   function bone() { return el("span", { className: "bone line", "aria-hidden": "true" }); }
 

@@ -24,6 +24,7 @@ _TELLING: Final = (
 )
 _ENVELOPE: Final = frozenset(c.name for c in ENVELOPE)
 """Said last: they are the same for most events."""
+_LONG: Final = 400
 Row = Mapping[str, Any]
 
 
@@ -105,17 +106,33 @@ def whole_event(event: Row, columns: Mapping[str, str], is_open: bool) -> Part:
     for name, value in shown.items():
         known = column_named(name)
         facts.append(html.Dt(name, title=known.meaning if known else "the source's own field"))
-        facts.append(html.Dd(value))
+        facts.append(_value(name, value))
     head = [
         html.Time(exact_time(event["time"]), dateTime=event["time"].isoformat(), className="muted"),
         html.Strong(class_words(event)),
         mono(short(telling(event), 160)),
     ]
     return html.Details(
-        [html.Summary(head), html.Dl(facts, className="facts")],
+        [
+            html.Summary(head),
+            html.Div(
+                html.Dl(facts, className="facts"),
+                className="scroll columns",
+                tabIndex=0,
+                role="region",
+                **{"aria-label": "Columns of the event"},
+            ),
+        ],
         open=is_open,
         className="event-detail",
     )
+
+
+def _value(name: str, value: str) -> Part:
+    if len(value) <= _LONG:
+        return html.Dd(value)
+    told = {"tabIndex": 0, "role": "region", "aria-label": name}
+    return html.Dd(html.Div(value, className="long-value", **told))
 
 
 def other_findings(rows: Sequence[Row], most: int) -> Part:

@@ -19,7 +19,7 @@ def column(
     if cell:
         told["cellRenderer"] = cell
     if flex:
-        told |= {"flex": flex, "minWidth": width}
+        told |= {"flex": flex, "minWidth": min(width, 180)}
     return told
 
 
