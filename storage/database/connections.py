@@ -137,7 +137,8 @@ def errors_named() -> Iterator[None]:
         raise Unavailable("the database query took too long; ask for less") from e
     except psycopg.errors.ProgramLimitExceeded as e:
         raise InvalidInput(f"the database cannot hold a value: {e.diag.message_primary}") from e
-    except (psycopg.OperationalError, psycopg.InterfaceError) as e:
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as e:
+        # InternalError too: a server that only reads since a fail-over, a damaged page.
         raise Unavailable(f"the database does not answer: {str(e).strip()[:500]}") from e
     except psycopg.IntegrityError as e:
         name = e.diag.constraint_name or "a constraint"

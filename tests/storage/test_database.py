@@ -51,6 +51,9 @@ def test_a_wrong_row_and_a_dead_server_are_told_apart(
     slow = b"SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)"
     with pytest.raises(Unavailable, match="too long"), database.app(acme) as tx:
         tx.execute(slow)
+    standby = b"SET LOCAL transaction_read_only = on; DELETE FROM inbox"
+    with pytest.raises(Unavailable, match="read-only"), database.app(acme) as tx:
+        tx.execute(standby)
     away = Settings(database_url=Secret("postgresql://u:p@127.0.0.1:1/none"))
     with pytest.raises(Unavailable):
         Database.open(away)
