@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
-from deploy.running import make_private
+from deploy.running import make_private, private
 from storage.database import Database, embedded
 from storage.errors import NotFound
 from storage.lake import Lake
@@ -40,7 +40,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     Everyone holds a shared lock on `database.lock`; who can have it alone is the last. (Of two that
     leave at once one gets it: a change of lock gives the old one up first, flock(2).)
     """
-    with (settings.data_dir / "database.lock").open("w") as users:
+    with private(settings.data_dir / "database.lock").open("w") as users:
         flock(users, LOCK_SH)
         try:
             database = Database.open(settings)

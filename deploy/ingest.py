@@ -224,5 +224,5 @@ def _count(house: House, scope: Scope, result: Result) -> None:
     for row in rows:
         result.events = int(str(row["events"]))
         result.rejected = int(str(row["rejected"]))
-        if result.rejected and row["last_reason"]:
+        if result.rejected and row["last_reason"] and result.reason is None:
             result.reason = str(row["last_reason"])

@@ -64,6 +64,12 @@ def make_private(folder: Path) -> None:
         ) from None
 
 
+def private(file: Path) -> Path:
+    """Make a file that only its owner may read, if it is not there; give it back."""
+    file.touch(mode=0o600, exist_ok=True)
+    return file
+
+
 def is_tls_wanted(settings: Settings) -> bool:
     """Answer whether the front door speaks TLS: always beyond loopback, unless told otherwise."""
     if settings.tls == "auto":
@@ -104,7 +110,7 @@ def tell(settings: Settings, began_at: float, children: dict[str, int]) -> None:
         "children": children,
     }
     draft = state_file(settings).with_suffix(".tmp")
-    draft.write_text(json.dumps(told), encoding="utf-8")
+    private(draft).write_text(json.dumps(told), encoding="utf-8")
     draft.replace(state_file(settings))
 
 

@@ -17,6 +17,7 @@ from deploy.running import (
     environment_of,
     is_ready,
     make_private,
+    private,
     state_file,
     tell,
     until_told_to_stop,
@@ -35,7 +36,7 @@ Ready = Callable[[threading.Event], None]
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     make_private(settings.data_dir)
-    with (settings.data_dir / "up.lock").open("w") as handle:
+    with private(settings.data_dir / "up.lock").open("w") as handle:
         try:
             flock(handle, LOCK_EX | LOCK_NB)
         except OSError:

@@ -10,7 +10,7 @@ from typing import Final
 import cyclopts
 
 from deploy.output import DONE, FAILED, say
-from deploy.running import READY_WAIT_S, check_port, make_private, running, settings_for
+from deploy.running import READY_WAIT_S, check_port, make_private, private, running, settings_for
 from deploy.supervise import bound
 from storage.errors import Unavailable
 from storage.settings import Settings
@@ -44,7 +44,7 @@ def _detached(settings: Settings) -> int:
     check_port(settings)
     make_private(settings.data_dir)
     words = [sys.executable, "-m", "deploy", "up", "--data", str(settings.data_dir)]
-    log = settings.data_dir / "up.log"
+    log = private(settings.data_dir / "up.log")  # the first sign-in is in it
     bound(log)
     with log.open("ab") as out:
         start = out.tell()
