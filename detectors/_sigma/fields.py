@@ -100,6 +100,7 @@ OCSF: Final[Mapping[str, str]] = {
 }
 """A rule's usual field names -> OCSF column, for sources that do not say the word themselves."""
 
+_EXTENSION: Final = r"^[^?#]*\.([A-Za-z0-9]{1,10})(?:[?#]|$)"
 _HIDDEN: Final = frozenset(c.name for c in ENVELOPE)
 KEYWORD_COLUMNS: Final = tuple(
     c.name for c in COLUMNS if c.name not in _HIDDEN and c.dtype == pl.String()
@@ -146,6 +147,9 @@ class Rows:
         return long.select("row", "value").drop_nulls("value")
 
     def _mapped(self, name: str) -> pl.Series | None:
+        if name == "c-uri-extension":
+            asked = self._column("http_request.url.path")
+            return None if asked is None else asked.str.extract(_EXTENSION, 1)
         home = name if column_named(name) else OCSF.get(name)
         if home is None:
             return None

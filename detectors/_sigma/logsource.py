@@ -158,6 +158,13 @@ CATEGORIES: Final[Mapping[str, tuple[tuple[int, tuple[int, ...]], ...]]] = {
     "registry_rename": ((201001, (5,)),),
 } | {c.name: ((c.class_uid, ()),) for c in CLASSES if c.class_uid}
 
+_PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "clamav": ("clamav", "clamd", "clamscan", "freshclam", "clamonacc"),
+    "cron": ("cron", "crond"),
+    "sshd": ("sshd", "sshd-session", "sshd-auth"),
+}
+"""Service -> names under which its programs log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -239,7 +246,9 @@ def _generic(product: str, category: str, service: str) -> tuple[Route, ...]:
         ]
     if service and product != "windows":
         clauses = [
-            c + _clause(**{d: service}) for c in clauses for d in ("format", "log", "provider")
+            c + _clause(**{d: _PROGRAMS.get(service, service)})
+            for c in clauses
+            for d in ("format", "log", "provider")
         ]
     return (Route(tuple(clauses)),)
 
