@@ -17,6 +17,10 @@ LARGEST_MESSAGE: Final = 1 << 20
 LARGEST_WINDOW: Final = 8 << 20
 ZSTD_BITE: Final = 256
 """Compressed bytes at once: at most 64 blocks of 128 KiB, so one bite makes 8 MiB at most."""
+GZIP_BITE: Final = 1 << 10
+"""Compressed bytes at once at a member's begin: what follows a short member is copied back."""
+MOST_PARTS: Final = 4096
+"""Gzip members or zstd frames in one body: a million empty ones cost minutes and say nothing."""
 _SEVERAL: Final = re.compile(rb'\{\s*"Records"\s*:')
 """Begin of a line that holds many records: a CloudTrail delivery."""
 _LINE_STARTS: Final = (b"{", b"<", b"type=", b"node=", b"CEF:", b"#")
@@ -50,26 +54,37 @@ def decompress(body: bytes, encoding: str, max_bytes: int, max_ratio: int) -> by
 
 
 def _gunzip(body: bytes) -> Iterator[bytes]:
+    start, rest = 0, b""
     try:
-        while body:
+        for _ in range(MOST_PARTS):
             member = zlib.decompressobj(wbits=31)
+            bite = GZIP_BITE
             while not member.eof:
-                piece = member.decompress(body, PIECE)
-                body = member.unconsumed_tail
-                if not piece and not body and not member.eof:
+                if not rest:
+                    rest = body[start : start + bite]
+                    start, bite = start + len(rest), min(2 * bite, PIECE)
+                piece = member.decompress(rest, PIECE)
+                if not piece and not rest and not member.eof:
                     raise InvalidInput("the gzip body ends early")
+                rest = member.unconsumed_tail
                 yield piece
-            body = member.unused_data
+            rest = member.unused_data
+            if not rest and start >= len(body):
+                return
     except zlib.error:
         raise InvalidInput("the body is not gzip") from None
+    raise InvalidInput(f"the body has over {MOST_PARTS} gzip members")
 
 
 def _unzstd(body: bytes) -> Iterator[bytes]:
     # The stream reader would bound each piece for us, but does not notice a stream cut short.
     reader = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
-    start = 0
+    start, parts = 0, 0
     try:
         while start < len(body):
+            parts += 1
+            if parts > MOST_PARTS:
+                raise InvalidInput(f"the body has over {MOST_PARTS} zstd frames")
             frame = reader.decompressobj()
             while not frame.eof:
                 if start >= len(body):

@@ -49,6 +49,23 @@ def test_a_broken_stream_is_invalid_input(encoding: str) -> None:
             decompress(body, encoding, MIB, 100)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_body_of_countless_empty_parts_is_refused(encoding: str) -> None:
+    pack = gzip.compress if encoding == "gzip" else ZSTD.compress
+    assert decompress(pack(b"") * 4095 + pack(PLAIN), encoding, MIB, 100) == PLAIN
+    with pytest.raises(InvalidInput, match="over 4096"):
+        decompress(pack(b"") * 4096 + pack(PLAIN), encoding, MIB, 100)
+
+
+@given(st.lists(st.binary(max_size=3000), min_size=1, max_size=6), st.integers(0, 9))
+def test_gzip_members_of_any_size_come_out_whole(parts: list[bytes], level: int) -> None:
+    body = b"".join(gzip.compress(part, level) for part in parts)
+    assert decompress(body, "gzip", MIB, 10_000) == b"".join(parts)
+    if body:
+        with pytest.raises(InvalidInput):
+            decompress(body[:-1], "gzip", MIB, 10_000)
+
+
 def test_a_zstd_frame_that_wants_a_huge_window_is_refused() -> None:
     params = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
     writer = zstandard.ZstdCompressor(compression_params=params).compressobj()
