@@ -11,9 +11,37 @@ LONGEST_LINE: Final = 256 << 10
 def follow(path: Path, notes: dict[str, Any]) -> tuple[list[bytes], dict[str, Any]]:
     """Give the complete lines after the notes' place (inode, offset), and the new place.
 
-    A file replaced under its name is read on to its end first as far as the name still shows it;
-    one that shrank is read from its start. A line over 256 KiB is cut there.
+    A file replaced under its name is read on to its end first, if it lies beside it under a name
+    that begins alike (as `a.log.1`); one that shrank is read from its start. A line over 256 KiB is
+    cut there.
     """
+    before = _moved(path, notes)
+    if before is not None:
+        lines, place = _read(before, notes)
+        if lines:
+            return lines, place
+    return _read(path, notes)
+
+
+def _moved(path: Path, notes: dict[str, Any]) -> Path | None:
+    """Find the file of the notes where another one, or none yet, has its name."""
+    if "inode" not in notes:
+        return None
+    try:
+        if path.stat().st_ino == notes["inode"]:
+            return None
+    except FileNotFoundError:
+        pass
+    try:
+        with os.scandir(path.parent) as entries:
+            found = [e for e in entries if e.inode() == notes["inode"] and e.is_file()]
+    except OSError:
+        return None
+    begin = path.name.split(".", 1)[0]
+    return next((Path(e.path) for e in found if e.name.startswith(begin)), None)
+
+
+def _read(path: Path, notes: dict[str, Any]) -> tuple[list[bytes], dict[str, Any]]:
     try:
         handle = path.open("rb")
     except FileNotFoundError:

@@ -32,6 +32,21 @@ def test_a_rotated_file_is_read_from_its_start(tmp_path: Path) -> None:
     assert follow(path, place)[0] == [b"another, longer"]
 
 
+def test_what_was_written_before_a_rotation_is_read_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"1\n")
+    _, place = follow(path, {})
+    with path.open("ab") as log:
+        log.write(b"2\n")
+    path.rename(tmp_path / "a.log.1")
+    (tmp_path / "b.log").write_bytes(b"stray\n")
+    assert follow(path, place)[0] == [b"2"], "also while the new one is not there yet"
+    path.write_bytes(b"3\n")
+    second, place = follow(path, place)
+    third, place = follow(path, place)
+    assert (second, third, follow(path, place)[0]) == ([b"2"], [b"3"], [])
+
+
 def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     nothing: dict[str, Any] = {}
     assert follow(tmp_path / "none.log", nothing) == ([], nothing)
