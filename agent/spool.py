@@ -122,6 +122,10 @@ class Spool:
 
     def next_batch(self, most: int = 2000, max_bytes: int = 1 << 20) -> Batch | None:
         """Give the batch to send now, or None: the one that had no answer first, unchanged."""
+        with self._together():  # what is dropped between two looks must not be asked for
+            return self._asked(most, max_bytes)
+
+    def _asked(self, most: int, max_bytes: int) -> Batch | None:
         row = self._db.execute(
             "SELECT stream, format, asked_to FROM streams WHERE next_seq > sent_to "
             "ORDER BY asked_to IS NULL, (SELECT min(seq) FROM rows r WHERE r.stream = "

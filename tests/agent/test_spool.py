@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.spool import Batch, Spool
@@ -54,6 +54,7 @@ def test_over_its_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     assert batch.first == queue["dropped"]
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 5), max_size=30), most=st.integers(1, 7))
 def test_nothing_is_lost_or_doubled_however_it_is_batched(sizes: list[int], most: int) -> None:
     folder = tempfile.TemporaryDirectory()
