@@ -36,7 +36,11 @@ def keep_on(house: House, stop: threading.Event, now_us: Callable[[], int]) -> N
 
 def _merge(house: House, _now_us: int) -> None:
     for tenant in house.database.tenants():
-        made = house.lake.compact(house.database, tenant)
+        try:
+            made = house.lake.compact(house.database, tenant)
+        except InopsioError as error:
+            log.warning("lake_not_compacted", tenant=tenant, reason=str(error)[:300])
+            continue
         if made:
             log.info("lake_compacted", tenant=tenant, files=len(made))
 

@@ -79,7 +79,10 @@ def _heaps(files: list[_Small]) -> list[list[_Small]]:
 
 def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> LakeFile:
     old = [file.path for file in heap]
-    frames = [pl.read_parquet(root / path, glob=False) for path in old]
+    try:
+        frames = [pl.read_parquet(root / path, glob=False) for path in old]
+    except (OSError, pl.exceptions.PolarsError) as e:
+        raise Unavailable(f"{tenant_id}: a file of the lake cannot be read: {e}") from e
     frame = pl.concat(frames, how="diagonal").sort("time", "event_id")
     mark = hashlib.sha256("\n".join(old).encode()).hexdigest()[:16]
     place = Path(old[0]).with_name(f"merged-{mark}.parquet")

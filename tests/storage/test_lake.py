@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from storage.database import Database
 from storage.database.commit import insert_lake_files
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, Unavailable
 from storage.lake import Lake
 from storage.outcome import LakeFile
 from storage.schema import EventBatch
@@ -104,6 +104,17 @@ def test_a_scan_is_cut_by_time_and_class(
     part = lake.scan(database, two_tenants[0], since, until, classes=[1007]).collect()
     assert sorted(part["position"]) == [10, 12, 14, 16, 18]
     assert lake.scan(database, two_tenants[1]).collect().is_empty()
+
+
+def test_a_damaged_file_is_told_and_nothing_is_merged(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    for i in range(5):
+        _enter(database, lake.write(batch_of("acme", 10, first=i * 10), "raw", 0, i, i))
+    damaged = next(iter(lake.root.rglob("*.parquet")))
+    damaged.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(Unavailable, match="cannot be read"):
+        lake.compact(database, "acme")
 
 
 def test_merging_loses_nothing_and_sweeps_later(
