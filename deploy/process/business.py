@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -25,8 +26,10 @@ def run(settings: Settings) -> None:
     """Run the consumers and the outbox's relay until told to stop."""
     stop = until_told_to_stop()
     with opened(settings) as house:
-        teller = threading.Thread(target=_tell, args=(house, stop), name="outbox")
-        keeper = threading.Thread(target=keep_on, args=(house, stop, _now_us), name="keeper")
+        teller = threading.Thread(target=_or_end, args=(stop, _tell, house, stop), name="outbox")
+        keeper = threading.Thread(
+            target=_or_end, args=(stop, keep_on, house, stop, _now_us), name="keeper"
+        )
         teller.start()
         keeper.start()
         try:
@@ -35,6 +38,14 @@ def run(settings: Settings) -> None:
             stop.set()
             teller.join()
             keeper.join()
+
+
+def _or_end(stop: threading.Event, work: Callable[..., None], *given: object) -> None:
+    """Do the work; if it fails, end the process: without its outbox it would only seem to live."""
+    try:
+        work(*given)
+    finally:
+        stop.set()
 
 
 def _now_us() -> int:
