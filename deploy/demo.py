@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from deploy.ground import FIRST_TENANT
 from deploy.house import House, opened
 from deploy.ingest import Result, carry
 from deploy.output import say
-from deploy.up import FIRST_TENANT, up
+from deploy.up import up
 from storage.database.queries import select
 from storage.errors import InopsioError
 from storage.settings import Settings

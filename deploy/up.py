@@ -1,14 +1,12 @@
 """Bring the whole house up on one machine, watch it, and take it down."""
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
-from typing import Final
 
-from api.auth import make_first_link
-from deploy.house import database_of
 from deploy.output import say
 from deploy.process import names
 from deploy.running import (
@@ -24,11 +22,8 @@ from deploy.running import (
     url_of,
 )
 from deploy.supervise import Supervisor
-from storage.database import Database
 from storage.errors import Unavailable
 from storage.settings import Settings
-
-FIRST_TENANT: Final = "main"
 
 Ready = Callable[[threading.Event], None]
 
@@ -46,13 +41,6 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _prepare(database: Database) -> str | None:
-    """Make the first tenant; give the one-time path to its first sign-in, if none can sign in."""
-    if not database.tenants():
-        database.create_tenant(FIRST_TENANT, "Main")
-    return make_first_link(database, FIRST_TENANT) if FIRST_TENANT in database.tenants() else None
-
-
 def up(settings: Settings, when_ready: Ready | None = None) -> None:
     """Start everything, say where it is, watch it until told to stop, stop everything.
 
@@ -65,21 +53,22 @@ def up(settings: Settings, when_ready: Ready | None = None) -> None:
         # The children load their programs while the database starts, and end before it does.
         with _ended(settings, supervisor):
             supervisor.start()
-            with database_of(settings) as database, _ended(settings, supervisor):
-                _serve(settings, supervisor, database, stop, when_ready)
+            # By name, after the children are on their way: it takes as long to load as they do.
+            ground = importlib.import_module("deploy.ground")
+            with ground.standing(settings) as link, _ended(settings, supervisor):
+                _serve(settings, supervisor, link, stop, when_ready)
 
 
 def _serve(
     settings: Settings,
     supervisor: Supervisor,
-    database: Database,
+    link: str | None,
     stop: threading.Event,
     when_ready: Ready | None,
 ) -> None:
     began_at = time.time()
     told = supervisor.pids()
     tell(settings, began_at, told)
-    link = _prepare(database)
     _wait_until_ready(settings, supervisor, stop)
     if not stop.is_set():
         say(f"Inopsio is up: {url_of(settings)}")
