@@ -14,13 +14,15 @@ import sys
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from storage.database import Database
-from storage.errors import InvalidInput, Unavailable
+from storage.errors import InvalidInput, Overloaded, Unavailable
 from storage.lake.manifest import FIRST_US, LAST_US, live_files
 from storage.schema.columns import ENVELOPE
 from storage.tenant import Scope, tenant_name
@@ -28,6 +30,9 @@ from storage.tenant import Scope, tenant_name
 _CHILD: Final = Path(__file__).with_name("_hunt_child.py")
 _SQL_MAX: Final = 100_000
 _FILES_MAX: Final = 20_000
+AT_ONCE: Final = 6
+AT_ONCE_OF_ONE: Final = 2
+"""Hunts of one tenant at once: each may take a GiB, 15 s and a thread of the front door."""
 _DUCKDB: Final = {"String": "VARCHAR", "Int64": "BIGINT", "Int32": "INTEGER", "Boolean": "BOOLEAN"}
 _COLUMNS: Final = {c.name: _DUCKDB.get(str(c.dtype), "TIMESTAMPTZ") for c in ENVELOPE}
 
@@ -70,10 +75,14 @@ class Hunters:
         """Start nothing before the first hunt."""
         self._guard = threading.Lock()
         self._spares: list[subprocess.Popen[bytes]] = []
+        self._running: Counter[str] = Counter()
         weakref.finalize(self, _end_all, self._spares)
 
     def run(self, root: Path, db: Database, scope: Scope, sql: str, limits: HuntLimits) -> Result:
-        """Run the query; InvalidInput says what is wrong with it or which limit it passed."""
+        """Run the query; InvalidInput says what is wrong with it or which limit it passed.
+
+        Overloaded when too many run already, of this tenant or of all.
+        """
         scope.require("hunt:run")
         if len(sql) > _SQL_MAX:
             raise InvalidInput(f"the query is longer than {_SQL_MAX} characters")
@@ -93,18 +102,34 @@ class Hunters:
             "memory_bytes": limits.memory_bytes,
             "cpu_s": limits.cpu_s,
         }
-        start = time.monotonic()
-        child = self._take()
-        try:
-            answer = _talk(child, json.dumps(request).encode() + b"\n", limits)
-        finally:
-            _end(child)
+        with self._turn(scope.tenant_id):
+            start = time.monotonic()
+            child = self._take()
+            try:
+                answer = _talk(child, json.dumps(request).encode() + b"\n", limits)
+            finally:
+                _end(child)
         return _result(answer, limits, len(files), int((time.monotonic() - start) * 1000))
 
     def close(self) -> None:
         """End the waiting process."""
         with self._guard:
             _end_all(self._spares)
+
+    @contextmanager
+    def _turn(self, tenant_id: str) -> Iterator[None]:
+        with self._guard:
+            mine, all_of_them = self._running[tenant_id], self._running.total()
+            if mine >= AT_ONCE_OF_ONE or all_of_them >= AT_ONCE:
+                raise Overloaded("too many hunts run at once; wait for one", retry_after_s=5)
+            self._running[tenant_id] += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._running[tenant_id] -= 1
+                if not self._running[tenant_id]:
+                    del self._running[tenant_id]
 
     def _take(self) -> subprocess.Popen[bytes]:
         with self._guard:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ import pytest
 
 from storage.database import Database
 from storage.database.commit import insert_lake_files
-from storage.errors import InvalidInput, NotAllowed
+from storage.errors import InvalidInput, NotAllowed, Overloaded
 from storage.lake import HuntLimits, Lake
-from storage.lake.hunt import _CHILD, Hunters
+from storage.lake.hunt import _CHILD, AT_ONCE, AT_ONCE_OF_ONE, Hunters
 from storage.schema import EventBatch
 from storage.tenant import Actor, Role, Scope
 from tests.storage.made_events import batch_of
@@ -293,3 +293,19 @@ def test_closing_ends_the_waiting_process(ground: Ground) -> None:
     (spare,) = hunters._spares
     hunters.close()
     assert spare.poll() is not None
+
+
+@pytest.mark.parametrize(
+    "running", [["acme"] * AT_ONCE_OF_ONE, [f"t{n // 2}" for n in range(AT_ONCE)]]
+)
+def test_hunts_at_once_are_bounded_for_a_tenant_and_for_all(
+    ground: Ground, running: list[str]
+) -> None:
+    with ExitStack() as turns:
+        for tenant in running:
+            turns.enter_context(ground.lake._hunters._turn(tenant))
+        with pytest.raises(Overloaded):
+            ground.lake.hunt(ground.db, ground.acme, "SELECT 1")
+        if "acme" in running:
+            turns.enter_context(ground.lake._hunters._turn("bolt"))
+    assert ground.lake.hunt(ground.db, ground.acme, "SELECT 1").rows == ((1,),)
