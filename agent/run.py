@@ -1,5 +1,6 @@
 """Look, keep, send: the agent's loop."""
 
+import hashlib
 import json
 import random
 import socket
@@ -22,6 +23,7 @@ from agent.ship import Server, opener, send
 from agent.spool import Batch, Spool
 
 LOG_EVERY_S: Final = 1.0
+MACHINE_ID: Final = Path("/etc/machine-id")
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 120.0
 
@@ -35,12 +37,21 @@ class Task:
     look: Callable[[int], int]
 
 
-def agent_id(spool: Spool) -> str:
-    """Give this agent's lasting identity; made once, kept in the spool."""
-    known = spool.note("agent_id", None)
-    if known is None:
+def agent_id(spool: Spool, machine_id: Path = MACHINE_ID) -> str:
+    """Give this agent's lasting identity; made once, kept in the spool.
+
+    A spool that finds itself on another machine (a cloned image) gets an identity of its own: two
+    hosts with one identity would have their events taken for repeats.
+    """
+    try:
+        machine = hashlib.sha256(machine_id.read_bytes().strip()).hexdigest()[:32]
+    except OSError:
+        machine = ""
+    known, was = spool.note("agent_id", None), spool.note("machine", machine)
+    if known is None or was != machine:
         known = uuid.uuid4().hex
         spool.set_note("agent_id", known)
+    spool.set_note("machine", machine)
     return str(known)
 
 

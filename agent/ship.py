@@ -127,7 +127,9 @@ def _judged(said: urllib.error.HTTPError) -> AgentError:
     except (ValueError, AttributeError):
         told = ""
     message = f"the server answered {said.code} {told}".rstrip()
-    if said.code in _FINAL:
+    # A proxy's own 400 or 413 says nothing about the rows: only the house's word is final.
+    is_ours = said.headers.get_content_type() == "application/problem+json"
+    if said.code in _FINAL and is_ours:
         return Refused(message, said.code)
     wait = said.headers.get("Retry-After", "")
     return Away(message, float(wait) if wait.isdigit() else 0.0)

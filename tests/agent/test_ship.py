@@ -14,7 +14,7 @@ import pytest
 
 import agent.run
 from agent.errors import AgentError, Away
-from agent.run import ship_all
+from agent.run import agent_id, ship_all
 from agent.ship import Server
 from agent.spool import Spool
 from deploy.tls import papers
@@ -29,6 +29,7 @@ class _Door(ThreadingHTTPServer):
         self.taken: list[tuple[int, list[bytes], str]] = []
         self.asked: list[dict[str, list[str]]] = []
         self.busy = 0
+        self.no, self.no_as = 422, "application/problem+json"
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -44,7 +45,8 @@ class _Answer(BaseHTTPRequestHandler):
             self.send_response(429)
             self.send_header("Retry-After", "7")
         elif b"poison" in rows:
-            self.send_response(422)
+            self.send_response(door.no)
+            self.send_header("Content-Type", door.no_as)
         else:
             door.taken.append((int(asked["position"][0]), rows, self.headers["Authorization"]))
             self.send_response(202)
@@ -147,3 +149,20 @@ def test_a_sender_that_fails_unforeseen_tries_again(
     monkeypatch.setattr(agent.run, "ship_all", ship)
     agent.run._ship_on(spool.path, door[1], stop)
     assert door[0].taken == [(0, [b"a"], "Bearer inop_main_x")]
+
+
+def test_the_word_of_a_proxy_is_not_final(tmp_path: Path, door: tuple[_Door, Server]) -> None:
+    spool = _spool(tmp_path, b"poison")
+    door[0].no, door[0].no_as = 413, "text/html"
+    with pytest.raises(Away):
+        ship_all(spool, door[1])
+    assert [q["waiting"] for q in spool.queue()] == [1]
+
+
+def test_a_cloned_machine_gets_an_identity_of_its_own(tmp_path: Path) -> None:
+    spool, machine = _spool(tmp_path), tmp_path / "machine-id"
+    machine.write_text("one\n")
+    first = agent_id(spool, machine)
+    assert agent_id(spool, machine) == first
+    machine.write_text("two\n")
+    assert agent_id(spool, machine) != first
