@@ -43,7 +43,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     with private(settings.data_dir / "database.lock").open("w") as users:
         flock(users, LOCK_SH)
         try:
-            database = Database.open(settings)
+            database = _opened_alone(settings)
             try:
                 yield database
             finally:
@@ -52,6 +52,13 @@ def database_of(settings: Settings) -> Iterator[Database]:
             with contextlib.suppress(BlockingIOError):
                 flock(users, LOCK_EX | LOCK_NB)
                 _stop_server(settings)
+
+
+def _opened_alone(settings: Settings) -> Database:
+    # One after the other: of processes that start at once only one may make roles and schema.
+    with private(settings.data_dir / "opening.lock").open("w") as alone:
+        flock(alone, LOCK_EX)
+        return Database.open(settings)
 
 
 def _stop_server(settings: Settings) -> None:

@@ -187,6 +187,7 @@ def _is_utf8(text: str) -> bool:
 
 def _progress(run: Run, frame: pl.DataFrame | None, letters: _Letters, end: int) -> SourceProgress:
     tenant_id, source, _ = origin_of(run[0])
+    last = letters.own[-1] if letters.own else None
     return SourceProgress(
         tenant_id=tenant_id,
         source=source,
@@ -195,7 +196,7 @@ def _progress(run: Run, frame: pl.DataFrame | None, letters: _Letters, end: int)
         next_position=end,
         events=frame.height if frame is not None else 0,
         rejected=len(letters.own) + letters.more,
-        last_reason=letters.own[-1].reason if letters.own else None,
+        last_reason=f"record {last.position}: {last.reason}" if last else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Serve the API and the console on one port."""
 
+import signal
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,13 +22,19 @@ def run(settings: Settings) -> None:
     """Serve until told to stop; uvicorn listens to the signals itself."""
     if settings.http_host not in LOOPBACK and not is_tls_wanted(settings):
         log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
-    # uvicorn raises the signal again when it has ended: without a handler that would be our end
-    # too, before the database is left in good order.
     stop = until_told_to_stop()
     with opened(settings) as house:
-        web = _web(settings, house)
+        server = uvicorn.Server(_web(settings, house))
+
+        def told(_signal: int, _frame: object) -> None:
+            server.should_exit = True
+
+        # Before uvicorn listens itself, and after: it raises the signal again when it has ended,
+        # which would be our end too, before the database is left in good order.
+        signal.signal(signal.SIGTERM, told)
+        signal.signal(signal.SIGINT, told)
         if not stop.is_set():
-            uvicorn.Server(web).run()
+            server.run()
 
 
 def _web(settings: Settings, house: House) -> uvicorn.Config:

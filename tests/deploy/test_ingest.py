@@ -1,6 +1,7 @@
 """Carry files into a running house: rows, exit codes, reasons, tenants."""
 
 import gzip
+import re
 import zipfile
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,8 @@ def test_files_become_rows_and_again_changes_nothing(house: Place, tenant: str) 
         (str(paths[0]), "zeek_tsv", 12, 1),
         (str(paths[1]), "cloudtrail", 12, 0),
     }
-    assert [r["reason"] for r in rows if r["rejected"]] == ["not the 22 fields of the header"]
+    [reason] = [str(r["reason"]) for r in rows if r["rejected"]]
+    assert re.fullmatch(r"record \d+: not the 22 fields of the header", reason)
     assert house.events(tenant) == (24, 24)
     assert sorted(map(str, house.ingest(tenant, *paths, code=PARTLY))) == sorted(map(str, rows))
     assert house.events(tenant) == (24, 24)
@@ -99,7 +101,7 @@ def test_each_of_two_tenants_sees_exactly_its_own(
     for name, title in ((tenant, "Shadow copies"), (other, "Certutil")):
         [finding] = house.read(name, "/v1/findings")
         assert str(finding["title"]).startswith(title)
-        [event] = house.read(name, "/v1/events", since="2024-05-01T00:00:00Z", until="2024-05-02T00:00:00Z")
+        [event] = house.read(name, "/v1/events", until="2024-05-02T00:00:00Z")
         assert str(event).count("PC-MINE" if name == other else "PC-THEIRS") == 0
 
 
