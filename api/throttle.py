@@ -45,6 +45,13 @@ class Throttle:
             while len(self._failures) > MOST_KEYS:
                 self._failures.popitem(last=False)
 
+    def give_back(self, key: str, at_us: int) -> None:
+        """Take back one failure counted at this time: it was none."""
+        with self._lock:
+            seen = self._failures.get(key)
+            if seen is not None and at_us in seen:
+                seen.remove(at_us)
+
     def forgive(self, key: str) -> None:
         """Forget a key's failures after it succeeded."""
         with self._lock:

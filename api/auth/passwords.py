@@ -1,12 +1,14 @@
 """Keep passwords by argon2id; refuse the short and the common ones."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, Overloaded
 
 SHORTEST: Final = 12
 LONGEST: Final = 256
@@ -14,6 +16,9 @@ LONGEST: Final = 256
 _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4)
 _SLOTS: Final = threading.BoundedSemaphore(4)
 """At most four hashes at once: a storm of sign-ins costs 256 MiB, not all memory."""
+MOST_WAITING: Final = 12
+"""With those that are hashed: a storm of sign-ins must not hold every thread of the house."""
+_QUEUE: Final = threading.BoundedSemaphore(MOST_WAITING)
 _NOBODY: Final = (
     "$argon2id$v=19$m=65536,t=3,p=4$vmXKCO+rcOZ1W+cKZRpBBQ$"
     "ULydNDysa9EAjOGp3hfmBgQ5bfN6BfrRUAaPg32HFtE"
@@ -46,15 +51,27 @@ def check_password(password: str, *names: str) -> None:
         raise InvalidInput("this password is made of the account's own name; choose another")
 
 
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait for a place to hash in; Overloaded when too many wait already."""
+    if not _QUEUE.acquire(blocking=False):
+        raise Overloaded("too many sign in at once; try again", retry_after_s=1)
+    try:
+        with _SLOTS:
+            yield
+    finally:
+        _QUEUE.release()
+
+
 def hash_password(password: str) -> str:
     """Give the argon2id text that is stored (parameters and salt within)."""
-    with _SLOTS:
+    with turn():
         return _HASHER.hash(password)
 
 
 def verify(stored: str | None, password: str) -> bool:
     """Compare; None or '' (no such user, no password set) takes the same time and is False."""
-    with _SLOTS:
+    with turn():
         try:
             return _HASHER.verify(stored or _NOBODY, password) and bool(stored)
         except (VerificationError, InvalidHashError):

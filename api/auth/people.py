@@ -1,7 +1,8 @@
 """Keep the accounts of people: make, list, change; sign them in by password."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from api.auth.passwords import check_password, hash_password, is_outdated, verify
@@ -9,6 +10,7 @@ from api.auth.roles import check_givable, roles_of
 from api.auth.secrets import Key
 from api.auth.sessions import open_session
 from api.desk import Desk, wall_clock_us
+from api.throttle import Throttle
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import execute, select
@@ -104,12 +106,44 @@ def set_password(database: Database, scope: Scope, user_id: str, password: str) 
         write_audit(tx, scope, "user.set-password", user_id)
 
 
-def check_own_password(database: Database, scope: Scope, password: str) -> None:
-    """Pass if it is the actor's password, or if the account has none yet; else NotSignedIn."""
-    with database.app(scope) as tx:
+def check_own_password(desk: Desk, scope: Scope, password: str) -> None:
+    """Pass if it is the actor's password, or if the account has none yet; else NotSignedIn.
+
+    Guessing is slowed down as at the sign-in: a stolen session must not find the password.
+    """
+    with desk.database.app(scope) as tx:
         row = select(tx, "user_by_name", name=scope.actor.name)[0]
-    if row["password_hash"] and not verify(str(row["password_hash"]), password):
+    if not row["password_hash"]:
+        return
+    account = f"{scope.tenant_id}/{scope.actor.name}"
+    with _counted(((desk.pair_tries, f"{account}#present"),), desk.now_us()):
+        if verify(str(row["password_hash"]), password):
+            return
+        with desk.database.app(scope) as tx:
+            write_audit(tx, scope, "user.set-password", str(row["user_id"]), "refused")
         raise NotSignedIn("the present password is wrong")
+
+
+@contextmanager
+def _counted(tries: tuple[tuple[Throttle, str], ...], now_us: int) -> Iterator[None]:
+    """Count a try as failed from its begin, so that tries at once count too; NotSignedIn: it was.
+
+    Overloaded when one of the keys failed too often already.
+    """
+    for throttle, key in tries:
+        throttle.check(key, now_us)
+    for throttle, key in tries:
+        throttle.fail(key, now_us)
+    has_failed = False
+    try:
+        yield
+    except NotSignedIn:
+        has_failed = True
+        raise
+    finally:
+        if not has_failed:
+            for throttle, key in tries:
+                throttle.give_back(key, now_us)
 
 
 def sign_in(desk: Desk, tenant: str, name: str, password: str, address: str) -> Key:
@@ -121,27 +155,31 @@ def sign_in(desk: Desk, tenant: str, name: str, password: str, address: str) -> 
     now_us = desk.now_us()
     account = f"{tenant[:64]}/{name[:LONGEST_NAME]}"
     pair = f"{account}@{address}"
-    desk.pair_tries.check(pair, now_us)
-    desk.account_tries.check(account, now_us)
-    desk.address_tries.check(address, now_us)
-    is_open, row = _account(desk.database, tenant, name)
-    stored = str(row["password_hash"]) if row else None
-    known = verify(stored, password[:1024])
-    if not known or row is None or row["disabled"] or not is_open:
-        desk.pair_tries.fail(pair, now_us)
-        desk.account_tries.fail(account, now_us)
-        desk.address_tries.fail(address, now_us)
-        if is_open:
-            _note(desk.database, tenant, name, address, False)
-        raise NotSignedIn(_WRONG)
+    tries = (
+        (desk.pair_tries, pair),
+        (desk.account_tries, account),
+        (desk.address_tries, address),
+    )
+    with _counted(tries, now_us):
+        row = _known(desk, tenant, name, password, address)
     desk.pair_tries.forgive(pair)
     scope = Scope(tenant, Actor("user", str(row["name"])), roles_of(row["roles"]))
     user_id = str(row["user_id"])
-    if stored and is_outdated(stored):
+    if is_outdated(str(row["password_hash"])):
         with desk.database.app(scope) as tx:
             execute(tx, "user_set_password", user_id=user_id, password_hash=hash_password(password))
     _note(desk.database, tenant, str(row["name"]), address, True)
     return open_session(desk, scope, user_id)
+
+
+def _known(desk: Desk, tenant: str, name: str, password: str, address: str) -> dict[str, Any]:
+    is_open, row = _account(desk.database, tenant, name)
+    is_right = verify(str(row["password_hash"]) if row else None, password[:1024])
+    if is_right and row is not None and not row["disabled"] and is_open:
+        return row
+    if is_open:
+        _note(desk.database, tenant, name, address, False)
+    raise NotSignedIn(_WRONG)
 
 
 def _account(database: Database, tenant: str, name: str) -> tuple[bool, dict[str, Any] | None]:

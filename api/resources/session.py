@@ -90,7 +90,7 @@ def put_password(request: Request, response: Response, scope: AnyActor, new: New
     found = key and find_session(desk.database, key, desk.settings.session_idle_s, desk.now_us())
     if scope.actor.kind != "user" or not found:
         raise InvalidInput("only a signed-in person has a password")
-    check_own_password(desk.database, scope, new.present)
+    check_own_password(desk, scope, new.present)
     set_password(desk.database, scope, found.user_id, new.password)
     give_cookie(request, response, open_session(desk, scope, found.user_id))
 
@@ -99,7 +99,7 @@ def give_cookie(request: Request, response: Response, key: Key) -> None:
     """Set the session's cookie on the answer and end the session the browser came with."""
     desk, is_secure = desk_of(request), request.url.scheme == "https"
     old = session_key(request.cookies, is_secure)
-    if old is not None and old.tenant_id == key.tenant_id:
+    if old is not None:
         found = find_session(desk.database, old, desk.settings.session_idle_s, desk.now_us())
         if found:
             end_session(desk.database, old, found.scope)

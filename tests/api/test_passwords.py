@@ -1,9 +1,20 @@
 """Weak passwords are refused, strong ones kept by argon2id."""
 
+from contextlib import ExitStack
+
 import pytest
 
-from api.auth.passwords import _NOBODY, COMMON, check_password, hash_password, is_outdated, verify
-from storage.errors import InvalidInput
+from api.auth.passwords import (
+    _NOBODY,
+    _QUEUE,
+    COMMON,
+    MOST_WAITING,
+    check_password,
+    hash_password,
+    is_outdated,
+    verify,
+)
+from storage.errors import InvalidInput, Overloaded
 
 
 @pytest.mark.parametrize("password", sorted(COMMON)[:50])
@@ -35,3 +46,13 @@ def test_nobody_signs_in_to_an_account_without_a_password(stored: str | None) ->
 
 def test_an_unknown_name_costs_the_same_work_as_a_known_one() -> None:
     assert not is_outdated(_NOBODY)
+
+
+def test_a_storm_of_sign_ins_does_not_queue_without_end() -> None:
+    with ExitStack() as held:
+        for _ in range(MOST_WAITING):
+            assert _QUEUE.acquire(blocking=False)
+            held.callback(_QUEUE.release)
+        with pytest.raises(Overloaded):
+            verify(None, "x")
+    assert not verify(None, "x")

@@ -1,6 +1,8 @@
 """Sign-in, sessions and their ends: by password, by one-time link, by moved clocks."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -78,6 +80,31 @@ def test_of_100_wrong_tries_at_least_90_are_refused_and_eve_gets_in_later(eve: F
     assert eve.browser("203.0.113.9").post("/v1/session", json=who()).status_code == 200
     eve.clock.forward(301)
     assert client.post("/v1/session", json=who()).status_code == 200
+
+
+def test_tries_at_once_are_counted_before_they_are_answered(eve: Front) -> None:
+    with ThreadPoolExecutor(24) as pool:
+        send = partial(eve.browser().post, "/v1/session", json=who(password="x" * 12))
+        statuses = [f.result().status_code for f in [pool.submit(send) for _ in range(24)]]
+    assert statuses.count(401) <= 8
+    assert set(statuses) == {401, 429}
+
+
+def test_the_present_password_cannot_be_guessed_with_a_stolen_session(front: Front) -> None:
+    client = front.person(front.acme, "mia", Role.VIEWER)
+    new = {"present": "wrong", "password": "a-new-long-passphrase"}
+    statuses = [client.put("/v1/session/password", json=new).status_code for _ in range(10)]
+    assert statuses == [401] * 8 + [429] * 2
+    assert trail(front).count(("user.set-password", "refused")) == 8
+
+
+def test_a_session_of_another_tenant_in_the_same_browser_ends_too(eve: Front) -> None:
+    client = eve.person(eve.bolt, "bob", Role.VIEWER)
+    thief = eve.browser()
+    thief.cookies.set("inopsio", client.cookies["inopsio"])
+    assert thief.get("/v1/session").status_code == 200
+    assert client.post("/v1/session", json=who()).status_code == 200
+    assert thief.get("/v1/session").status_code == 401
 
 
 def test_a_session_ends_when_idle_or_old_and_lives_while_used(eve: Front) -> None:
