@@ -52,7 +52,14 @@ def create_app(
     `app.state.script_hashes` (a list) takes the hashes of inline scripts that pages need; other
     pages mounted on the app are behind the sign-in and find their Scope in `request.state.scope`.
     """
-    app = FastAPI(title="Inopsio", version=VERSION, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Inopsio",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # such a redirect leads to whatever the Host header says
+    )
     desk = Desk(settings, database, log, lake, now_us)
     app.state.desk = desk
     app.state.script_hashes = []

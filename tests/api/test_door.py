@@ -29,6 +29,11 @@ def test_every_answer_carries_the_security_headers(front: Front, path: str) -> N
     assert "strict-transport-security" not in answer.headers
 
 
+def test_no_redirect_leads_to_a_host_the_caller_named(front: Front) -> None:
+    answer = front.browser().get("/v1/findings/", headers={"Host": "evil.example"})
+    assert answer.status_code == 404
+
+
 def test_over_https_browsers_are_told_to_stay_there(front: Front) -> None:
     answer = front.browser(url="https://house").get("/sign-in")
     assert answer.headers["strict-transport-security"].startswith("max-age=31536000")

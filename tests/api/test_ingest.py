@@ -122,6 +122,8 @@ def test_without_a_source_each_request_is_an_origin_of_its_own(
         ("source=" + "s" * 201, 422),
         ("format=../../etc", 422),
         ("name=a%0Ab", 422),
+        ("name=a%C2%9B31m", 422),
+        ("name=a%E2%80%AEb", 422),
     ],
 )
 def test_a_wrong_word_is_422(front: Front, sender: httpx.Client, query: str, status: int) -> None:
