@@ -24,6 +24,8 @@ LEAST_SIGMA: Final = 0.25
 """A host that always does the same still may do 25 % more without being strange."""
 EDGE: Final = 3.0
 """Deviations at which a strange value is cut before it is learned."""
+LONGEST_KEY: Final = 512
+"""Characters of a host name that tell hosts apart; a name has 253 at most."""
 
 FEATURES: Final[Mapping[str, str]] = {
     "events": "events of any kind",
@@ -105,17 +107,17 @@ def _opened(open_: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
         return open_
     fresh = rows.group_by(
         "tenant_id",
-        key=pl.col("device.hostname").str.to_lowercase(),
+        key=pl.col("device.hostname").str.to_lowercase().str.slice(0, LONGEST_KEY),
         window_us=pl.col("time").cast(pl.Int64).floordiv(WINDOW_US) * WINDOW_US,
         maintain_order=True,
     ).agg(pl.col("event_id").first().alias("first_event"), **_features(frame))
-    return (
+    both = (
         pl.concat([open_, fresh.select(open_.columns)])
         .group_by(_PLACE, maintain_order=True)
         .agg(pl.col("first_event").first(), *(pl.col(n).sum() for n in _NAMES))
         .select(open_.columns)
-        .sort(_PLACE)
     )
+    return _newest(both, "window_us").sort(_PLACE)
 
 
 @dataclass(slots=True)
@@ -144,14 +146,15 @@ def _judge(closed: pl.DataFrame, usual: pl.DataFrame) -> tuple[pl.DataFrame, lis
         schema=dict(META.tables["usual"]),
     )
     kept = usual.join(touched, on=["tenant_id", "key"], how="anti")
-    return _bounded(pl.concat([kept, fresh])), findings
+    return _newest(pl.concat([kept, fresh]), "last_us").sort(["tenant_id", "key"]), findings
 
 
-def _bounded(usual: pl.DataFrame) -> pl.DataFrame:
-    return (
-        usual.sort(["tenant_id", "last_us", "key"], descending=[False, True, False])
-        .filter(pl.int_range(pl.len()).over("tenant_id") < META.max_keys)
-        .sort(["tenant_id", "key"])
+def _newest(table: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Keep `max_keys` rows of each tenant, those seen last; the order of rows is anyone's."""
+    if table.height <= META.max_keys:
+        return table
+    return table.sort(["tenant_id", by, "key"], descending=[False, True, False]).filter(
+        pl.int_range(pl.len()).over("tenant_id") < META.max_keys
     )
 
 

@@ -1,5 +1,10 @@
 """See that the online model claims the burst, explains it, and cannot be dragged along at once."""
 
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
 from detectors import activity
 from tests.detectors.streams import batches, company, frame_of
 from tests.detectors.test_detector_conformance import fold
@@ -28,3 +33,18 @@ def test_a_strange_window_hardly_moves_what_is_usual() -> None:
     state, _ = fold(activity, batches(frame_of(company("acme")), []))
     usual = {row["key"]: row["events_mean"] for row in state["usual"].iter_rows(named=True)}
     assert usual["pc7"] < usual["pc8"] + 0.5
+
+
+def test_names_without_end_keep_the_newest_windows_under_short_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(activity, "META", replace(activity.META, max_keys=20))
+    rows = [r for r in company("acme", hours=1) if "device.hostname" in r]
+    for n, row in enumerate(rows):
+        row["device.hostname"] = f"{n:06}" + "x" * 100_000 * (n % 1000 == 0)
+    state, _ = fold(activity, batches(frame_of(rows), [len(rows) // 2]))
+    open_ = state["open"]
+    assert open_.height <= 20
+    assert open_["key"].str.len_chars().max() in range(6, activity.LONGEST_KEY + 1)
+    newest = max(int(r["time_us"]) for r in rows)
+    assert open_.select(pl.col("window_us").max()).item() >= newest - activity.WINDOW_US

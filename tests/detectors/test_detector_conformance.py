@@ -97,9 +97,8 @@ def test_state_stays_bounded(detector: ModuleType, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(detector, "META", small)
     state, _ = fold(detector, batches(frame_of(rows), list(range(0, len(rows), 100))))
-    for name, table in state.items():
-        kept = table.select(pl.col("key").n_unique()).item()
-        assert kept <= (50 if name != "open" else 4000)
+    for table in state.values():
+        assert table.select(pl.col("key").n_unique()).item() <= 50
 
 
 @each
