@@ -1,5 +1,6 @@
 """Stand before every route: trace id, size limit, origin check, security headers, the last line."""
 
+import asyncio
 import secrets
 import time
 import traceback
@@ -18,6 +19,10 @@ from storage import telemetry
 _LOG: Final = structlog.get_logger("api")
 LARGEST_BODY: Final = 1 << 20
 """Of any request but ingest, bytes."""
+BODY_PAUSE_S: Final = 20.0
+"""Longest wait for the next piece of a body."""
+BODY_S: Final = 300.0
+"""Longest a whole body may take: it holds room that others wait for."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ALWAYS: Final = (
     ("x-content-type-options", "nosniff"),
@@ -118,11 +123,23 @@ def _claims_more(headers: Headers, limit: int) -> bool:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
+    """Give the body's pieces until they are too many or come too slowly."""
     seen = 0
+    is_whole = False
+    end: float | None = None
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, is_whole, end
+        if is_whole:  # what is waited for now is the caller's leaving
+            return await receive()
+        now = asyncio.get_running_loop().time()
+        end = now + BODY_S if end is None else end
+        try:
+            async with asyncio.timeout(min(BODY_PAUSE_S, end - now)):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, headers={"Connection": "close"}) from None
+        is_whole = not message.get("more_body", False)
         seen += len(message.get("body", b""))
         if seen > limit:
             raise HTTPException(413)

@@ -59,6 +59,7 @@ TITLES: Final[Mapping[int, str]] = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     412: "Changed by somebody else",
     413: "Too large",
     415: "Encoding not supported",

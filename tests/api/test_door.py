@@ -4,8 +4,11 @@ import asyncio
 import random
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
+from api import door
+from api.door import _limited
 from storage.tenant import Role
 from tests.api.conftest import Front
 
@@ -16,6 +19,26 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 PATHS = ["/sign-in", "/v1/health/live", "/v1/findings", "/v1/nothing", "/", "/assets/nothing.js"]
+
+
+@pytest.mark.parametrize(("pause_s", "whole_s"), [(0.01, 60.0), (60.0, 0.01)])
+def test_a_body_that_never_comes_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, pause_s: float, whole_s: float
+) -> None:
+    monkeypatch.setattr(door, "BODY_PAUSE_S", pause_s)
+    monkeypatch.setattr(door, "BODY_S", whole_s)
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(_once(_limited(never, 10)))
+    assert refused.value.status_code == 408
+
+
+async def _once(receive: Receive) -> Message:
+    return await receive()
 
 
 @pytest.mark.parametrize("path", PATHS)
