@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from typing import IO
 
 from deploy.running import make_private, private
 from storage.database import Database, embedded
@@ -49,9 +50,19 @@ def database_of(settings: Settings) -> Iterator[Database]:
             finally:
                 database.close()
         finally:
-            with contextlib.suppress(BlockingIOError):
-                flock(users, LOCK_EX | LOCK_NB)
-                _stop_server(settings)
+            _stop_if_last(users, settings)
+
+
+def swept(settings: Settings) -> None:
+    """Stop the embedded server if nobody uses it, for example after its last user was killed."""
+    with private(settings.data_dir / "database.lock").open("w") as users:
+        _stop_if_last(users, settings)
+
+
+def _stop_if_last(users: IO[str], settings: Settings) -> None:
+    with contextlib.suppress(BlockingIOError):
+        flock(users, LOCK_EX | LOCK_NB)
+        _stop_server(settings)
 
 
 def _opened_alone(settings: Settings) -> Database:

@@ -51,7 +51,7 @@ def up(settings: Settings, when_ready: Ready | None = None) -> None:
         check_port(settings)
         supervisor = Supervisor(names(), settings.data_dir, environment_of(settings))
         # The children load their programs while the database starts, and end before it does.
-        with _ended(settings, supervisor):
+        with _swept(settings), _ended(settings, supervisor):
             supervisor.start()
             # By name, after the children are on their way: it takes as long to load as they do.
             ground = importlib.import_module("deploy.ground")
@@ -95,6 +95,14 @@ def _beside(when_ready: Ready | None, stop: threading.Event) -> Iterator[None]:
     finally:
         stop.set()
         beside.join()
+
+
+@contextmanager
+def _swept(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        importlib.import_module("deploy.house").swept(settings)
 
 
 @contextmanager
