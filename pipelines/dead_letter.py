@@ -13,6 +13,8 @@ RAW_TOPIC: Final = "raw.events"
 MAX_RAW: Final = 64 << 10
 RETRY_SOURCE: Final = "retry:"
 """Prefix of the source id of a letter driven again: a source of its own, read once."""
+KEPT: Final = "event is kept; detector '"
+"""Beginning of the reason of a letter that only tells: its record is stored, not driven again."""
 
 _SHOWN: Final = 4096
 Row = dict[str, object]
@@ -64,14 +66,16 @@ def retry(log: EventLog, tenant: str | None = None) -> int:
 
     Each becomes a source of its own, so that a second drive is recognised as a repeat; if it is
     refused again it makes a new letter, which can be driven again in its turn. What has no readable
-    record (a consumer's letter, one without tenant) stays where it is.
+    record (a consumer's letter, one without tenant) stays where it is, and so does a letter whose
+    event was kept.
     """
     driven = 0
     for partition in range(log.partitions(TOPIC)):
         for message, letter in _letters(log, partition, 0, tenant):
             if message.offset < _driven_to(log, letter.tenant_id, partition):
                 continue
-            if letter.tenant_id and letter.log_format and letter.raw:
+            is_kept = letter.reason.startswith(KEPT)
+            if letter.tenant_id and letter.log_format and letter.raw and not is_kept:
                 log.append(RAW_TOPIC, [_again(letter)])
                 driven += 1
             log.commit(_group(letter.tenant_id), TOPIC, partition, message.offset + 1)

@@ -1,11 +1,16 @@
-"""Fold every detector over batches; a row that makes one raise is put aside."""
+"""Fold every detector over batches; one that raises on a row goes on without it, the rest do not.
+
+Each detector stands alone: what makes one raise is still stored, counted and seen by the others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
+from typing import Final
 
 import polars as pl
 
+from pipelines.dead_letter import KEPT
 from pipelines.poison import isolate, reason_of
 from storage.errors import PluginError, Unavailable
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
@@ -13,22 +18,36 @@ from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 States = Mapping[str, State]
 """Detector name -> its state."""
 
+MOST_BAD: Final = 64
+"""Rows of a batch that one detector may raise on before it is left out for the rest."""
+MOST_PROBES: Final = 512
+"""Tries to find such rows in one batch: a few seconds at worst."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detected:
     """What the detectors made of a stretch of the stream.
 
-    `batches`: the rows that passed, in order; `poison`: (row as a one-row frame, reason).
+    `batches`: all of it, in order; `poison`: (row as a one-row frame, reason naming the detector);
+    `left_out`: detector -> rows it was not shown, as it raised on too many.
     """
 
     states: States
     batches: tuple[EventBatch, ...] = ()
     findings: tuple[Finding, ...] = ()
     poison: tuple[tuple[pl.DataFrame, str], ...] = field(default=())
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-class DetectorFailed(Exception):
-    """A detector raised on a batch; the message names it."""
+@dataclass(frozen=True, slots=True)
+class _Did:
+    """What one detector did with one batch so far. `left_out`: None if it saw everything else."""
+
+    state: State
+    findings: tuple[Finding, ...] = ()
+    poison: tuple[tuple[pl.DataFrame, str], ...] = ()
+    left_out: int | None = None
+    probes: int = 0
 
 
 def meta_of(module: ModuleType) -> DetectorMeta:
@@ -37,31 +56,6 @@ def meta_of(module: ModuleType) -> DetectorMeta:
     if not isinstance(meta, DetectorMeta):
         raise PluginError(f"{module.__name__}.META is not a DetectorMeta")
     return meta
-
-
-def detect(
-    detectors: Mapping[str, ModuleType], states: States, batch: EventBatch, context: Context
-) -> tuple[States, tuple[Finding, ...]]:
-    """Run all detectors over one batch; DetectorFailed names the one that raised.
-
-    A detector sees the classes it reads; one without state is not called for no rows.
-    """
-    after: dict[str, State] = {}
-    findings: list[Finding] = []
-    for name, module in detectors.items():
-        meta, state = meta_of(module), states[name]
-        seen = batch.only(pl.col("class_uid").is_in(meta.classes)) if meta.classes else batch
-        if not len(seen) and not meta.tables:
-            after[name] = state
-            continue
-        try:
-            after[name], claims = module.detect(state, seen, context)
-        except (Unavailable, PluginError):
-            raise
-        except Exception as error:
-            raise DetectorFailed(f"detector '{name}' raised {reason_of(error)}") from error
-        findings.extend(claims)
-    return after, tuple(findings)
 
 
 def fold(
@@ -73,42 +67,90 @@ def fold(
     """Run the detectors over batches in order, each with its watermark (UTC µs) after it."""
     done = Detected(states)
     for batch, watermark_us in stretches:
-        done = _fold_one(detectors, done, batch, replace(context, watermark_us=watermark_us))
+        now = replace(context, watermark_us=watermark_us)
+        done = replace(done, batches=(*done.batches, batch))
+        for name, module in detectors.items():
+            done = _with(done, name, _run(module, done.states[name], batch, now))
     return done
 
 
-def _fold_one(
-    detectors: Mapping[str, ModuleType], done: Detected, batch: EventBatch, context: Context
-) -> Detected:
+def _with(done: Detected, name: str, did: _Did) -> Detected:
+    left_out = done.left_out
+    if did.left_out is not None:
+        left_out = {**left_out, name: left_out.get(name, 0) + did.left_out}
+    return Detected(
+        {**done.states, name: did.state},
+        done.batches,
+        (*done.findings, *did.findings),
+        (*done.poison, *did.poison),
+        left_out,
+    )
+
+
+def _run(module: ModuleType, state: State, batch: EventBatch, context: Context) -> _Did:
+    """Show the batch to one detector: the classes it reads; without state it sees no empty one."""
+    meta = meta_of(module)
+    seen = batch.only(pl.col("class_uid").is_in(meta.classes)) if meta.classes else batch
+    if not len(seen) and not meta.tables:
+        return _Did(state)
+    return _go_on(module, _Did(state), seen, context)
+
+
+def _go_on(module: ModuleType, did: _Did, batch: EventBatch, context: Context) -> _Did:
     try:
-        states, findings = detect(detectors, done.states, batch, context)
-    except DetectorFailed as error:
-        if not len(batch):
-            raise PluginError(f"{error}, on no rows at all; mend or remove it") from error
-        return _fold_around(detectors, done, batch, context)
-    return Detected(states, (*done.batches, batch), (*done.findings, *findings), done.poison)
+        state, claims = module.detect(did.state, batch, context)
+    except (Unavailable, PluginError):
+        raise
+    except Exception as error:  # noqa: BLE001  consume loop: the bad row is sought below
+        if len(batch):
+            return _around(module, did, batch, context, reason_of(error))
+        return _leave_out(did, 0)
+    return replace(did, state=state, findings=(*did.findings, *claims))
 
 
-def _fold_around(
-    detectors: Mapping[str, ModuleType], done: Detected, batch: EventBatch, context: Context
-) -> Detected:
+def _around(
+    module: ModuleType, did: _Did, batch: EventBatch, context: Context, reason: str
+) -> _Did:
     """Go on without the rows that raise alone; if none does, take the batch in two halves."""
+    most, most_probes = MOST_BAD - len(did.poison), MOST_PROBES - did.probes
+    if most <= 0 or most_probes <= 0:
+        return _leave_out(did, len(batch))
+    if len(batch) == 1:
+        did = _poisoned(module, did, batch.frame, reason)
+        return _go_on(module, did, EventBatch(batch.frame.clear()), context)
     # Halves must not close windows that the second half still fills: they keep the old watermark.
     early = replace(context, watermark_us=min(context.watermark_us, _oldest_us(batch)))
-    bad = isolate(batch.frame, lambda rows: detect(detectors, done.states, EventBatch(rows), early))
-    if bad:
-        poison = tuple((batch.frame.slice(row, 1), reason) for row, reason in bad)
-        keep = pl.int_range(pl.len()).is_in([row for row, _ in bad]).not_()
-        rest = batch.only(keep)
-        done = replace(done, poison=(*done.poison, *poison))
-        return _fold_one(detectors, done, rest, context)
-    if len(batch) == 1:
-        return replace(
-            done, poison=(*done.poison, (batch.frame, "raised after the rows before it"))
-        )
+    found = isolate(
+        batch.frame,
+        lambda rows: module.detect(did.state, EventBatch(rows), early),
+        most,
+        most_probes,
+    )
+    did = replace(did, probes=did.probes + found.probes)
+    if found.bad:
+        for row, why in found.bad:
+            did = _poisoned(module, did, batch.frame.slice(row, 1), why)
+        good = pl.int_range(pl.len()).is_in([row for row, _ in found.bad]).not_()
+        rest = batch.only(good)
+        if found.checked < len(batch):
+            # Too many: the tenants whose rows these are go without this detector, not the others.
+            tenants = batch.frame[[row for row, _ in found.bad]]["tenant_id"].unique().to_list()
+            others = pl.col("tenant_id").is_in(tenants).not_()
+            rest = batch.only(good & ((pl.int_range(pl.len()) < found.checked) | others))
+            did = _leave_out(did, len(batch) - len(found.bad) - len(rest))
+        return _go_on(module, did, rest, context)
     half = len(batch) // 2
-    done = _fold_one(detectors, done, EventBatch(batch.frame.head(half)), early)
-    return _fold_one(detectors, done, EventBatch(batch.frame.slice(half)), context)
+    did = _go_on(module, did, EventBatch(batch.frame.head(half)), early)
+    return _go_on(module, did, EventBatch(batch.frame.slice(half)), context)
+
+
+def _poisoned(module: ModuleType, did: _Did, row: pl.DataFrame, reason: str) -> _Did:
+    told = f"{KEPT}{meta_of(module).name}' raised {reason}"
+    return replace(did, poison=(*did.poison, (row, told)))
+
+
+def _leave_out(did: _Did, rows: int) -> _Did:
+    return replace(did, left_out=(did.left_out or 0) + rows)
 
 
 def _oldest_us(batch: EventBatch) -> int:

@@ -74,7 +74,9 @@ def claims_of(
         if done.poison:
             log.warning("replay_skipped_rows", rows=len(done.poison), reason=done.poison[0][1])
         yield batch, done.findings
-        done = replace(done, batches=(), findings=(), poison=())
+        if done.left_out:
+            log.warning("replay_left_detectors_out", rows=dict(done.left_out))
+        done = replace(done, batches=(), findings=(), poison=(), left_out={})
 
 
 def _of(scope: Scope, claims: Sequence[Finding]) -> list[Finding]:

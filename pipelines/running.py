@@ -291,7 +291,7 @@ class Flow:
             self._ledger.check(self._with_lake(outcome))
 
         rows = pl.DataFrame({"event_id": ids}, schema={"event_id": pl.String})
-        return {ids[row]: reason for row, reason in isolate(rows, trial)}
+        return {ids[row]: reason for row, reason in isolate(rows, trial).bad}
 
 
 def _remembered(parse: Parse) -> Parse:
@@ -331,5 +331,8 @@ def _count(outcome: Outcome) -> None:
         "inopsio_events_clamped_total", sum(int(f["is_time_clamped"].sum()) for f in rows)
     )
     telemetry.count("inopsio_records_rejected_total", len(outcome.dead_letters))
+    for detector, skipped in outcome.left_out.items():
+        log.error("detector_left_out", detector=detector, rows=skipped)
+        telemetry.count("inopsio_detector_rows_skipped_total", skipped)
     telemetry.count("inopsio_findings_total", len(outcome.findings))
     telemetry.count("inopsio_commits_total")

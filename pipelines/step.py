@@ -212,6 +212,7 @@ def _outcome(
         state=state,
         sources=tuple(one.progress for one in decoded if one.progress is not None),
         dead_letters=(*letters, *skipped, *_poisoned(decoded, done)),
+        left_out=done.left_out,
     )
 
 
@@ -230,8 +231,11 @@ def _counted(batches: Sequence[EventBatch], window_s: int) -> pl.DataFrame | Non
 
 def _poisoned(decoded: list[Decoded], done: Detected) -> list[DeadLetter]:
     letters: list[DeadLetter] = []
+    reasons: dict[tuple[str, str, int], str] = {}
     for row, reason in done.poison:
-        tenant_id, source, position = row.select("tenant_id", "source", "position").row(0)
+        place = row.select("tenant_id", "source", "position").row(0)
+        reasons[place] = f"{reasons[place]}; {reason}" if place in reasons else reason
+    for (tenant_id, source, position), reason in reasons.items():
         for one in decoded:
             if one.frame is None or origin_of(one.run[0])[:2] != (tenant_id, source):
                 continue

@@ -80,7 +80,8 @@ class Outcome:
 
     `window_counts`: columns tenant_id, entity_type, entity, class_uid (Int32), window_start
     (Datetime us UTC), window_s (Int32), events (Int64: what to ADD to the stored count).
-    `state`: (detector, shard) -> Arrow IPC bytes of the changed shards.
+    `state`: (detector, shard) -> Arrow IPC bytes of the changed shards. `left_out`: detector ->
+    events it was not shown, as it raised on too many.
     """
 
     flow: str
@@ -92,6 +93,7 @@ class Outcome:
     lake_files: tuple[LakeFile, ...] = ()
     sources: tuple[SourceProgress, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def finding_message(finding: Finding) -> bytes:

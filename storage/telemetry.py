@@ -24,6 +24,11 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("inopsio_records_rejected_total", "counter", "records sent to the dead letter"),
     Metric("inopsio_messages_repeated_total", "counter", "messages dropped as already read"),
     Metric("inopsio_findings_total", "counter", "findings committed"),
+    Metric(
+        "inopsio_detector_rows_skipped_total",
+        "counter",
+        "events a detector that raised did not see",
+    ),
     Metric("inopsio_state_evicted_total", "counter", "entities evicted from detector state"),
     Metric("inopsio_commits_total", "counter", "steps committed"),
     Metric("inopsio_lag_messages", "gauge", "messages not yet read, all partitions"),

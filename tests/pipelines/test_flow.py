@@ -8,13 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.dead_letter import TOPIC, retry
 from pipelines.decode import MOST_LETTERS
+from pipelines.detecting import MOST_BAD
 from pipelines.runners import loop
 from pipelines.running import Flow
 from storage.errors import PluginError, Unavailable
 from storage.log import Record
 from storage.log.memory import MemoryLog
-from storage.outcome import Outcome
+from storage.outcome import Outcome, dead_letter_message
 from storage.schema import Context, EventBatch, Finding, State
 from storage.settings import Settings
 from tests.pipelines.memory import (
@@ -144,15 +146,62 @@ def raises_on(number: str) -> ModuleType:
     return module
 
 
-def test_row_that_makes_a_detector_raise_is_alone_in_the_dead_letter() -> None:
+def test_row_that_makes_a_detector_raise_is_told_and_kept() -> None:
     log, ledger = memory_log(), MemoryLedger()
     fill(log, [record([(-40_000 + i, "h1", i) for i in range(100)], 0)])
     home = house({META.name: raises_on("42")})
     loop.run(Flow(home, Settings(), log, ledger), once=True)
     (letter,) = ledger.letters
     assert (letter.position, letter.raw) == (42, b'{"t":-39958,"h":"h1","n":42}')
-    assert "ZeroDivisionError" in letter.reason
-    assert ledger.events().height == 99
+    assert letter.reason == (
+        "event is kept; detector 'burst' raised ZeroDivisionError: no such number"
+    )
+    assert ledger.events().height == 100
+    assert sum(int(str(row[-1])) for row in ledger.window_counts()) == 100
+    assert retry(letters_log(ledger)) == 0
+
+
+def test_detector_that_raises_without_end_is_left_out_of_one_tenants_rows_alone() -> None:
+    tried: list[int] = []
+    module, log, ledger = burst(), memory_log(1), MemoryLedger()
+
+    def picky(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+        tried.append(len(batch))
+        if (batch.frame["tenant_id"] == "acme").any():
+            raise ZeroDivisionError("not acme")
+        return detect(state, batch, context)
+
+    module.detect = picky  # type: ignore[attr-defined]  # made up on the spot
+    told: list[Outcome] = []
+    ledger.refuse = told.append
+    rows: Rows = [(-40_000 + i // 2, "h1", i) for i in range(1000)]
+    for tenant in ("acme", "globex"):
+        fill(log, [record(rows, 0, tenant)])
+    fill(log, [record([(-39_000, "h1", 1)], 1000, "globex")])
+    loop.run(Flow(house({META.name: module}), Settings(), log, ledger), once=True)
+    assert ledger.events().height == 2001
+    assert [outcome.left_out for outcome in told] == [{META.name: 1000 - MOST_BAD}]
+    assert len(ledger.letters) == MOST_BAD
+    assert len(tried) < 300
+
+
+def test_detector_that_raises_on_everything_hides_nothing() -> None:
+    module, log, ledger = burst(), memory_log(1), MemoryLedger()
+
+    def broken(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+        raise ZeroDivisionError("always")
+
+    module.detect = broken  # type: ignore[attr-defined]  # made up on the spot
+    fill(log, [record([(-40_000 + i, "h1", i) for i in range(500)], 0)])
+    loop.run(Flow(house({META.name: module}), Settings(), log, ledger), once=True)
+    assert ledger.events().height == 500
+    assert len(ledger.letters) == MOST_BAD
+
+
+def letters_log(ledger: MemoryLedger) -> MemoryLog:
+    log = memory_log(1)
+    log.append(TOPIC, [Record(b"k", dead_letter_message(letter)) for letter in ledger.letters])
+    return log
 
 
 def test_row_that_makes_a_sink_raise_is_alone_in_the_dead_letter() -> None:
