@@ -37,7 +37,7 @@ Source = Annotated[
 ]
 Position = Annotated[
     int | None,
-    Query(ge=0, le=2**62, description="number of the body's first record within the source"),
+    Query(ge=0, le=2**61, description="number of the body's first record within the source"),
 ]
 # Neither control characters (C1 too: terminals obey them) nor what turns the reading direction.
 _LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
