@@ -1,7 +1,7 @@
 """Claim a host whose last ten minutes are far from its own usual ones, and say in what.
 
-One Gaussian a feature and host (river's, restored from three numbers), fed with closed event-time
-windows only. Learning is gated: what was claimed as strange is learned as if it had been at the
+One running mean and variance a feature and host (river's, restored from three numbers), fed with
+closed event-time windows only. Learning is gated: what was claimed as strange is learned as if it had been at the
 edge of the usual, so that an attacker cannot raise the baseline in one stroke.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
-from river.proba import Gaussian
+from river.stats import Var
 
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State, finding_id
 
@@ -124,7 +124,7 @@ def _opened(open_: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 class _Usual:
     last_us: int
     windows: int
-    gaussians: dict[str, Gaussian]
+    moments: dict[str, Var]
 
 
 def _judge(closed: pl.DataFrame, usual: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
@@ -136,7 +136,7 @@ def _judge(closed: pl.DataFrame, usual: pl.DataFrame) -> tuple[pl.DataFrame, lis
     findings: list[Finding] = []
     for window in closed.iter_rows(named=True):
         place = (window["tenant_id"], window["key"])
-        model = known.setdefault(place, _Usual(0, 0, {n: Gaussian() for n in _NAMES}))
+        model = known.setdefault(place, _Usual(0, 0, {n: Var() for n in _NAMES}))
         claim = _claim(window, model)
         if claim is not None:
             findings.append(claim)
@@ -160,12 +160,12 @@ def _newest(table: pl.DataFrame, by: str) -> pl.DataFrame:
 
 def _restored(row: dict[str, Any]) -> _Usual:
     n = int(row["windows"])
-    gaussians = {
+    moments = {
         # river's own constructor from (n, mean, variance): state without pickle.
-        name: Gaussian._from_state(n, row[f"{name}_mean"], row[f"{name}_var"], 1)
+        name: Var._from_state(n, row[f"{name}_mean"], row[f"{name}_var"], ddof=1)
         for name in _NAMES
     }
-    return _Usual(int(row["last_us"]), n, gaussians)
+    return _Usual(int(row["last_us"]), n, moments)
 
 
 def _stored(tenant: str, key: str, model: _Usual) -> dict[str, object]:
@@ -175,9 +175,9 @@ def _stored(tenant: str, key: str, model: _Usual) -> dict[str, object]:
         "last_us": model.last_us,
         "windows": model.windows,
     }
-    for name, gaussian in model.gaussians.items():
-        row[f"{name}_mean"] = float(gaussian.mu)
-        row[f"{name}_var"] = float(gaussian.sigma) ** 2
+    for name, seen in model.moments.items():
+        row[f"{name}_mean"] = float(seen.mean.get())
+        row[f"{name}_var"] = float(seen.get())
     return row
 
 
@@ -186,23 +186,27 @@ def _value(window: dict[str, Any], name: str) -> float:
     return math.log1p(raw / 1024 if name == "kilobytes_out" else raw)
 
 
-def _deviation(x: float, gaussian: Gaussian) -> float:
-    return float((x - gaussian.mu) / max(gaussian.sigma, LEAST_SIGMA))
+def _sigma(seen: Var) -> float:
+    return max(math.sqrt(max(seen.get(), 0.0)), LEAST_SIGMA)
+
+
+def _deviation(x: float, seen: Var) -> float:
+    return float((x - seen.mean.get()) / _sigma(seen))
 
 
 def _learn(window: dict[str, Any], model: _Usual) -> None:
-    for name, gaussian in model.gaussians.items():
+    for name, seen in model.moments.items():
         x = _value(window, name)
-        if model.windows >= WARM_UP and _deviation(x, gaussian) >= STRANGE:
-            x = gaussian.mu + EDGE * max(gaussian.sigma, LEAST_SIGMA)
-        gaussian.update(x)
+        if model.windows >= WARM_UP and _deviation(x, seen) >= STRANGE:
+            x = seen.mean.get() + EDGE * _sigma(seen)
+        seen.update(x)
     model.windows += 1
     model.last_us = max(model.last_us, int(window["window_us"]))
 
 
 def _contributions(window: dict[str, Any], model: _Usual) -> Iterator[tuple[str, float]]:
-    for name, gaussian in model.gaussians.items():
-        z = _deviation(_value(window, name), gaussian)
+    for name, seen in model.moments.items():
+        z = _deviation(_value(window, name), seen)
         if z > 0:
             yield name, z * z
 
@@ -237,9 +241,9 @@ def _claim(window: dict[str, Any], model: _Usual) -> Finding | None:
 
 
 def _reason(window: dict[str, Any], model: _Usual, name: str, share: float) -> Reason:
-    gaussian = model.gaussians[name]
+    usually = model.moments[name]
     seen = int(window[name]) // (1024 if name == "kilobytes_out" else 1)
-    usual = math.expm1(gaussian.mu)
-    z = _deviation(_value(window, name), gaussian)
+    usual = math.expm1(usually.mean.get())
+    z = _deviation(_value(window, name), usually)
     expected = f"about {usual:.1f} in 10 min, over {model.windows} windows ({z:.1f} deviations)"
     return Reason(FEATURES[name], f"{seen}", expected, round(share, 4))
