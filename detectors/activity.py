@@ -1,8 +1,8 @@
 """Claim a host whose last ten minutes are far from its own usual ones, and say in what.
 
 One running mean and variance a feature and host (river's, restored from three numbers), fed with
-closed event-time windows only. Learning is gated: what was claimed as strange is learned as if it had been at the
-edge of the usual, so that an attacker cannot raise the baseline in one stroke.
+closed event-time windows only. Learning is gated: what was claimed as strange is learned as if it
+had been at the edge of the usual, so that an attacker cannot raise the baseline in one stroke.
 """
 
 import math
