@@ -34,7 +34,7 @@ class Backend(FastAPIDashServer):  # type: ignore[misc]  # Dash carries no types
 
     websocket_capability = False
 
-    def __init__(self, server: Any) -> None:  # noqa: ANN401
+    def __init__(self, server: Any) -> None:  # noqa: ANN401  Dash's own values
         """Keep the server."""
         super().__init__(server)
         self.request_adapter = _Adapter
@@ -45,14 +45,14 @@ class Backend(FastAPIDashServer):  # type: ignore[misc]  # Dash carries no types
     def _setup_catchall(self) -> None:
         """Add no catch-all either: what is not a page is not found."""
 
-    def add_url_rule(self, rule: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def add_url_rule(self, rule: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  Dash's own values
         """Add a route of Dash's, unless the console has no use for it."""
         if rule not in _NEEDLESS:
             super().add_url_rule(rule, *args, **kwargs)
 
     def serve_component_suites(
         self,
-        dash_app: Any,  # noqa: ANN401
+        dash_app: Any,  # noqa: ANN401  Dash's own values
         package_name: str,
         fingerprinted_path: str,
         request: Request,

@@ -52,9 +52,9 @@ class Console:
 
     def scoped_callback(
         self,
-        *dependencies: Any,  # noqa: ANN401
+        *dependencies: Any,  # noqa: ANN401  Dash's own values
         grant: str,
-        **options: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401  Dash's own values
     ) -> Callable[[Handler], Handler]:
         """Register a callback that runs only in the Scope of this very request's session.
 
@@ -65,7 +65,7 @@ class Console:
         def register(handler: Handler) -> Handler:
             known = set(self.dash.callback_map)
 
-            async def answer(*values: Any) -> Any:  # noqa: ANN401
+            async def answer(*values: Any) -> Any:  # noqa: ANN401  Dash's own values
                 return await asyncio.to_thread(self._answer, grant, handler, values)
 
             answer.__name__ = handler.__name__
@@ -90,7 +90,7 @@ class Console:
             raise NotSignedIn("sign in first")
         return found
 
-    def _answer(self, grant: str, handler: Handler, values: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    def _answer(self, grant: str, handler: Handler, values: tuple[Any, ...]) -> Any:  # noqa: ANN401  Dash's own values
         scope = self.scope_of_request()
         try:
             if grant:

@@ -188,7 +188,7 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(act)
 
-    def undo(scope: Scope, clicks: int | None, before: Any, reference: Any) -> Any:  # noqa: ANN401
+    def undo(scope: Scope, clicks: int | None, before: Any, reference: Any) -> Any:  # noqa: ANN401  Dash's own values
         if not clicks or not isinstance(before, dict) or not isinstance(reference, dict):
             return no_update
         return _change(console, scope, reference, before, "Undone. ", can_undo=False)

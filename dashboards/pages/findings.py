@@ -234,7 +234,12 @@ def _histogram(found: read.Overview, wanted: FindingFilter) -> Part:
 
 def register(console: Console) -> None:
     """Register what happens when a filter moves, the URL changes, or the grid wants rows."""
+    _filters_to_url(console)
+    _url_to_page(console)
+    _rows_to_grid(console)
 
+
+def _filters_to_url(console: Console) -> None:
     def to_url(scope: Scope, *values: Any) -> Any:  # noqa: ANN401, ARG001  Dash's own values
         q, chosen, detector, rule, entity, sort, search = values
         before = FindingFilter.read(search or "")
@@ -264,6 +269,8 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(to_url)
 
+
+def _url_to_page(console: Console) -> None:
     def from_url(scope: Scope, search: str | None) -> tuple[Any, ...]:
         wanted = FindingFilter.read(search or "")
         found = read.overview(console.database, scope, wanted)
@@ -291,7 +298,9 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(from_url)
 
-    def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401
+
+def _rows_to_grid(console: Console) -> None:
+    def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401  Dash's own values
         if not asked:
             return no_update
         start, end = int(asked.get("startRow", 0)), int(asked.get("endRow", 0))

@@ -159,7 +159,7 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(from_url)
 
-    def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401
+    def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401  Dash's own values
         if not asked:
             return no_update
         start, end = int(asked.get("startRow", 0)), int(asked.get("endRow", 0))

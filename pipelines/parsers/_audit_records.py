@@ -121,6 +121,17 @@ def _is_write(frame: pl.DataFrame) -> pl.Expr:
     return found.fill_null(value=False)
 
 
+_SOCKET_CALLS: Final = {"connect": 1, "bind": 7, "listen": 7, "accept": 1, "accept4": 1}
+
+
+def _file_activity(nametype: pl.Expr) -> pl.Expr:
+    """Give the file activity of a PATH record: by its name type, or by the call that touched it."""
+    by_type = nametype.replace_strict(_NAMETYPES, default=0, return_dtype=pl.Int32)
+    by_call = pl.col("~SYSCALL").replace_strict(_CHANGES, default=None, return_dtype=pl.Int32)
+    change = pl.coalesce(pl.when("~writes").then(3), by_call, by_type)
+    return pl.when(nametype == "NORMAL").then(change).otherwise(by_type)
+
+
 def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     """Add class, activity, status and OCSF columns by record type; reads the `~` columns."""
     kind = pl.col("type")
@@ -136,12 +147,8 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     is_process = launched | lone_exec
     uid_class = kind.replace_strict({k: v[0] for k, v in CLASSES.items()}, default=0)
     activity = kind.replace_strict({k: v[1] for k, v in CLASSES.items()}, default=0)
-    nametype = own("nametype").replace_strict(_NAMETYPES, default=0, return_dtype=pl.Int32)
-    change = pl.col("~SYSCALL").replace_strict(_CHANGES, default=None, return_dtype=pl.Int32)
-    change = pl.coalesce(pl.when("~writes").then(3), change, nametype)
-    nametype = pl.when(own("nametype") == "NORMAL").then(change).otherwise(nametype)
-    calls = {"connect": 1, "bind": 7, "listen": 7, "accept": 1, "accept4": 1}
-    call = pl.col("~SYSCALL").replace_strict(calls, default=0, return_dtype=pl.Int32)
+    nametype = _file_activity(own("nametype"))
+    call = pl.col("~SYSCALL").replace_strict(_SOCKET_CALLS, default=0, return_dtype=pl.Int32)
     result = pl.coalesce(own("res"), pl.col("~success")).str.to_lowercase()
     results = {"success": 1, "yes": 1, "1": 1, "failed": 2, "no": 2, "0": 2}
     path = own("name")
