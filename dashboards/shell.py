@@ -30,7 +30,7 @@ _INDEX: Final = Template("""<!DOCTYPE html>
 <script src="/assets/theme.js"></script>
 <style>$tokens</style>
 {%css%}
-<link rel="preload" as="script" href="/_dash-component-suites/dash_ag_grid/async-community.js">
+<link rel="prefetch" as="script" href="/_dash-component-suites/dash_ag_grid/async-community.js">
 <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
 </head>
 <body>
@@ -91,29 +91,7 @@ def frame(pages: list[Page]) -> Part:
                         ],
                         className="side",
                     ),
-                    html.Header(
-                        [
-                            html.Div(id="trail", className="trail"),
-                            html.Div(id="who", className="who"),
-                            dmc.ColorSchemeToggle(
-                                lightIcon=icon("sun"),
-                                darkIcon=icon("moon"),
-                                variant="subtle",
-                                size="lg",
-                                color="gray",
-                                attributes={"root": {"aria-label": "Switch light and dark"}},
-                                id="theme",
-                            ),
-                            html.Button(
-                                [icon("out"), html.Span("Sign out")],
-                                id="sign-out",
-                                className="quiet",
-                                type="button",
-                                **{"aria-label": "Sign out"},
-                            ),
-                        ],
-                        className="top",
-                    ),
+                    _top(),
                     html.Main(
                         [
                             html.Div(id=PROBLEM, **{"aria-live": "assertive"}),
@@ -127,6 +105,32 @@ def frame(pages: list[Page]) -> Part:
                 className="frame",
             ),
         ],
+    )
+
+
+def _top() -> Part:
+    return html.Header(
+        [
+            html.Div(id="trail", className="trail"),
+            html.Div(id="who", className="who"),
+            dmc.ColorSchemeToggle(
+                lightIcon=icon("sun"),
+                darkIcon=icon("moon"),
+                variant="subtle",
+                size="lg",
+                color="gray",
+                attributes={"root": {"aria-label": "Switch light and dark"}},
+                id="theme",
+            ),
+            html.Button(
+                [icon("out"), html.Span("Sign out")],
+                id="sign-out",
+                className="quiet",
+                type="button",
+                **{"aria-label": "Sign out"},
+            ),
+        ],
+        className="top",
     )
 
 

@@ -164,7 +164,7 @@ def _meaning(meaning: str, unit: str) -> str:
 def register(console: Console) -> None:
     """Register: run puts the query into the URL, the URL's query is run."""
 
-    def to_url(scope: Scope, clicks: int | None, sql: str | None) -> Any:  # noqa: ANN401, ARG001
+    def to_url(scope: Scope, clicks: int | None, sql: str | None) -> Any:  # noqa: ANN401, ARG001  Dash's own values
         if not clicks or not (sql or "").strip():
             return no_update
         return f"?{urlencode({'sql': (sql or '')[:_LONGEST_SQL], 'run': clicks})}"

@@ -132,6 +132,11 @@ def _file_activity(nametype: pl.Expr) -> pl.Expr:
     return pl.when(nametype == "NORMAL").then(change).otherwise(by_type)
 
 
+def _whole_path(path: pl.Expr) -> pl.Expr:
+    is_whole = path.str.starts_with("/") | pl.col("~cwd").is_null()
+    return pl.when(is_whole).then(path).otherwise(pl.concat_str("~cwd", pl.lit("/"), path))
+
+
 def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     """Add class, activity, status and OCSF columns by record type; reads the `~` columns."""
     kind = pl.col("type")
@@ -152,8 +157,7 @@ def meaning(frame: pl.DataFrame) -> pl.DataFrame:
     result = pl.coalesce(own("res"), pl.col("~success")).str.to_lowercase()
     results = {"success": 1, "yes": 1, "1": 1, "failed": 2, "no": 2, "0": 2}
     path = own("name")
-    is_whole = path.str.starts_with("/") | pl.col("~cwd").is_null()
-    whole = pl.when(is_whole).then(path).otherwise(pl.concat_str("~cwd", pl.lit("/"), path))
+    whole = _whole_path(path)
     uid = pl.coalesce(pl.col("~auid", "~uid").replace(_UNSET, None))
     names = [pl.col(name).replace("unset", None) for name in ("~AUID", "~UID")]
     user = pl.coalesce(*names, pl.when(uid == "0").then(pl.lit("root")))
