@@ -95,7 +95,7 @@ def step(
     decoded, skipped = _without(decoded, skip)
     marks = before.watermarks.polled(poll.caught_up, poll.now_s)
     marks, stretch = _on_time(decoded, marks, poll.now_s)
-    marks = marks.advanced(poll.now_s)
+    marks = marks.muted(_unreadable(poll, decoded)).advanced(poll.now_s)
     batches = _cut(stretch, house.batch_rows, before.watermarks.flow_us, marks.flow_us)
     done = fold(house.detectors, before.states, batches, house.context)
     offsets = dict(before.offsets)
@@ -144,6 +144,12 @@ def _without(decoded: list[Decoded], skip: Skip) -> tuple[list[Decoded], list[De
     return rest, letters
 
 
+def _unreadable(poll: Poll, decoded: list[Decoded]) -> set[int]:
+    """Give the partitions that gave messages, but no event, not even a repeated one."""
+    read = {one.run[0].partition for one in decoded if one.frame is not None}
+    return {message.partition for message in poll.messages} - read
+
+
 def _on_time(decoded: list[Decoded], marks: Watermarks, now_s: float) -> tuple[Watermarks, Stretch]:
     frames: list[pl.DataFrame] = []
     ends: list[tuple[int, int]] = []
@@ -151,7 +157,8 @@ def _on_time(decoded: list[Decoded], marks: Watermarks, now_s: float) -> tuple[W
     for one in decoded:
         if one.frame is None or not one.frame.height:
             continue
-        marks, late = marks.read(one.run[0].partition, one.frame["time"].dt.epoch("us"))
+        time_us, arrived_us = (one.frame[c].dt.epoch("us") for c in ("time", "ingested_at"))
+        marks, late = marks.read(one.run[0].partition, time_us, arrived_us)
         frames.append(one.frame.with_columns(late))
         rows += one.frame.height
         marks = marks.advanced(now_s)

@@ -328,6 +328,30 @@ def test_stall_of_five_minutes_makes_no_ordered_event_late() -> None:
     assert ledger.events()["is_late"].sum() == 0
 
 
+def test_garbage_without_end_in_one_partition_does_not_stop_time_for_ever() -> None:
+    now_s = [0.0]
+    log, ledger = memory_log(2), MemoryLedger()
+    flow = Flow(house(), Settings(), log, ledger, monotonic_s=lambda: now_s[0])
+    for second in range(60):
+        fill(log, [record([(-40_000 + 10 * second, "h1", 1)] * 3, 3 * second, source="s1")])
+        fill(log, [raw_record(b"garbage", second, source="s4")])
+        assert all(log.end("raw.events", p) for p in range(2))
+        work = flow.poll()
+        assert work is not None
+        flow.commit(flow.process(work))
+        now_s[0] += 1
+    assert ledger.findings
+    assert ledger.events()["is_late"].sum() == 0
+
+
+def test_fast_clock_of_one_tenant_makes_no_row_of_another_late() -> None:
+    log, ledger = memory_log(1), MemoryLedger()
+    for i in range(9):
+        fill(log, [record([(240 + i, "h1", i)], i, "acme"), record([(i - 9, "h", i)], i, "bolt")])
+    run(log, ledger, poll_rows=1)
+    assert ledger.events()["is_late"].sum() == 0
+
+
 def test_windows_close_when_everything_is_caught_up_and_idle() -> None:
     now_s = [0.0]
     log, ledger = memory_log(2), MemoryLedger()

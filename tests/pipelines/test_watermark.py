@@ -81,3 +81,27 @@ def test_stored_watermarks_come_back() -> None:
     again = restored({3: w.stored(3), 4: NEVER}, 5, 60, 30)
     assert again.seen_us == {3: 10 * MINUTE_US}
     assert again.flow_us == 5
+
+
+def test_partition_of_garbage_alone_holds_back_for_idle_s_of_reading_only() -> None:
+    w, _ = marks().polled({0: False, 1: False}, 0).read(0, us(10))
+    for second in range(1, 31):
+        assert w.advanced(second).flow_us == NEVER
+        w = w.polled({0: False, 1: False}, second).muted([1])
+    w = w.advanced(30)
+    assert w.flow_us == 9 * MINUTE_US
+    w, late = w.read(1, us(7))  # it speaks again, and holds back again
+    assert late.to_list() == [True]
+    assert not w.mute_s
+
+
+def test_stall_after_garbage_is_not_reading_time() -> None:
+    w, _ = marks().polled({0: False, 1: False}, 0).read(0, us(10))
+    w = w.polled({0: False, 1: False}, 300).muted([1])
+    assert w.advanced(300).flow_us == NEVER
+
+
+def test_fast_clock_moves_the_watermark_to_the_arrival_at_most() -> None:
+    w, late = marks().read(0, us(15, 10, 8.9), us(10, 10, 10))
+    assert late.to_list() == [False, False, True]
+    assert w.advanced(0).flow_us == 9 * MINUTE_US
