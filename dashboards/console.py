@@ -14,8 +14,9 @@ from api.auth import session_scope
 from api.desk import wall_clock_us
 from dashboards.backend import this_request
 from dashboards.ui.states import problem_box
+from storage.audit import write_audit
 from storage.database import Database
-from storage.errors import InopsioError, NotSignedIn
+from storage.errors import InopsioError, NotSignedIn, Refused
 from storage.lake import Lake
 from storage.settings import Settings
 from storage.tenant import Scope
@@ -98,6 +99,12 @@ class Console:
             return handler(scope, *values)
         except NotSignedIn:
             raise
+        except Refused as error:
+            with self.database.app(scope) as tx:
+                told = {"reason": type(error).__name__}
+                write_audit(tx, scope, "request.refused", handler.__name__, "refused", told)
+            set_props(PROBLEM, {"children": self.problem(error)})
+            return no_update
         except Exception as error:  # noqa: BLE001  the page's error box: the page must stay usable
             set_props(PROBLEM, {"children": self.problem(error)})
             return no_update

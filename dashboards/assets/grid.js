@@ -21,16 +21,24 @@
 
   // On a narrow screen a row is its level and its title with entity and time beneath.
   var kept = ["level", "title"];
+  var later = 0;
+
   function fit(grid) {
     var isNarrow = grid.clientWidth < 640;
     if (!grid.clientWidth || grid.dataset.narrow === String(isNarrow)) { return; }
+    // Columns hidden before the grid's own first layout would leave it waiting for ever.
+    if (!grid.querySelector(".ag-root") || grid.querySelector(".ag-delay-render")) {
+      window.clearTimeout(later);
+      later = window.setTimeout(fitAll, 100);
+      return;
+    }
     grid.dataset.narrow = String(isNarrow);
     window.dash_ag_grid.getApiAsync(grid.id).then(function (api) {
       var all = api.getColumns().map(function (column) { return column.getColId(); });
       if (all.indexOf("title") === -1) { return; }
       api.setColumnsVisible(all.filter(function (name) { return kept.indexOf(name) === -1; }),
         !isNarrow);
-      api.setColumnWidths([{ key: "level", newWidth: isNarrow ? 112 : 138 }]);
+      api.setColumnWidths([{ key: "level", newWidth: isNarrow ? 126 : 138 }]);
     }).catch(function () { /* the grid is gone with its page */ });
   }
 

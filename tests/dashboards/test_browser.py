@@ -129,7 +129,8 @@ def opened(page: Page, path: str) -> None:
         page.evaluate("path => window.inopsio.go(path)", path)
     page.wait_for_selector("#page > div")
     if path in {"/findings", "/incidents"} or "sql=" in path:
-        page.wait_for_selector(".ag-row .cut", state="attached")
+        page.locator(".grid").scroll_into_view_if_needed()
+        page.wait_for_selector(".ag-row .cut")
     page.wait_for_load_state("networkidle")
 
 
