@@ -62,11 +62,18 @@ def make_private(folder: Path) -> None:
         raise Unavailable(
             f"the data folder {folder} cannot be made: {wrong.strerror}; use --data"
         ) from None
+    seen = folder.stat()
+    if seen.st_uid != os.geteuid() or seen.st_mode & 0o002:
+        raise Unavailable(
+            f"the data folder {folder} belongs to somebody else or everybody may write in it; "
+            "keys lie there: use another by --data, or chown and chmod it"
+        )
 
 
 def private(file: Path) -> Path:
     """Make a file that only its owner may read, if it is not there; give it back."""
     file.touch(mode=0o600, exist_ok=True)
+    file.chmod(0o600)
     return file
 
 

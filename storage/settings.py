@@ -49,6 +49,9 @@ class Settings:
     tls: str = _setting(
         "auto", "auto, on or off: auto = HTTPS with the machine's own CA beyond loopback"
     )
+    trusted_proxies: str = _setting(
+        "", "addresses of proxies whose X-Forwarded-For is believed, separated by ','"
+    )
     partitions: int = _setting(8, "partitions of a new topic in the embedded log")
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"

@@ -26,6 +26,9 @@ Format = Annotated[
     str | None,
     Query(max_length=40, pattern=r"^[a-z0-9_.-]*$", description="parser; found by content if none"),
 ]
+OWN_SOURCES: Final = ("file:", "api:", "retry:")
+"""Beginnings of the house's own source names: who could use one could hide that source's events."""
+
 Source = Annotated[
     str | None,
     Query(
@@ -87,6 +90,8 @@ async def post(
     that sends more than once must say it. 413 over the limits of size or ratio, 429 when the
     pipelines lag behind.
     """
+    if source is not None and source.startswith(OWN_SOURCES):
+        raise InvalidInput(f"source {source[:80]!r} is a name the house gives itself; take another")
     if position is not None and source is None:
         raise InvalidInput("'position' needs 'source': a place in what?")
     desk = desk_of(request)

@@ -89,6 +89,8 @@ def _rows(file: Path, kind: str) -> Iterator[Row]:
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
+    if not file.is_file():
+        raise InvalidInput(f"{file}: not a regular file")
     with file.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

@@ -10,6 +10,7 @@ import uvicorn
 from api.app import create_app
 from dashboards.app import mount
 from deploy.house import House, opened
+from deploy.process._hasty import Hasty
 from deploy.running import LOOPBACK, is_tls_wanted, until_told_to_stop
 from deploy.tls import papers
 from storage.settings import Settings
@@ -51,6 +52,10 @@ def _web(settings: Settings, house: House) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=Hasty,
+        # A client's own X-Forwarded-For would let it choose the address that is throttled.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=5,
         limit_concurrency=REQUESTS_AT_ONCE,
         **tls,
