@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from detectors import CONTRACT as DETECTOR_CONTRACT
+from pipelines.attempts import FILE, Attempts
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.decode import parse_run
 from pipelines.detecting import meta_of
@@ -50,7 +51,10 @@ def run_flow(
     # What is loaded by now stays for good: collections need not walk it again for every batch.
     gc.collect()
     gc.freeze()
-    runner_named(runner or settings.runner).run(flow, once)
+    try:
+        runner_named(runner or settings.runner).run(flow, once)
+    finally:
+        flow.ended()
 
 
 def flow_of(
@@ -67,7 +71,10 @@ def flow_of(
     sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
     ledger = DatabaseLedger(database, sinks)
     house = house_of(settings)
-    return Flow(house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes)
+    attempts = Attempts(settings.data_dir / FILE)
+    return Flow(
+        house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes, attempts
+    )
 
 
 def runner_named(name: str) -> ModuleType:

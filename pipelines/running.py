@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import polars as pl
 import structlog
 
+from pipelines.attempts import MOST, Attempts
 from pipelines.decode import Parse, Run, runs_of, unknown_origins
 from pipelines.detecting import meta_of
 from pipelines.ledger import Ledger
@@ -72,8 +73,10 @@ class Flow:
         monotonic_s: Callable[[], float] = time.monotonic,
         poll_rows: int = POLL_ROWS,
         poll_bytes: int = POLL_BYTES,
+        attempts: Attempts | None = None,
     ) -> None:
         """Begin nowhere: the first poll asks the ledger."""
+        self._attempts = attempts or Attempts()
         self._house = house
         self._settings = settings
         self._log = log
@@ -114,6 +117,11 @@ class Flow:
         self._generation += 1
         self._state = None
         self._reader = None
+        self._attempts.broken_off()
+
+    def ended(self) -> None:
+        """Tell that the run ended in good order: what is not committed did not end the process."""
+        self._attempts.broken_off()
 
     def _patiently(self, action: Callable[[], _T]) -> _T | None:
         wait_s = _FIRST_WAIT_S
@@ -157,11 +165,13 @@ class Flow:
         return 0
 
     def _poll(self) -> Work | None:
+        if self._attempts.is_careful and self.in_flight:
+            return None
         state, reader = self._load()
         now_s = (
             self._monotonic_s()
         )  # before the look: a stall during it must not look like idleness
-        messages, at_end = reader.look()
+        messages, at_end = reader.look(1 if self._attempts.is_careful else None)
         work = Work(self._generation, Poll(messages, at_end, now_s))
         if messages:
             return work
@@ -176,7 +186,7 @@ class Flow:
             return Done(work, None)
         try:
             state = self._with_positions(self._load()[0], work.poll.messages)
-            after, outcome = step(self._house, state, work.poll)
+            after, outcome = step(self._house_for(work.poll), state, work.poll)
         except (Unavailable, PluginError):
             raise
         except Exception as error:  # noqa: BLE001  consume loop: commit finds the row
@@ -184,6 +194,15 @@ class Flow:
             return Done(work, None)
         self._state = after
         return Done(work, outcome)
+
+    def _house_for(self, poll: Poll) -> House:
+        """Give the house; for a message that keeps ending the process, one that refuses it."""
+        deaths = self._attempts.begin(poll.messages)
+        if deaths < MOST or not self._attempts.is_careful:
+            return self._house
+        reason = f"ended the process {deaths} times when read alone; it is not read again"
+        log.error("message_refused", flow=self._house.flow, reason=reason)
+        return replace(self._house, parse=_refuse(reason))
 
     def _with_positions(self, state: FlowState, messages: tuple[Message, ...]) -> FlowState:
         missing = unknown_origins(messages, state.positions)
@@ -218,6 +237,7 @@ class Flow:
         if not self._ledger.commit(outcome):
             log.info("step_void", flow=outcome.flow)
             return False
+        self._attempts.committed({s.partition: s.next_offset for s in outcome.steps})
         _count(outcome)
         return True
 

@@ -38,16 +38,17 @@ class EventLogReader:
         self._size_bytes = size_bytes
         self._turn = 0
 
-    def look(self) -> tuple[tuple[Message, ...], dict[int, bool]]:
+    def look(self, most: int | None = None) -> tuple[tuple[Message, ...], dict[int, bool]]:
         """Give the next messages, and for every partition whether nothing was left in it.
 
-        At most `rows` messages and about `size_bytes`; the partition that is first changes with
-        each look, so that a full one cannot starve the others. Unavailable if the log is down.
+        At most `rows` messages, or `most`, and about `size_bytes`; the partition that is first
+        changes with each look, so that a full one cannot starve the others. Unavailable if the log
+        is down.
         """
         count = self._log.partitions(self._topic)
         found: list[Message] = []
         at_end: dict[int, bool] = {}
-        rows, size = self._rows, self._size_bytes
+        rows, size = most or self._rows, self._size_bytes
         for i in range(count):
             partition = (self._turn + i) % count
             if rows <= 0 or size <= 0:
