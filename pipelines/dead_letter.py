@@ -16,6 +16,7 @@ RETRY_SOURCE: Final = "retry:"
 KEPT: Final = "event is kept; detector '"
 """Beginning of the reason of a letter that only tells: its record is stored, not driven again."""
 
+_REASON: Final = 500
 _SHOWN: Final = 4096
 Row = dict[str, object]
 
@@ -31,9 +32,16 @@ def letter_id(tenant_id: str, source: str, position: int) -> str:
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
-def letter_of(message: Message, position: int, reason: str, raw: bytes) -> DeadLetter:
-    """Make the letter for one refused record of a message."""
+def letter_of(
+    message: Message, position: int, reason: str, raw: bytes, size: int | None = None
+) -> DeadLetter:
+    """Make the letter for one refused record of a message; its reason says if bytes were cut.
+
+    `size`: bytes there were, if `raw` does not hold them all.
+    """
     headers = message.headers
+    size = len(raw) if size is None else size
+    cut = f" (bytes cut at {MAX_RAW >> 10} KiB of {size})" if size > MAX_RAW else ""
     tenant_id, source = headers.get("tenant", ""), headers.get("source", "")
     return DeadLetter(
         letter_id=letter_id(tenant_id, source or f"{message.topic}/{message.partition}", position),
@@ -42,7 +50,7 @@ def letter_of(message: Message, position: int, reason: str, raw: bytes) -> DeadL
         name=headers.get("name", ""),
         log_format=headers.get("format", ""),
         position=position,
-        reason=reason[:500],
+        reason=reason[: _REASON - len(cut)] + cut,
         raw=raw[:MAX_RAW],
     )
 

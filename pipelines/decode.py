@@ -52,12 +52,16 @@ def parse_run(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One run as columns. `frame` is None where nothing in it could be read."""
+    """One run as columns. `frame` is None where nothing in it could be read.
+
+    `is_broken_off`: the parser could not go on, so one letter stands for all that followed.
+    """
 
     run: Run
     frame: pl.DataFrame | None
     letters: tuple[DeadLetter, ...]
     progress: SourceProgress | None
+    is_broken_off: bool = False
 
 
 def runs_of(messages: Iterable[Message]) -> list[Run]:
@@ -92,6 +96,22 @@ def _follows(before: Message, after: Message) -> bool:
     return lines == int(second) - int(first) and b"\x00" not in before.value[:4096]
 
 
+def decode_each(run: Run, next_position: int, parse: Parse) -> list[Decoded]:
+    """Read one run as `decode` does; message by message where one of them cannot be read.
+
+    What is refused then is that message, not those that came with it.
+    """
+    whole = decode(run, next_position, parse)
+    if len(run) == 1 or not whole.is_broken_off:
+        return [whole]
+    each: list[Decoded] = []
+    for message in run:
+        each.append(decode((message,), next_position, parse))
+        progress = each[-1].progress
+        next_position = max(next_position, progress.next_position if progress else 0)
+    return each
+
+
 def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
     """Read one run whose origin has been read up to `next_position`.
 
@@ -105,6 +125,7 @@ def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
     frames: list[pl.DataFrame] = []
     letters = _Letters(run[0])
     end = first
+    is_broken_off = False
     try:
         for batch, rejects in parse(run):
             for reject in rejects:
@@ -118,11 +139,12 @@ def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
         if end >= next_position:
             letters.add(Reject(end, str(error), _rest_of(run, end - first)))
         end += 1
+        is_broken_off = True
     frame = pl.concat(frames, how="diagonal") if len(frames) > 1 else next(iter(frames), None)
     if frame is not None and next_position > first:
         frame = frame.filter(pl.col("position") >= next_position)
     progress = _progress(run, frame, letters, end)
-    return Decoded(run, frame, letters.written(), progress)
+    return Decoded(run, frame, letters.written(), progress, is_broken_off)
 
 
 @dataclass(slots=True)
@@ -136,6 +158,7 @@ class _Letters:
     more: int = 0
     first: Reject | None = None
     raw: bytearray = field(default_factory=bytearray)
+    size: int = 0
 
     def add(self, reject: Reject) -> None:
         if len(self.own) < MOST_LETTERS:
@@ -143,6 +166,7 @@ class _Letters:
             return
         self.first = self.first or reject
         self.more += 1
+        self.size += len(reject.raw) + 1
         if len(self.raw) < MAX_RAW:
             self.raw += reject.raw + b"\n"
 
@@ -150,7 +174,8 @@ class _Letters:
         if self.first is None:
             return tuple(self.own)
         reason = f"{self.more} records refused here and after; the first: {self.first.reason}"
-        return (*self.own, letter_of(self.message, self.first.position, reason, bytes(self.raw)))
+        more = letter_of(self.message, self.first.position, reason, bytes(self.raw), self.size)
+        return (*self.own, more)
 
 
 def _last(frame: pl.DataFrame) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.dead_letter import letter_of
-from pipelines.decode import Decoded, Parse, decode, origin_of, raw_of, runs_of
+from pipelines.decode import Decoded, Parse, decode_each, origin_of, raw_of, runs_of
 from pipelines.detecting import Detected, States, fold, meta_of
 from pipelines.shards import changed_shards
 from pipelines.watermark import Watermarks
@@ -115,10 +115,11 @@ def _decode_all(
             pair = origin_of(run[0])[:2]
         except InvalidInput:
             pair = ("", "")
-        one = decode(run, positions.get(pair, 0), house.parse)
-        if one.progress is not None:
-            positions[pair] = max(positions.get(pair, 0), one.progress.next_position)
-        decoded.append(one)
+        each = decode_each(run, positions.get(pair, 0), house.parse)
+        for one in each:
+            if one.progress is not None:
+                positions[pair] = max(positions.get(pair, 0), one.progress.next_position)
+        decoded += each
     return decoded, positions
 
 

@@ -1,5 +1,7 @@
 """The flow on a ledger in memory: cuts, repeats, tenants, poison, stalls, rewinds."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import polars as pl
@@ -9,11 +11,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.dead_letter import TOPIC, retry
-from pipelines.decode import MOST_LETTERS
+from pipelines.decode import MOST_LETTERS, Run
 from pipelines.detecting import MOST_BAD
+from pipelines.parsers import Reject
 from pipelines.runners import loop
 from pipelines.running import Flow
-from storage.errors import PluginError, Unavailable
+from storage.errors import InvalidBatch, PluginError, Unavailable
 from storage.log import Record
 from storage.log.memory import MemoryLog
 from storage.outcome import Outcome, dead_letter_message
@@ -27,6 +30,7 @@ from tests.pipelines.memory import (
     detect,
     fill,
     house,
+    parse_json,
     raw_record,
     record,
 )
@@ -122,6 +126,23 @@ def test_bad_record_goes_to_the_dead_letter_and_the_rest_goes_on() -> None:
         6,
         b"nonsense",
     )
+
+
+def test_unreadable_message_takes_none_of_its_neighbours_along() -> None:
+    def strict(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
+        if any(b"broken" in message.value for message in run):
+            raise InvalidBatch("no such bytes")
+        yield from parse_json(run)
+
+    log, ledger = memory_log(1), MemoryLedger()
+    big = b"broken" + b"x" * (1 << 17) + b"\n"
+    around = [record([(i, "h1", i)], i) for i in range(5)]
+    fill(log, [*around[:2], raw_record(big, 2), *around[3:]])
+    loop.run(Flow(replace(house(), parse=strict), Settings(), log, ledger), once=True)
+    assert ledger.events()["position"].to_list() == [0, 1, 3, 4]
+    (letter,) = ledger.letters
+    assert (letter.position, letter.raw) == (2, big[: 64 << 10])
+    assert letter.reason == f"no such bytes (bytes cut at 64 KiB of {len(big)})"
 
 
 def test_message_without_headers_goes_to_the_dead_letter() -> None:
