@@ -1,5 +1,7 @@
 # Every target prepares its own environment in .venv from a bare Python 3.11 or newer.
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do command -v $$p && break; done)
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14; do \
+  $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && command -v $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
