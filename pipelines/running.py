@@ -297,13 +297,7 @@ class Flow:
         raise PluginError(f"message {place} cannot even be put aside: {reason}")
 
     def _bad_rows(self, house: House, state: FlowState, poll: Poll) -> dict[str, str]:
-        ids: list[str] = []
-        for run in runs_of(poll.messages):
-            try:
-                for batch, _ in house.parse(run):
-                    ids.extend(batch.frame["event_id"])
-            except InvalidInput:
-                continue  # the rest of it becomes a dead letter in the step
+        ids = [found for run in runs_of(poll.messages) for found in _ids_of(house.parse, run)]
 
         def trial(rows: pl.DataFrame) -> None:
             only = Skip(only=frozenset(rows["event_id"]))
@@ -312,6 +306,18 @@ class Flow:
 
         rows = pl.DataFrame({"event_id": ids}, schema={"event_id": pl.String})
         return {ids[row]: reason for row, reason in isolate(rows, trial).bad}
+
+
+def _ids_of(parse: Parse, run: Run) -> list[str]:
+    """Give the ids of the run's events, read as `decode_each` does."""
+    ids: list[str] = []
+    try:
+        for batch, _ in parse(run):
+            ids.extend(batch.frame["event_id"])
+    except InvalidInput:  # what cannot be read becomes a dead letter in the step
+        if len(run) > 1:
+            return [found for message in run for found in _ids_of(parse, (message,))]
+    return ids
 
 
 def _remembered(parse: Parse) -> Parse:
