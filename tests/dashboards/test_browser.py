@@ -123,14 +123,23 @@ def paths(house: House) -> list[str]:
     return [*told, f"/finding/{finding[0]}", f"/finding/{finding[2]}", f"/incident/{incident[0]}"]
 
 
+def scroll_to_rows(page: Page) -> None:
+    """Scroll until the grid draws its rows; the page may put a new grid in place meanwhile."""
+    for _ in range(150):
+        page.evaluate("document.querySelector('.grid')?.scrollIntoView()")
+        if page.locator(".ag-row .cut").count():
+            return
+        page.wait_for_timeout(100)
+    pytest.fail("the grid drew no rows in 15 s")
+
+
 def opened(page: Page, path: str) -> None:
     """Go there inside the application, as a click on a link does."""
     with page.expect_response("**/_dash-update-component*"):
         page.evaluate("path => window.inopsio.go(path)", path)
     page.wait_for_selector("#page > div")
     if path in {"/findings", "/incidents"} or "sql=" in path:
-        page.locator(".grid").scroll_into_view_if_needed()
-        page.wait_for_selector(".ag-row .cut")
+        scroll_to_rows(page)
     page.wait_for_load_state("networkidle")
 
 
