@@ -76,7 +76,9 @@ def play(settings: Settings) -> tuple[list[Result], list[str]]:
     files = story(settings.data_dir / "story", datetime.now(UTC))
     scope = system_scope(FIRST_TENANT, "inopsio demo")
     with opened(settings) as house:
-        results = list(carry(house, scope, files, None))
+        # One after the other: the day's invoice is held against the ledger before it, and files
+        # carried together are read in no particular order.
+        results = [result for file in files for result in carry(house, scope, [file], None)]
         return results, _levels(house, scope)
 
 

@@ -5,6 +5,7 @@ closed event-time windows only. Learning is gated: what was claimed as strange i
 had been at the edge of the usual, so that an attacker cannot raise the baseline in one stroke.
 """
 
+import ipaddress
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ _MOMENTS: Final = {f"{name}_{m}": pl.Float64() for name in _NAMES for m in ("mea
 
 META: Final = DetectorMeta(
     name="activity",
-    version="1",
+    version="2",
     title="Host far from its own usual activity",
     tables={
         "open": {
@@ -100,14 +101,18 @@ def _features(frame: pl.DataFrame) -> dict[str, pl.Expr]:
 
 
 def _opened(open_: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    if "device.hostname" not in frame.columns:
+    # A sensor on the wire knows no host names: there the opener's address stands for the host.
+    named = [pl.col(n) for n in ("device.hostname", "src_endpoint.ip") if n in frame.columns]
+    if not named:
         return open_
-    rows = frame.filter(pl.col("device.hostname").is_not_null() & ~pl.col("is_late"))
+    rows = frame.with_columns(pl.coalesce(named).alias("host")).filter(
+        pl.col("host").is_not_null() & ~pl.col("is_late")
+    )
     if rows.is_empty():
         return open_
     fresh = rows.group_by(
         "tenant_id",
-        key=pl.col("device.hostname").str.to_lowercase().str.slice(0, LONGEST_KEY),
+        key=pl.col("host").str.to_lowercase().str.slice(0, LONGEST_KEY),
         window_us=pl.col("time").cast(pl.Int64).floordiv(WINDOW_US) * WINDOW_US,
         maintain_order=True,
     ).agg(pl.col("event_id").first().alias("first_event"), **_features(frame))
@@ -232,12 +237,20 @@ def _claim(window: dict[str, Any], model: _Usual) -> Finding | None:
         title=f"Unusual number of {FEATURES[shares[0][0]]} on {host}",
         level="medium",
         time_us=start + WINDOW_US,
-        entity_type="host",
+        entity_type="ip" if _is_address(host) else "host",
         entity=host,
         event_ids=(window["first_event"],),
         event_count=int(window["events"]),
         reasons=tuple(_reason(window, model, n, s / total) for n, s in shares[:3]),
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _reason(window: dict[str, Any], model: _Usual, name: str, share: float) -> Reason:

@@ -48,3 +48,13 @@ def test_names_without_end_keep_the_newest_windows_under_short_keys(
     assert open_["key"].str.len_chars().max() in range(6, activity.LONGEST_KEY + 1)
     newest = max(int(r["time_us"]) for r in rows)
     assert open_.select(pl.col("window_us").max()).item() >= newest - activity.WINDOW_US
+
+
+def test_where_no_host_is_named_the_address_stands_for_it() -> None:
+    rows = [
+        {k: v for k, v in row.items() if k != "device.hostname"} | {"src_endpoint.ip": "10.0.0.7"}
+        for row in company("acme")
+        if row.get("device.hostname") == "pc7"
+    ]
+    _, found = fold(activity, batches(frame_of(rows), []))
+    assert {(f.entity_type, f.entity) for f in found} == {("ip", "10.0.0.7")}
