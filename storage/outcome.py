@@ -123,6 +123,8 @@ def finding_of(value: bytes) -> Finding:
                 "attack": tuple(data["attack"]),
                 "reasons": tuple(Reason(**r) for r in data["reasons"]),
                 "links": tuple((str(kind), str(name)) for kind, name in data["links"]),
+                "parts": tuple(data.get("parts", ())),
+                "fields": tuple((str(n), str(v)) for n, v in data.get("fields", ())),
             }
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:

@@ -21,16 +21,36 @@ class Role(StrEnum):
     ANALYST = "analyst"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    FINANCE = "finance"
+    SALES = "sales"
     INGEST = "ingest"
+    INTEGRATION = "integration"
     OPERATOR = "operator"
 
 
 MAY: Final[dict[Role, frozenset[str]]] = {
     Role.VIEWER: frozenset({"findings:read", "incidents:read", "events:read"}),
     Role.ANALYST: frozenset(
-        {"findings:read", "incidents:read", "incidents:write", "events:read", "hunt:run"}
+        {
+            *("findings:read", "incidents:read", "incidents:write", "events:read", "hunt:run"),
+            *("erp:read", "crm:read", "rules:write", "ops:read"),
+        }
     ),
-    Role.AUDITOR: frozenset({"findings:read", "incidents:read", "audit:read"}),
+    Role.AUDITOR: frozenset(
+        {"findings:read", "incidents:read", "audit:read", "erp:read", "crm:read"}
+    ),
+    # Who releases money that is on hold is never asked from a token: `release_payment` says so too.
+    Role.FINANCE: frozenset(
+        {"findings:read", "incidents:read", "erp:read", "erp:write", "payments:release"}
+    ),
+    Role.SALES: frozenset({"crm:read", "crm:write"}),
+    # Another system's books: it may say who acted there and when (`facts:import`).
+    Role.INTEGRATION: frozenset(
+        {
+            *("events:write", "erp:read", "erp:write", "crm:read", "crm:write"),
+            "facts:import",
+        }
+    ),
     Role.ADMIN: frozenset(
         {
             "findings:read",
@@ -42,6 +62,9 @@ MAY: Final[dict[Role, frozenset[str]]] = {
             "tokens:write",
             "audit:read",
             "ops:read",
+            "erp:read",
+            "crm:read",
+            "rules:write",
         }
     ),
     Role.INGEST: frozenset({"events:write"}),
@@ -58,6 +81,7 @@ MAY: Final[dict[Role, frozenset[str]]] = {
             "tenants:write",
             "users:write",
             "tokens:write",
+            *("erp:read", "erp:write", "crm:read", "crm:write", "rules:write", "facts:import"),
         }
     ),
 }

@@ -26,7 +26,10 @@ from storage.outcome import (
 from storage.schema import EventBatch, Finding, Reason
 
 FINDINGS_TOPIC: Final = "findings"
+SIGNALS_TOPIC: Final = "signals"
 DEAD_LETTER_TOPIC: Final = "dead-letter"
+CORRELATION: Final = "correlation"
+"""The detector that reads the signals: what it claims is none of them."""
 
 TEXT_MAX: Final = 16_384
 """Longest text of the hot table, characters; the lake has it whole."""
@@ -107,9 +110,10 @@ def _copy(tx: Connection[TupleRow], query: str, rows: bytes) -> None:
 
 
 def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> list[str]:
-    """Insert findings and, for those that are new, their message to topic `findings`.
+    """Insert findings and tell the log of those that are new.
 
-    Gives the ids that are new; a finding claimed before is left as it is and not told again.
+    Topic `findings` has what people are to see, `signals` every claim for the second flow. Gives
+    the ids that are new; a finding claimed before is left as it is and not told again.
     """
     if not findings:
         return []
@@ -117,12 +121,23 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
     rows = select(tx, "findings_insert", rows=as_rows(clean))
     new = {(str(r["tenant_id"]), str(r["finding_id"])) for r in rows}
     told = {(f.tenant_id, f.finding_id): f for f in clean if (f.tenant_id, f.finding_id) in new}
+    for_people = [f for f in told.values() if f.kind == "finding"]
     _tell(
         tx,
         FINDINGS_TOPIC,
         [
-            (f.tenant_id, f"{f.tenant_id}/{f.entity_type}:{f.entity}", f.finding_id, value)
-            for f, value in ((f, finding_message(f)) for f in told.values())
+            (f.tenant_id, f"{f.tenant_id}/{f.entity_type}:{f.entity}", f.finding_id, message)
+            for f, message in ((f, finding_message(f)) for f in for_people)
+        ],
+    )
+    # One key a tenant: whatever a correlation holds together must meet in one partition.
+    _tell(
+        tx,
+        SIGNALS_TOPIC,
+        [
+            (f.tenant_id, f.tenant_id, f.finding_id, finding_message(f))
+            for f in told.values()
+            if f.detector != CORRELATION
         ],
     )
     return [finding for _, finding in told]
@@ -202,6 +217,7 @@ def _storable_finding(finding: Finding) -> Finding:
             for r in finding.reasons
         ),
         links=tuple((_storable(kind), _storable(name)) for kind, name in finding.links),
+        fields=tuple((_storable(name), _storable(value)) for name, value in finding.fields),
     )
 
 

@@ -86,16 +86,16 @@ DROP TABLE pg_temp.events_in
 -- name: findings_insert
 INSERT INTO findings (
     tenant_id, finding_id, "time", detector, detector_version, rule_id, title, level,
-    entity_type, entity, event_ids, event_count, reasons, attack, links
+    entity_type, entity, event_ids, event_count, reasons, attack, links, kind, parts
 )
 SELECT
     tenant_id, finding_id, timestamptz 'epoch' + time_us * interval '1 microsecond', detector,
     detector_version, rule_id, title, level, entity_type, entity, event_ids,
-    event_count, reasons, attack, links
+    event_count, reasons, attack, links, kind, parts
 FROM json_to_recordset(%(rows)s::json) AS r(
     tenant_id text, finding_id uuid, time_us bigint, detector text, detector_version text,
     rule_id text, title text, level text, entity_type text, entity text, event_ids uuid[],
-    event_count bigint, reasons jsonb, attack text[], links jsonb
+    event_count bigint, reasons jsonb, attack text[], links jsonb, kind text, parts uuid[]
 )
 ON CONFLICT DO NOTHING
 RETURNING tenant_id, finding_id

@@ -4,7 +4,8 @@ from storage.schema.batch import MAX_BATCH_ROWS, EventBatch
 from storage.schema.classes import CLASSES, EventClass, class_named
 from storage.schema.columns import COLUMNS, ENVELOPE, UNMAPPED, Column, column_named, dtypes
 from storage.schema.detection import Context, DetectorMeta, State
-from storage.schema.finding import Finding, Reason, finding_id
+from storage.schema.entity import canonical, is_joining
+from storage.schema.finding import Finding, Kind, Reason, finding_id
 
 __all__ = [
     "CLASSES",
@@ -18,10 +19,13 @@ __all__ = [
     "EventBatch",
     "EventClass",
     "Finding",
+    "Kind",
     "Reason",
     "State",
+    "canonical",
     "class_named",
     "column_named",
     "dtypes",
     "finding_id",
+    "is_joining",
 ]

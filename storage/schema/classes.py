@@ -96,6 +96,12 @@ CLASSES: Final[tuple[EventClass, ...]] = (
     EventClass("invoice", 999001, 9990, _CRUD | {5: "Issue", 6: "Approve", 7: "Hold"}),
     EventClass("payment", 999002, 9990, _CRUD | {6: "Approve", 7: "Hold", 8: "Release", 9: "Pay"}),
     EventClass("vendor", 999003, 9990, _CRUD | {5: "Bank Change"}),
+    EventClass("item", 999004, 9990, _CRUD | {5: "Price Change", 6: "Stock Adjust"}),
+    EventClass("person", 999005, 9990, _CRUD | {5: "Notice", 6: "Leave"}),
+    EventClass("company", 999011, 9990, _CRUD),
+    EventClass("contact", 999012, 9990, _CRUD),
+    EventClass("deal", 999013, 9990, _CRUD | {5: "Stage Change", 6: "Discount"}),
+    EventClass("record_export", 999014, 9990, {1: "Export"}),
 )
 
 _BY_NAME: Final = {c.name: c for c in CLASSES}

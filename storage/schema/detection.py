@@ -26,7 +26,8 @@ class DetectorMeta:
     `name`: the module's name; `version`: part of every finding id, raise it when claims change;
     `classes`: class_uids it reads, empty = all; `tables`: state table -> {column: dtype}, each
     with `tenant_id` and `key` first; `max_keys`: entities kept per tenant before the longest
-    unseen are evicted; `bytes_per_key`: what one entity costs.
+    unseen are evicted; `bytes_per_key`: what one entity costs; `flow`: which flow shows it events,
+    `events` (everything) or `signals` (the claims of the first, as events of class 2004).
     """
 
     name: str
@@ -36,6 +37,7 @@ class DetectorMeta:
     tables: Mapping[str, Mapping[str, pl.DataType]] = field(default_factory=dict)
     max_keys: int = 100_000
     bytes_per_key: int = 0
+    flow: str = "events"
 
     def empty_state(self) -> dict[str, pl.DataFrame]:
         """Give the state before the first event: every table, no rows."""

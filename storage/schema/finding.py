@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["informational", "low", "medium", "high", "critical"]
+Kind = Literal["finding", "signal"]
+"""A finding asks for a person's eye; a signal only counts together with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Finding:
     `detector`: module name; `rule_id`: the rule within it (the detector's name if it has none);
     `time_us`: event time of the claim, UTC µs; `entity_type`: host, user, process, ip, vendor, ...;
     `event_ids`: the events it rests on (at most 100, first ones); `event_count`: how many there
-    were; `attack`: ATT&CK technique ids.
+    were; `attack`: ATT&CK technique ids; `kind`: a signal stays out of the queue;
+    `parts`: ids of the signals and findings that a correlation rests on, in order of time.
     """
 
     finding_id: str
@@ -47,6 +50,10 @@ class Finding:
     attack: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = field(default=())
     """Other entities it touches, as (entity_type, entity)."""
+    kind: Kind = "finding"
+    parts: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+    """Values of its event that correlation rules group by, as (field, value)."""
 
 
 def finding_id(tenant_id: str, detector: str, version: str, rule_id: str, group: str) -> str:
