@@ -14,14 +14,16 @@ from dashboards.console import Console
 from storage.tenant import Scope
 
 CONTRACT: Final = ("PAGE", "layout", "register")
+GROUPS: Final = ("Overview", "Investigate", "Business", "Detection", "Platform")
+"""Groups of the navigation, in the order shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """Describe a page: `path` may end in one `<name>` part; `grant` is what its visitor needs.
 
-    `nav` = its place in the navigation (0 = not there); `under` = path of the page whose
-    navigation entry is marked while this one is open.
+    `nav` = its place within its `group` of the navigation (0 = not there), `group` one of GROUPS;
+    `under` = path of the page whose navigation entry is marked while this one is open.
     """
 
     path: str
@@ -31,6 +33,7 @@ class Page:
     icon: str = ""
     nav: int = 0
     under: str = ""
+    group: str = "Investigate"
 
     @property
     def stem(self) -> str:
