@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from business._conflict import Conflict, OldVersion
 from business.incidents import VersionConflict
 from storage.errors import (
     InopsioError,
@@ -43,6 +44,8 @@ STATUS: Final[Mapping[type[InopsioError], int]] = {
     UnknownEncoding: 415,
     VersionMissing: 428,
     VersionConflict: 412,
+    OldVersion: 412,
+    Conflict: 409,
     InvalidInput: 422,
     NotSignedIn: 401,
     NotAllowed: 403,
@@ -60,6 +63,7 @@ TITLES: Final[Mapping[int, str]] = {
     404: "Not found",
     405: "Method not allowed",
     408: "Too slow",
+    409: "Stands against what is there",
     412: "Changed by somebody else",
     413: "Too large",
     415: "Encoding not supported",
