@@ -47,7 +47,7 @@ def mount(app: FastAPI, settings: Settings, database: Database, lake: Lake) -> C
     dash._setup_server()
     app.state.script_hashes += dash.csp_hashes()
     app.state.console = console
-    for path in ["/", *(_route(m.PAGE) for m in modules.values())]:
+    for path in dict.fromkeys(["/", *(_route(m.PAGE) for m in modules.values())]):
         app.add_api_route(path, _page_of(console), include_in_schema=False)
     return console
 

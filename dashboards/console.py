@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -35,6 +35,13 @@ class Handler(Protocol):
         """Give the outputs' values."""
 
 
+class Undo(Protocol):
+    """Undo an act in the scope of who asks; give the words to show."""
+
+    def __call__(self, scope: Scope, data: Mapping[str, Any]) -> str:
+        """`data` comes back from a browser: check it."""
+
+
 @dataclass(slots=True)
 class Console:
     """Know the application, the ledger and the lake; made once by `mount`, never a global."""
@@ -46,6 +53,13 @@ class Console:
     now_us: Callable[[], int] = wall_clock_us
     grants: dict[str, str] = field(default_factory=dict)
     """Callback id -> the grant it asks for: the list that tests walk."""
+
+    undos: dict[str, tuple[str, Undo]] = field(default_factory=dict)
+    """Kind of act -> the grant that undoing it asks for, and how it is undone."""
+
+    def undoable(self, kind: str, grant: str, handler: Undo) -> None:
+        """Say how an act of this kind is undone; see `dashboards/ui/toasts.py`."""
+        self.undos[kind] = (grant, handler)
 
     def now(self) -> datetime:
         """Give this moment as an aware datetime."""

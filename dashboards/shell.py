@@ -1,23 +1,28 @@
-"""Frame every page: navigation, top bar, theme, and the one router behind a Scope."""
+"""Frame every page: navigation, top bar, search, theme, and the one router behind a Scope."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Template
 from types import ModuleType
 from typing import Any, Final
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from dashboards.console import PROBLEM, Console
-from dashboards.pages import Page, View
+from dashboards.pages import GROUPS, Page, View
+from dashboards.read.search import Found, search
+from dashboards.ui.controls import menu
 from dashboards.ui.icons import icon
 from dashboards.ui.states import Part, not_allowed, not_found
+from dashboards.ui.toasts import CHANGED, TOASTS, toast
 from dashboards.ui.tokens import css, tokens
-from storage.errors import NotFound, NotSignedIn
+from storage.errors import InvalidInput, NotFound, NotSignedIn
 from storage.tenant import Scope
 
 URL: Final = "url"
-HOME: Final = "/findings"
+HOME: Final = "/"
+TICK: Final = "live-tick"
+"""Id of the store in which the browser leaves what the live connection tells; see live.py."""
 
 # The skeleton in the entry point is the first paint; React replaces it.
 _INDEX: Final = Template("""<!DOCTYPE html>
@@ -39,7 +44,8 @@ _INDEX: Final = Template("""<!DOCTYPE html>
 </body>
 </html>""")
 _FIRST: Final = """<div id="react-entry-point"><div class="frame first" role="status"
- aria-label="Loading"><div class="side"><span class="brand"><span class="mark"></span>Inopsio</span>
+ aria-label="Loading"><div class="side"><span class="brand"><span class="mark"></span>
+<span class="brand-name">Inopsio</span></span>
 </div><div class="top"></div><main class="content"><div class="skeleton"><div class="bone"></div>
 <div class="bone tall"></div><div class="bone tall"></div></div></main></div></div>"""
 
@@ -63,7 +69,7 @@ def frame(pages: list[Page]) -> Part:
     theme = {
         "fontFamily": told["type"]["sans"],
         "fontFamilyMonospace": told["type"]["mono"],
-        "primaryColor": "blue",
+        "primaryColor": "indigo",
         "primaryShade": {"light": 8, "dark": 4},
         "autoContrast": True,
         "defaultRadius": "md",
@@ -73,24 +79,12 @@ def frame(pages: list[Page]) -> Part:
         defaultColorScheme="auto",
         children=[
             dcc.Location(id=URL, refresh="callback-nav"),
+            dcc.Store(id=TICK),
+            dcc.Store(id=CHANGED),
             html.A("Skip to content", href="#content", className="skip"),
             html.Div(
                 [
-                    html.Div(
-                        [
-                            dcc.Link(
-                                [html.Span(className="mark"), "Inopsio"],
-                                href=HOME,
-                                className="brand",
-                            ),
-                            html.Nav(
-                                id="nav",
-                                children=_nav(pages, "", None),
-                                **{"aria-label": "Main"},
-                            ),
-                        ],
-                        className="side",
-                    ),
+                    _side(pages),
                     _top(),
                     html.Main(
                         [
@@ -101,6 +95,7 @@ def frame(pages: list[Page]) -> Part:
                         className="content",
                         tabIndex=-1,
                     ),
+                    html.Div(id=TOASTS, className="toasts", role="status"),
                 ],
                 className="frame",
             ),
@@ -108,11 +103,52 @@ def frame(pages: list[Page]) -> Part:
     )
 
 
+def _side(pages: list[Page]) -> Part:
+    return html.Div(
+        [
+            dcc.Link(
+                [html.Span(className="mark"), html.Span("Inopsio", className="brand-name")],
+                href=HOME,
+                className="brand",
+            ),
+            html.Nav(id="nav", children=_nav(pages, "", None), **{"aria-label": "Main"}),
+            html.Button(
+                [icon("fold"), html.Span("Collapse")],
+                id="nav-fold",
+                className="quiet fold",
+                type="button",
+                **{"aria-label": "Collapse or widen the navigation"},
+            ),
+        ],
+        className="side",
+        id="side",
+    )
+
+
 def _top() -> Part:
     return html.Header(
         [
-            html.Div(id="trail", className="trail"),
-            html.Div(id="who", className="who"),
+            html.Button(
+                icon("menu"),
+                id="nav-open",
+                className="quiet nav-open",
+                type="button",
+                **{"aria-label": "Open or close the navigation"},
+            ),
+            html.Nav(id="trail", className="trail", **{"aria-label": "Breadcrumb"}),
+            _find(),
+            html.Button(
+                [
+                    html.Span(className="live-dot", **{"aria-hidden": "true"}),
+                    html.Span("Live", className="live-on"),
+                    html.Span("Paused", className="live-off"),
+                    html.Span("Reconnecting", className="live-away"),
+                ],
+                id="live",
+                className="quiet live",
+                type="button",
+                title="Pause or resume live updates",
+            ),
             dmc.ColorSchemeToggle(
                 lightIcon=icon("sun"),
                 darkIcon=icon("moon"),
@@ -122,43 +158,108 @@ def _top() -> Part:
                 attributes={"root": {"aria-label": "Switch light and dark"}},
                 id="theme",
             ),
-            html.Button(
-                [icon("out"), html.Span("Sign out")],
-                id="sign-out",
-                className="quiet",
-                type="button",
-                **{"aria-label": "Sign out"},
-            ),
+            html.Div(id="who", className="who"),
         ],
         className="top",
     )
 
 
-def _nav(pages: list[Page], here: str, scope: Scope | None) -> list[Part]:
-    shown = sorted((p for p in pages if p.nav), key=lambda p: p.nav)
-    return [
-        dcc.Link(
-            [icon(page.icon), html.Span(page.title)],
-            href=page.path,
-            className="nav here" if page.path == here else "nav",
-        )
-        for page in shown
-        if scope is not None and scope.may(page.grant)
-    ]
+def _find() -> Part:
+    """Give the search over everything: entities, incidents, findings."""
+    return html.Div(
+        [
+            dmc.TextInput(
+                id="find",
+                placeholder="Search entities, incidents, findings",
+                debounce=220,
+                leftSection=icon("search"),
+                rightSection=html.Kbd("/"),
+                **{"aria-label": "Search everything"},
+            ),
+            html.Div(id="find-results", className="find-results", **{"aria-live": "polite"}),
+        ],
+        className="find",
+        role="search",
+        **{"aria-label": "Everything"},
+    )
+
+
+def _nav(pages: Sequence[Page], here: str, scope: Scope | None) -> list[Part]:
+    groups: list[Part] = []
+    for group in GROUPS:
+        shown = sorted((p for p in pages if p.nav and p.group == group), key=lambda p: p.nav)
+        links = [_entry(p, here) for p in shown if scope is not None and scope.may(p.grant)]
+        if links:
+            name = f"nav-{group.lower()}"
+            groups.append(
+                html.Div(
+                    [html.Div(group, className="nav-group", id=name), *links],
+                    role="group",
+                    **{"aria-labelledby": name},
+                )
+            )
+    return groups
+
+
+def _entry(page: Page, here: str) -> Part:
+    return dcc.Link(
+        [icon(page.icon), html.Span(page.title)],
+        href=page.path,
+        title=page.title,
+        className="nav here" if page.path == here else "nav",
+    )
+
+
+def _who(scope: Scope) -> Part:
+    name = scope.actor.name
+    roles = ", ".join(sorted(role.value for role in scope.roles))
+    return menu(
+        f"Account of {name}",
+        [html.Span(name[:2].upper(), className="face", **{"aria-hidden": "true"})],
+        [
+            html.Div([html.Strong(name), html.Span(roles, className="muted small")]),
+            html.Div([icon("tenant"), html.Span(["Tenant ", html.Strong(scope.tenant_id)])]),
+            html.Button(
+                [icon("help"), html.Span("Keyboard shortcuts")],
+                id="keys-open",
+                className="quiet",
+                type="button",
+            ),
+            html.Button(
+                [icon("out"), html.Span("Sign out")],
+                id="sign-out",
+                className="quiet",
+                type="button",
+            ),
+        ],
+        "account",
+    )
+
+
+def _trail(pages: Sequence[Page], page: Page | None) -> list[Part]:
+    if page is None:
+        return [html.Span("Not found")]
+    above = next((p for p in pages if page.under and p.path == page.under), None)
+    links: list[Part] = [html.Span((above or page).group, className="trail-group")]
+    if above is not None:
+        links += [icon("chevron"), dcc.Link(above.title, href=above.path)]
+    return [*links, icon("chevron"), html.Span(page.title, **{"aria-current": "page"})]
 
 
 def register(console: Console, modules: Mapping[str, ModuleType]) -> None:
-    """Register the router: which page, may this person open it, what does it show."""
+    """Register the router, the search over everything and the way back from an act."""
+    _register_router(console, modules)
+    _register_search(console)
+    _register_undo(console)
+
+
+def _register_router(console: Console, modules: Mapping[str, ModuleType]) -> None:
     pages = [m.PAGE for m in modules.values()]
 
     def route(scope: Scope, path: str | None, search: str | None) -> tuple[Any, ...]:
         page, shown = _open(console, modules, scope, path or "/", search or "")
         here = (page.under or page.path) if page else ""
-        who = [
-            html.Span([icon("tenant"), scope.tenant_id], className="chip-plain", title="Tenant"),
-            html.Span([icon("user"), scope.actor.name], className="chip-plain", title="You"),
-        ]
-        return shown, _nav(pages, here, scope), page.title if page else "Not found", who, ""
+        return shown, _nav(pages, here, scope), _trail(pages, page), _who(scope), "", []
 
     console.scoped_callback(
         Output("page", "children"),
@@ -166,16 +267,71 @@ def register(console: Console, modules: Mapping[str, ModuleType]) -> None:
         Output("trail", "children"),
         Output("who", "children"),
         Output(PROBLEM, "children"),
+        Output("find-results", "children"),
         Input(URL, "pathname"),
         State(URL, "search"),
         grant="",
     )(route)
 
 
+def _register_search(console: Console) -> None:
+    def find(scope: Scope, text: str | None) -> Part:
+        sought = (text or "").strip()
+        if len(sought) < 2:
+            return []
+        return _results(search(console.database, scope, sought))
+
+    console.scoped_callback(
+        Output("find-results", "children", allow_duplicate=True),
+        Input("find", "value"),
+        grant="",
+        prevent_initial_call=True,
+    )(find)
+
+
+def _results(found: Sequence[Found]) -> list[Part]:
+    if not found:
+        return [html.P("Nothing of that name. Hunt looks into the events.", className="muted")]
+    shown: list[Part] = []
+    for kind in dict.fromkeys(f.kind for f in found):
+        shown.append(html.Div(kind, className="find-kind"))
+        shown += [
+            dcc.Link(
+                [icon(f.mark), html.Span(f.title, className="cut"), html.Span(f.detail)],
+                href=f.href,
+                className="find-hit",
+            )
+            for f in found
+            if f.kind == kind
+        ]
+    return shown
+
+
+def _register_undo(console: Console) -> None:
+    def undo(scope: Scope, clicks: int | None, what: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        if not clicks or not isinstance(what, dict):
+            return no_update, no_update
+        known = console.undos.get(str(what.get("kind")))
+        data = what.get("data")
+        if known is None or not isinstance(data, dict):
+            raise InvalidInput("there is nothing of that kind to undo")
+        grant, handler = known
+        scope.require(grant)
+        return toast(handler(scope, data)), console.now_us()
+
+    console.scoped_callback(
+        Output(TOASTS, "children", allow_duplicate=True),
+        Output(CHANGED, "data", allow_duplicate=True),
+        Input("undo", "n_clicks"),
+        State("undo-what", "data"),
+        grant="",
+        prevent_initial_call=True,
+    )(undo)
+
+
 def _open(
     console: Console, modules: Mapping[str, ModuleType], scope: Scope, path: str, search: str
 ) -> tuple[Page | None, Part]:
-    path = HOME if path == "/" else path
     for module in modules.values():
         page: Page = module.PAGE
         key = page.match(path)

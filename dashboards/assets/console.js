@@ -52,14 +52,49 @@
     }, 50);
   }
 
+  var root = document.documentElement;
+  function keep(name, value) { try { window.localStorage.setItem(name, value); } catch (_) { /* off */ } }
+
+  // The navigation: icons only on a wide screen, a drawer on a narrow one.
+  function drawer(isOpen) {
+    if (isOpen) { root.setAttribute("data-drawer", "open"); } else { root.removeAttribute("data-drawer"); }
+    var button = document.getElementById("nav-open");
+    if (button) { button.setAttribute("aria-expanded", String(isOpen)); }
+  }
+
+  function fold() {
+    var isSmall = root.getAttribute("data-nav") === "small";
+    if (isSmall) { root.removeAttribute("data-nav"); } else { root.setAttribute("data-nav", "small"); }
+    keep("inopsio-nav", isSmall ? "wide" : "small");
+  }
+
+  function closeMenus(but) {
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) {
+      if (menu !== but) { menu.removeAttribute("open"); }
+    });
+  }
+
+  function copied(button, text) {
+    window.navigator.clipboard.writeText(text).then(function () {
+      button.setAttribute("data-copied", "");
+      window.setTimeout(function () { button.removeAttribute("data-copied"); }, 1500);
+    }).catch(function () { /* the browser refused; the text can still be selected */ });
+  }
+
   document.addEventListener("click", function (event) {
     if (event.target.closest("#sign-out")) { signOut(); }
+    if (event.target.closest("#nav-fold")) { fold(); }
+    var isDrawer = root.getAttribute("data-drawer") === "open";
+    if (event.target.closest("#nav-open")) { drawer(!isDrawer); }
+    else if (isDrawer && (event.target.closest("a.nav") || !event.target.closest("#side"))) { drawer(false); }
+    closeMenus(event.target.closest("details.menu"));
+    if (event.target.closest(".find-hit") && document.activeElement) { document.activeElement.blur(); }
     var query = event.target.closest("[data-query]");
     if (query) { write(query.getAttribute("data-query"), true); run(); }
     var word = event.target.closest("[data-insert]");
     if (word) { write(word.getAttribute("data-insert"), false); }
     var copy = event.target.closest("[data-copy]");
-    if (copy) { window.navigator.clipboard.writeText(copy.getAttribute("data-copy")); }
+    if (copy) { copied(copy, copy.getAttribute("data-copy")); }
   });
 
   document.addEventListener("keydown", function (event) {
@@ -68,9 +103,22 @@
       event.preventDefault();
       run();
     }
-    if (event.key === "/" && !typing) {
-      var search = document.querySelector("[role=search] input, #hunt-sql");
+    if (event.key === "Escape") {
+      closeMenus(null);
+      drawer(false);
+      if (event.target.closest(".find")) { document.activeElement.blur(); }
+    }
+    var isFind = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+    if (isFind || (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey)) {
+      var own = document.querySelector("main [role=search] input, #hunt-sql");
+      var search = isFind || !own ? document.getElementById("find") : own;
       if (search) { event.preventDefault(); search.focus(); }
+    }
+    if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.closest(".find")) {
+      var hits = Array.from(document.querySelectorAll(".find-hit"));
+      var at = hits.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
+      var next = at < 0 ? document.getElementById("find") : hits[Math.min(at, hits.length - 1)];
+      if (next) { event.preventDefault(); next.focus(); }
     }
   });
 
