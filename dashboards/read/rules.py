@@ -1,56 +1,229 @@
-"""Find the text of the house's own rules by id: package data, the same for every tenant."""
+"""Read the rules: texts of the house's own and the tenant's, their claims and their verdicts."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
+from storage.database import Database
+from storage.database.queries import select
+from storage.tenant import Scope
+
+Row = dict[str, Any]
 _FOLDER: Final = Path(__file__).resolve().parents[2] / "detectors" / "rules"
 """Read as files: windows see no detector."""
-_ID: Final = re.compile(r"^id:\s*([0-9a-fA-F-]{36})\s*$", re.MULTILINE)
 _EXAMPLES: Final = re.compile(r"^inopsio:\n(?:[ \t]+.*\n?|\n)*", re.MULTILINE)
+_PARTS: Final = re.compile(r"^---\s*$", re.MULTILINE)
+_TECHNIQUE: Final = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)$", re.IGNORECASE)
+STEP: Final = timedelta(hours=6)
+STEPS: Final = 28
+"""Seven days in steps of six hours: the last four are the day."""
+QUERY_MS: Final = "10000"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleText:
-    """Hold a rule as written, without its own test examples."""
+    """Hold a rule as written, without its own test examples.
+
+    `kind`: rule, correlation or model; `base`: names or ids of the rules a correlation rests on;
+    `owner`: house or tenant; `problem`: why it cannot run, '' if it can.
+    """
 
     title: str
     description: str
     text: str
     false_positives: tuple[str, ...]
+    rule_id: str = ""
+    name: str = ""
+    level: str = "informational"
+    kind: str = "rule"
+    attack: tuple[str, ...] = ()
+    area: str = ""
+    base: tuple[str, ...] = ()
+    owner: str = "house"
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFigures:
+    """Say what a rule did: claims a step of the last seven days, verdicts, its last claim."""
+
+    steps: tuple[int, ...] = (0,) * STEPS
+    claims: int = 0
+    last_time: datetime | None = None
+    right: int = 0
+    wrong: int = 0
+
+    @property
+    def week(self) -> int:
+        """Give the claims of seven days."""
+        return sum(self.steps)
+
+    @property
+    def day(self) -> int:
+        """Give the claims of the last day."""
+        return sum(self.steps[-4:])
+
+    @property
+    def judged(self) -> int:
+        """Give how many incidents with a verdict its claims are in."""
+        return self.right + self.wrong
+
+    @property
+    def precision(self) -> float | None:
+        """Give true / (true + false); None before the first verdict."""
+        return self.right / self.judged if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Put a rule's text beside its figures."""
+
+    rule: RuleText
+    figures: RuleFigures = field(default_factory=RuleFigures)
 
 
 def rule_text(rule_id: str) -> RuleText | None:
-    """Give the rule of that id; None if it is not one of the house's own."""
-    file = _index().get(rule_id.lower())
-    return None if file is None else _read(file)
+    """Give the house's rule of that id; None if it is not one of its own."""
+    return house_rules().get(rule_id.lower())
 
 
 @cache
-def _index() -> Mapping[str, Path]:
-    found: dict[str, Path] = {}
+def house_rules() -> Mapping[str, RuleText]:
+    """Give id -> every rule that the house brings; a file may hold several."""
+    found: dict[str, RuleText] = {}
     for file in sorted(_FOLDER.rglob("*.yml")):
-        told = _ID.search(file.read_text(encoding="utf-8"))
-        if told:
-            found[told[1].lower()] = file
+        written = file.read_text(encoding="utf-8")
+        for rule in read_rules(written, file.parent.name):
+            found[rule.rule_id.lower()] = rule
     return MappingProxyType(found)
 
 
-@cache
-def _read(file: Path) -> RuleText:
-    text = _EXAMPLES.sub("", file.read_text(encoding="utf-8"))
-    told = yaml.safe_load(text)
-    rule = told if isinstance(told, dict) else {}
-    doubts = rule.get("falsepositives")
+def read_rules(written: str, area: str = "", owner: str = "house") -> list[RuleText]:
+    """Read the rules of a Sigma file; what is no rule is left out."""
+    found = []
+    for part in _PARTS.split(written):
+        text = _EXAMPLES.sub("", part).strip()
+        try:
+            told = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError):
+            continue
+        if isinstance(told, dict) and told.get("id"):
+            found.append(_rule(told, text, area, owner))
+    return found
+
+
+def _rule(told: Mapping[str, Any], text: str, area: str, owner: str) -> RuleText:
+    correlation = told.get("correlation")
+    kind = "correlation" if isinstance(correlation, dict) else "rule"
+    base = correlation.get("rules") if isinstance(correlation, dict) else None
+    tags = [_TECHNIQUE.search(str(tag)) for tag in _list(told.get("tags"))]
     return RuleText(
-        title=str(rule.get("title", "")),
-        description=str(rule.get("description", "")),
-        text=text.strip(),
-        false_positives=tuple(str(d) for d in doubts) if isinstance(doubts, list) else (),
+        title=str(told.get("title", "")),
+        description=" ".join(str(told.get("description", "")).split()),
+        text=text,
+        false_positives=tuple(str(d) for d in _list(told.get("falsepositives"))),
+        rule_id=str(told["id"]),
+        name=str(told.get("name", "")),
+        level=str(told.get("level", "informational")),
+        kind=kind,
+        attack=tuple(t[1].upper() for t in tags if t),
+        area=area,
+        base=tuple(str(b) for b in _list(base)),
+        owner=owner,
     )
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def listed(database: Database, scope: Scope) -> list[Listed]:
+    """Give every rule with its figures, the loudest first; models and unknown ids too."""
+    scope.require("findings:read")
+    with database.app(scope) as tx:
+        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+        last = {str(r["rule_id"]): r for r in select(tx, "pages_rule_last")}
+        figures = _figures(tx, last)
+    rules = {**house_rules()}
+    for rule_id, row in last.items():
+        if rule_id.lower() not in rules:
+            rules[rule_id.lower()] = _model(rule_id, row)
+    found = [Listed(rule, figures.get(name, RuleFigures())) for name, rule in rules.items()]
+    return sorted(found, key=lambda f: (-f.figures.week, -f.figures.claims, f.rule.title))
+
+
+def one(database: Database, scope: Scope, rule_id: str) -> Listed | None:
+    """Give the rule of that id with its figures; None if there is none."""
+    wanted = rule_id.lower()
+    return next((f for f in listed(database, scope) if f.rule.rule_id.lower() == wanted), None)
+
+
+def claims(database: Database, scope: Scope, rule_id: str, limit: int = 50) -> list[Row]:
+    """Give the newest claims of a rule."""
+    scope.require("findings:read")
+    with database.app(scope) as tx:
+        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+        return select(tx, "pages_rule_claims", rule_id=rule_id, limit=limit)
+
+
+def base_rules(rule: RuleText) -> list[RuleText | str]:
+    """Give the rules that a correlation names, by name or id; the bare word where none is known."""
+    known: dict[str, RuleText] = {}
+    for found in house_rules().values():
+        known |= {found.rule_id.lower(): found, **({found.name: found} if found.name else {})}
+    return [known.get(word, known.get(word.lower(), word)) for word in rule.base]
+
+
+def newest(database: Database, scope: Scope) -> datetime | None:
+    """Give the time of the newest claim: seven days count back from it."""
+    with database.app(scope) as tx:
+        found = select(tx, "pages_newest_claim")[0]["last_time"]
+    return found if isinstance(found, datetime) else None
+
+
+def _model(rule_id: str, row: Row) -> RuleText:
+    return RuleText(
+        title=str(row["title"]) if rule_id != row["detector"] else _words(rule_id),
+        description=f"A detector of the house, in code: {row['detector']}.",
+        text="",
+        false_positives=(),
+        rule_id=rule_id,
+        level=str(row["level"]),
+        kind="model" if rule_id == row["detector"] else "rule",
+        area="model",
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _figures(tx: Any, last: Mapping[str, Row]) -> dict[str, RuleFigures]:  # noqa: ANN401  a connection
+    times = [r["last_time"] for r in last.values()]
+    if not times:
+        return {}
+    until = max(times)
+    since = until - STEP * STEPS
+    steps: dict[str, list[int]] = {}
+    asked = {"since": since, "until": until, "step_s": int(STEP.total_seconds())}
+    for row in select(tx, "pages_rule_hits", **asked):
+        held = steps.setdefault(str(row["rule_id"]), [0] * STEPS)
+        held[min(int(str(row["bucket"])), STEPS - 1)] += int(str(row["claims"]))
+    judged = {str(r["rule_id"]): r for r in select(tx, "pages_rule_verdicts")}
+    return {
+        rule_id.lower(): RuleFigures(
+            steps=tuple(steps.get(rule_id, (0,) * STEPS)),
+            claims=int(row["claims"]),
+            last_time=row["last_time"],
+            right=int(str(judged.get(rule_id, {}).get("right_ones", 0))),
+            wrong=int(str(judged.get(rule_id, {}).get("wrong_ones", 0))),
+        )
+        for rule_id, row in last.items()
+    }
