@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from dashboards import pages, shell
+from dashboards import live, pages, shell
 from dashboards.backend import Backend
 from dashboards.console import Console
 from storage.database import Database
@@ -42,6 +42,7 @@ def mount(app: FastAPI, settings: Settings, database: Database, lake: Lake) -> C
     shell.register(console, modules)
     for module in modules.values():
         module.register(console)
+    live.register(app, console)
     dash.init_app(app)
     # Dash does this at the first request to "/"; ours may be another.
     dash._setup_server()

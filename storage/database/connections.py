@@ -79,6 +79,15 @@ class Database:
             with connection.transaction():
                 yield connection
 
+    @contextmanager
+    def listening(self) -> Iterator[Connection[TupleRow]]:
+        """Lend a connection of its own, outside of the pool and of any scope, to LISTEN on.
+
+        It is the app role's, without a tenant: row-level security shows it nothing.
+        """
+        with errors_named(), psycopg.connect(self._logins.app, autocommit=True) as connection:
+            yield connection
+
     def tenants(self) -> list[str]:
         """List the tenant ids, sorted."""
         with self.owner() as connection:

@@ -1,0 +1,95 @@
+// The live connection: a websocket that only listens; ticks go to the store `live-tick`.
+(function () {
+  "use strict";
+  var root = document.documentElement, LEAST_MS = 500, SLOW_MS = 5000, IDLE_MS = 25 * 60000;
+  var socket = null, wait = 1000, timer = 0, last = null, pending = 0, told = 0, heard = 0;
+  var touched = Date.now();
+
+  function kept(name) { try { return window.localStorage.getItem(name); } catch (_) { return null; } }
+  function keep(name, value) { try { window.localStorage.setItem(name, value); } catch (_) { /* off */ } }
+  function isPaused() { return root.getAttribute("data-live") === "off"; }
+  // A page nobody looks at or touches must not keep its session alive for ever.
+  function isWatched() { return !document.hidden && Date.now() - touched < IDLE_MS; }
+
+  function state(name) {
+    if (root.getAttribute("data-live") !== name) { root.setAttribute("data-live", name); }
+    var button = document.getElementById("live");
+    if (button) { button.setAttribute("aria-pressed", String(name === "off")); }
+  }
+
+  function hand() {
+    pending = 0;
+    if (isPaused() || !last || !window.dash_clientside || !window.dash_clientside.set_props) { return; }
+    told = Date.now();
+    window.dash_clientside.set_props("live-tick", { data: last });
+  }
+
+  function tick(message) {
+    last = message;
+    document.dispatchEvent(new CustomEvent("inopsio-tick", { detail: message }));
+    if (!pending) { pending = window.setTimeout(hand, Math.max(0, LEAST_MS - (Date.now() - told))); }
+  }
+
+  function connect() {
+    window.clearTimeout(timer);
+    if (isPaused() || socket) { return; }
+    if (!isWatched()) { state("away"); return; }
+    var scheme = window.location.protocol === "https:" ? "wss://" : "ws://";
+    socket = new WebSocket(scheme + window.location.host + "/_live");
+    socket.onmessage = function (event) {
+      if (isPaused()) { return; }
+      heard = Date.now();
+      wait = 1000;
+      state("on");
+      try { tick(JSON.parse(event.data)); } catch (_) { /* not ours */ }
+      if (!isWatched()) { drop(); }
+    };
+    socket.onclose = function () {
+      socket = null;
+      if (isPaused()) { return; }
+      state("away");
+      timer = window.setTimeout(connect, wait * (0.7 + 0.6 * Math.random()));
+      wait = Math.min(wait * 2, 30000);
+    };
+  }
+
+  function drop() {
+    window.clearTimeout(timer);
+    var old = socket;
+    socket = null;
+    if (old) { old.onclose = null; old.onmessage = null; old.close(); }
+  }
+
+  // Without the connection pages ask again by themselves, slowly.
+  window.setInterval(function () {
+    if (isPaused() || !isWatched()) { return; }
+    if (!socket) { connect(); }
+    if (Date.now() - heard > 2 * SLOW_MS) { tick({ at: new Date().toISOString(), slow: true }); }
+  }, SLOW_MS);
+
+  document.addEventListener("click", function (event) {
+    if (!event.target.closest || !event.target.closest("#live")) { return; }
+    if (isPaused()) {
+      keep("inopsio-live", "on");
+      state("away");
+      wait = 1000;
+      connect();
+    } else {
+      keep("inopsio-live", "off");
+      state("off");
+      drop();
+    }
+  });
+  ["pointerdown", "keydown"].forEach(function (name) {
+    document.addEventListener(name, function () {
+      touched = Date.now();
+      if (!socket && !isPaused()) { connect(); }
+    }, { passive: true });
+  });
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) { drop(); if (!isPaused()) { state("away"); } } else { touched = Date.now(); connect(); }
+  });
+
+  state(kept("inopsio-live") === "off" ? "off" : "away");
+  connect();
+})();
