@@ -136,13 +136,14 @@ SELECT status, count(*)::bigint AS incidents,
     count(*) FILTER (WHERE level IN ('critical', 'high'))::bigint AS grave,
     count(*) FILTER (WHERE assignee IS NULL)::bigint AS unassigned
 FROM incidents
+WHERE merged_into IS NULL
 GROUP BY status;
 
 -- name: console_incidents
 SELECT incident_id::text, title, level, status, verdict, assignee, entity_type, entity, rule_id,
     opened_at, first_time, last_time, finding_count, version
 FROM incidents
-WHERE (%(status)s::text IS NULL OR status = %(status)s)
+WHERE merged_into IS NULL AND (%(status)s::text IS NULL OR status = %(status)s)
     AND (%(levels)s::text[] IS NULL OR level = ANY(%(levels)s::text[]))
     AND (%(assignee)s::text IS NULL OR coalesce(assignee, '') = %(assignee)s)
     AND (%(text)s::text IS NULL OR concat_ws(' ', title, entity, rule_id) ILIKE %(text)s)

@@ -44,7 +44,7 @@ def trail(database: Database) -> list[tuple[object, object]]:
     return [(r["action"], r["detail"]) for r in reversed(rows)]
 
 
-def test_findings_of_one_rule_and_entity_within_an_hour_are_one_incident(
+def test_findings_of_one_entity_within_a_day_are_one_incident(
     database: Database, log: MemoryLog, tell: Tell
 ) -> None:
     tell(a_finding("a", 0, "low"), a_finding("b", 59, "critical"), a_finding("c", 118, "medium"))
@@ -54,10 +54,10 @@ def test_findings_of_one_rule_and_entity_within_an_hour_are_one_incident(
     assert (one["last_time"] - one["first_time"]).total_seconds() == 118 * 60
 
 
-def test_a_finding_over_an_hour_later_or_of_another_host_is_another_incident(
+def test_a_finding_over_a_day_later_or_of_another_host_is_another_incident(
     database: Database, log: MemoryLog, tell: Tell
 ) -> None:
-    tell(a_finding("a", 0), a_finding("b", 61), a_finding("c", 0, entity="pc-8"))
+    tell(a_finding("a", 0), a_finding("b", 24 * 60 + 1), a_finding("c", 0, entity="pc-8"))
     work(database, log)
     assert sorted((i["entity"], i["finding_count"]) for i in listed(database)) == [
         ("pc-7", 1),

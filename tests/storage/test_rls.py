@@ -29,6 +29,8 @@ _TENANT_TABLES = (
     *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
     *("window_counts", "incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
     *("sources", "lake_files"),
+    *("fact_positions",),
+    *("incident_claims", "incident_entities", "incident_parts"),
 )
 
 

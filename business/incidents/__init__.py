@@ -1,0 +1,74 @@
+"""Gather findings and signals into incidents that people work on.
+
+A finding of level high or critical opens an incident; what shares an entity with it within a day
+joins it, and a correlation brings the parts it rests on. A closed incident stays closed: the next
+finding opens a new one. How claims join: docs/decisions/009-incidents-join-by-entities.md.
+"""
+
+from typing import Final
+
+from business._event import Event, Transaction
+from business.incidents._claims import LEVELS, claim_of
+from business.incidents._join import WINDOW_S, incident_id_for, join
+from business.incidents._work import (
+    LONGEST_NAME,
+    LONGEST_NOTE,
+    LONGEST_TITLE,
+    MOST_BY_HAND,
+    Change,
+    Status,
+    Verdict,
+    VersionConflict,
+    add_note,
+    assign,
+    change,
+    entities,
+    get,
+    merge,
+    open_by_hand,
+    set_status,
+    set_verdict,
+    timeline,
+    unlink,
+)
+from storage.database.queries import select
+from storage.tenant import Scope
+
+TOPICS: Final = ("findings", "signals")
+
+__all__ = [
+    "LEVELS",
+    "LONGEST_NAME",
+    "LONGEST_NOTE",
+    "LONGEST_TITLE",
+    "MOST_BY_HAND",
+    "TOPICS",
+    "WINDOW_S",
+    "Change",
+    "Status",
+    "Verdict",
+    "VersionConflict",
+    "add_note",
+    "assign",
+    "change",
+    "entities",
+    "get",
+    "handle",
+    "incident_id_for",
+    "merge",
+    "open_by_hand",
+    "set_status",
+    "set_verdict",
+    "timeline",
+    "unlink",
+]
+
+
+def handle(scope: Scope, tx: Transaction, event: Event) -> None:
+    """Put the claim into the incident it belongs to, or open one; a repeat changes nothing.
+
+    Topic `signals` has copies of findings too, under the same id: whichever comes first counts.
+    """
+    claim = claim_of(event, scope.tenant_id)
+    select(tx, "incident_lock")
+    join(tx, scope.tenant_id, claim)
