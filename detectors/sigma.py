@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from detectors._sigma.claim import claims
-from detectors._sigma.load import compile_rules, lint
+from detectors._sigma.load import compile_rules, compile_texts, lint
 from detectors._sigma.logsource import SYSMON_CHANNEL
 from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
@@ -18,6 +18,7 @@ __all__ = [
     "RuleReport",
     "RuleSet",
     "compile_rules",
+    "compile_texts",
     "detect",
     "lint",
 ]
@@ -36,10 +37,11 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
 
 def _findings(batch: EventBatch, context: Context) -> Iterator[Finding]:
     house = context.rules.get("")
+    sets = {tenant: rules for tenant, rules in context.rules.items() if isinstance(rules, RuleSet)}
     if isinstance(house, RuleSet):
-        yield from claims(house, batch.frame, META)
+        yield from claims(house, batch.frame, META, sets)
     tenants = batch.frame.get_column("tenant_id")
     for tenant in tenants.unique(maintain_order=True):
-        own = context.rules.get(str(tenant)) if tenant else None
-        if isinstance(own, RuleSet):
-            yield from claims(own, batch.frame.filter(pl.col("tenant_id") == tenant), META)
+        own = sets.get(str(tenant)) if tenant else None
+        if own is not None:
+            yield from claims(own, batch.frame.filter(pl.col("tenant_id") == tenant), META, sets)

@@ -1,14 +1,20 @@
-"""Run the pipelines' flow: the raw topic in, events, findings and counts out."""
+"""Run the pipelines' flows.
+
+The first: the raw topic in, events, findings, signals and counts out. The second: the signals in,
+what they say together out.
+"""
 
 import gc
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from detectors import CONTRACT as DETECTOR_CONTRACT
+from pipelines import signals
 from pipelines.attempts import FILE, Attempts
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.decode import parse_run
@@ -41,13 +47,15 @@ def run_flow(
     stop: threading.Event | None = None,
     once: bool = False,
     monotonic_s: Callable[[], float] = time.monotonic,
+    house: House | None = None,
 ) -> None:
     """Run until `stop` is set, or with `once` until the log holds nothing more.
 
-    `runner`: `auto`, `bytewax` or `loop`; the settings' if not given. PluginError if a plug-in is
-    built wrong; the world being down is waited out.
+    `runner`: `auto`, `bytewax` or `loop`; the settings' if not given. `house`: of the first flow
+    (default) or the second, see `signals_of`. PluginError if a plug-in is built wrong; the world
+    being down is waited out.
     """
-    flow = flow_of(settings, database, log, lake, stop, monotonic_s)
+    flow = flow_of(settings, database, log, lake, stop, monotonic_s, house=house)
     # What is loaded by now stays for good: collections need not walk it again for every batch.
     gc.collect()
     gc.freeze()
@@ -66,12 +74,14 @@ def flow_of(
     monotonic_s: Callable[[], float] = time.monotonic,
     poll_rows: int = POLL_ROWS,
     poll_bytes: int = POLL_BYTES,
+    house: House | None = None,
 ) -> Flow:
     """Put the flow together from the plug-ins found; a runner drives it."""
     sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
     ledger = DatabaseLedger(database, sinks)
-    house = house_of(settings)
-    attempts = Attempts(settings.data_dir / FILE)
+    house = house or house_of(settings)
+    file = FILE if house.flow == FLOW else f"{house.flow}-{FILE}"
+    attempts = Attempts(settings.data_dir / file)
     return Flow(
         house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes, attempts
     )
@@ -90,7 +100,10 @@ def runner_named(name: str) -> ModuleType:
 
 
 def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -> House:
-    """Find the detectors and compile the rules: the house's own, the settings' and `rules`."""
+    """Find the detectors and compile the rules: the house's own, the settings' and `rules`.
+
+    Gives the first flow; `flow`: what it is called in the ledger.
+    """
     detectors = find_detectors()
     given = [Path(folder) for folder in settings.rules_dirs.split(":") if folder]
     folders = [*([RULES] if RULES.is_dir() else []), *given, *rules]
@@ -99,10 +112,27 @@ def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -
         topic=RAW_TOPIC,
         batch_rows=settings.batch_rows,
         window_s=settings.window_s,
-        detectors=detectors,
+        detectors=_of_flow(detectors, FLOW),
         context=Context(watermark_us=0, rules=_compiled(detectors, folders, settings.data_dir)),
         parse=parse_run,
     )
+
+
+def signals_of(house: House) -> House:
+    """Give the second flow beside the first: the claims of all detectors in, correlations out."""
+    return replace(
+        house,
+        flow=signals.FLOW,
+        topic=signals.TOPIC,
+        detectors=_of_flow(find_detectors(), signals.FLOW),
+        parse=signals.parse_signals,
+        keeps_events=False,
+        address=signals.addressed,
+    )
+
+
+def _of_flow(detectors: Mapping[str, ModuleType], flow: str) -> dict[str, ModuleType]:
+    return {name: module for name, module in detectors.items() if meta_of(module).flow == flow}
 
 
 def find_detectors() -> dict[str, ModuleType]:

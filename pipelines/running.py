@@ -172,6 +172,8 @@ class Flow:
             self._monotonic_s()
         )  # before the look: a stall during it must not look like idleness
         messages, at_end = reader.look(1 if self._attempts.is_careful else None)
+        if self._house.address is not None:
+            messages = tuple(self._house.address(message) for message in messages)
         work = Work(self._generation, Poll(messages, at_end, now_s))
         if messages:
             return work

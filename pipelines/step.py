@@ -4,7 +4,7 @@ A pure function: no log, no database, no file, no clock. Cutting the same stream
 gives the same events, findings and window counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Final
@@ -39,6 +39,10 @@ class House:
     detectors: Mapping[str, ModuleType]
     context: Context
     parse: Parse
+    keeps_events: bool = True
+    """False: what is read is kept elsewhere already; only findings and state are left behind."""
+    address: Callable[[Message], Message] | None = None
+    """Gives a topic's messages the headers of the front door, where it has not put them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,8 @@ def _outcome(
     done: Detected,
     skipped: list[DeadLetter],
 ) -> Outcome:
-    batches = tuple(batch for batch in done.batches if len(batch))
+    kept = house.keeps_events
+    batches = tuple(batch for batch in done.batches if len(batch) and kept)
     state: dict[tuple[str, int], bytes] = {}
     for module in house.detectors.values():
         meta = meta_of(module)
@@ -218,8 +223,12 @@ def _outcome(
         findings=_once(done.findings),
         window_counts=_counted(batches, house.window_s),
         state=state,
-        sources=tuple(one.progress for one in decoded if one.progress is not None),
-        dead_letters=(*letters, *skipped, *_poisoned(decoded, done)),
+        sources=tuple(one.progress for one in decoded if one.progress is not None and kept),
+        dead_letters=tuple(
+            # Without a format a letter is not driven again: nothing else reads what is not kept.
+            letter if kept else replace(letter, log_format="")
+            for letter in (*letters, *skipped, *_poisoned(decoded, done))
+        ),
         left_out=done.left_out,
     )
 

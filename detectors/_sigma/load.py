@@ -2,26 +2,28 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from detectors._correlation.resolve import resolve
+from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import Atom, Tree
-from detectors._sigma.read import Values, compile_text, load_text, rule_files
+from detectors._sigma.read import Compiled, Values, compile_text, load_text, rule_files
 from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
-ENGINE: Final = "1"
+ENGINE: Final = "2"
 """Raise when the same rule text compiles to something else."""
 _MAX_CACHE: Final = 256 << 20
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
-    """What is kept of one document: a rule, or the reason why it is none."""
+    """What is kept of one document: a rule, a correlation, or the reason why it is none."""
 
     rule_id: str | None
     reason: str
@@ -32,6 +34,8 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     attack: tuple[str, ...] = ()
     atoms: tuple[tuple[str, str, str, str, str, bool, str], ...] = ()
     tree: Any = None
+    name: str = ""
+    correlation: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -68,59 +72,87 @@ class _Cache:
 
 
 def compile_rules(
-    folders: Sequence[Path], *, values: Values | None = None, cache: Path | None = None
+    folders: Sequence[Path],
+    *,
+    values: Values | None = None,
+    cache: Path | None = None,
+    beside: RuleSet | None = None,
 ) -> RuleSet:
     """Compile every rule below the folders; those that cannot run are in `reports`.
 
     `values`: named lists for `expand`; `cache`: file to keep compiled rules in (about 5 ms of CPU
-    a rule saved). InvalidRule if a folder is not there. Of two rules with one id the first runs.
+    a rule saved); `beside`: rules that correlations may name besides (the house's, for a tenant).
+    InvalidRule if a folder is not there. Of two rules with one id the first runs.
     """
-    rules: list[CompiledRule] = []
-    reports: list[RuleReport] = []
-    for found in _load(folders, values or {}, cache):
-        if isinstance(found, CompiledRule):
-            rules.append(found)
-            reports.append(RuleReport(found.rule_id, found.file, executable=True))
-        else:
-            reports.append(found)
-    return RuleSet(rules, reports)
+    return rule_set(_load(folders, values or {}, cache), beside)
+
+
+def compile_texts(
+    texts: Mapping[str, bytes], *, values: Values | None = None, beside: RuleSet | None = None
+) -> RuleSet:
+    """Compile rule texts (name -> text) as `compile_rules` does files."""
+    found = (f for name, text in texts.items() for f in compile_text(text, name, values or {}))
+    return rule_set(_once(found), beside)
 
 
 def lint(folders: Sequence[Path]) -> Iterator[RuleReport]:
     """Say of every rule, and every YAML file that is none, whether it can run and why not."""
-    for found in _load(folders, {}, None):
-        if isinstance(found, CompiledRule):
-            yield RuleReport(found.rule_id, found.file, executable=True)
-        else:
-            yield found
+    yield from rule_set(_load(folders, {}, None)).reports
 
 
-def _load(
-    folders: Sequence[Path], values: Values, cache: Path | None
-) -> Iterator[CompiledRule | RuleReport]:
+def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSet:
+    """Put compiled documents together: resolve what the correlations name; report on each."""
+    every = list(found)
+    rules = [f for f in every if isinstance(f, CompiledRule)]
+    named: dict[str, str] = {}
+    for other in beside.rules if beside else ():
+        named |= {n: other.rule_id for n in (other.name, other.rule_id) if n}
+    for one in beside.correlations if beside else ():
+        named |= {n: one.rule_id for n in (one.name, one.rule_id) if n}
+    for rule in reversed(rules):
+        named |= {n: rule.rule_id for n in (rule.name, rule.rule_id) if n}
+    idle = [f.rule_id for f in every if isinstance(f, RuleReport) and f.rule_id]
+    done = resolve(named, [f for f in every if isinstance(f, Correlation)], idle)
+    refused = {(c.file, c.rule_id): reason for c, reason in done.refused}
+    reports = [
+        f
+        if isinstance(f, RuleReport)
+        else RuleReport(
+            f.rule_id,
+            f.file,
+            executable=(f.file, f.rule_id) not in refused,
+            reason=refused.get((f.file, f.rule_id), "")[:500],
+        )
+        for f in every
+    ]
+    return RuleSet(rules, reports, done.correlations)
+
+
+def _load(folders: Sequence[Path], values: Values, cache: Path | None) -> Iterator[Compiled]:
     kept = _Cache(cache)
     kept.read()
     used: set[str] = set()
-    first: dict[str, str] = {}
-    for path in rule_files(folders):
-        for found in _file(path, values, kept, used):
-            if isinstance(found, CompiledRule):
-                other = first.setdefault(found.rule_id, found.file)
-                if other is not found.file:
-                    yield _twice(found, other)
-                    continue
-            yield found
+    yield from _once(f for path in rule_files(folders) for f in _file(path, values, kept, used))
     kept.write(used)
 
 
-def _twice(rule: CompiledRule, other: str) -> RuleReport:
+def _once(found: Iterable[Compiled]) -> Iterator[Compiled]:
+    first: dict[str, Compiled] = {}
+    for one in found:
+        if not isinstance(one, RuleReport):
+            other = first.setdefault(one.rule_id, one)
+            if other is not one:
+                yield _twice(one, other.file)
+                continue
+        yield one
+
+
+def _twice(rule: CompiledRule | Correlation, other: str) -> RuleReport:
     reason = f"id {rule.rule_id} is already taken by {other}"
     return RuleReport(rule.rule_id, rule.file, executable=False, reason=reason)
 
 
-def _file(
-    path: Path, values: Values, kept: _Cache, used: set[str]
-) -> list[CompiledRule | RuleReport]:
+def _file(path: Path, values: Values, kept: _Cache, used: set[str]) -> list[Compiled]:
     file = str(path)
     try:
         text = load_text(path)
@@ -143,9 +175,11 @@ def _key(text: bytes, file: str, values: Mapping[str, tuple[str, ...]]) -> str:
     return seen.hexdigest()
 
 
-def _freeze(found: CompiledRule | RuleReport) -> _Kept:
+def _freeze(found: Compiled) -> _Kept:
     if isinstance(found, RuleReport):
         return _Kept(found.rule_id, found.reason)
+    if isinstance(found, Correlation):
+        return _Kept(found.rule_id, "", correlation=asdict(found))
     return _Kept(
         found.rule_id,
         "",
@@ -156,12 +190,15 @@ def _freeze(found: CompiledRule | RuleReport) -> _Kept:
         found.attack,
         tuple((a.field, a.op, a.text, a.needle, a.more, a.lower, a.shown) for a in found.atoms),
         found.tree,
+        found.name,
     )
 
 
-def _thaw(kept: _Kept, file: str) -> CompiledRule | RuleReport:
+def _thaw(kept: _Kept, file: str) -> Compiled:
     if kept.reason or kept.rule_id is None:
         return RuleReport(kept.rule_id, file, executable=False, reason=kept.reason)
+    if kept.correlation is not None:
+        return replace(msgspec.convert(kept.correlation, Correlation), file=file)
     return CompiledRule(
         kept.rule_id,
         kept.title,
@@ -172,6 +209,7 @@ def _thaw(kept: _Kept, file: str) -> CompiledRule | RuleReport:
         kept.attack,
         tuple(Atom(*a) for a in kept.atoms),  # type: ignore[arg-type]  # ours when kept
         _tree(kept.tree),
+        kept.name,
     )
 
 

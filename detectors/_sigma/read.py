@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -14,6 +15,8 @@ from sigma.rule.base import SigmaYAMLLoader
 from sigma.rule.detection import EmptySigmaDetections
 from sigma.rule.logsource import EmptyLogSource
 
+from detectors._correlation.read import read_correlation
+from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import Flattening
 from detectors._sigma.rules import CompiledRule, RuleReport
 from storage.errors import InvalidRule
@@ -31,6 +34,8 @@ _MANY_STARS: Final = re.compile(r"(?:\*[^\s()*]*){4}")
 _LEVELS: Final[Mapping[str, Level]] = {level: level for level in get_args(Level)}
 
 Values = Mapping[str, tuple[str, ...]]
+Compiled = CompiledRule | Correlation | RuleReport
+"""What one document becomes; a correlation's base rules are not resolved yet."""
 
 
 def rule_files(folders: Sequence[Path]) -> Iterator[Path]:
@@ -66,7 +71,7 @@ def load_text(path: Path) -> bytes:
     return text
 
 
-def compile_text(text: bytes, file: str, values: Values) -> list[CompiledRule | RuleReport]:
+def compile_text(text: bytes, file: str, values: Values) -> list[Compiled]:
     """Compile the documents of one file: a rule each, or a report of why it cannot run."""
     try:
         documents = _documents(text)
@@ -147,13 +152,17 @@ def _compile(
     version: str,
     file: str,
     values: Values,
-) -> CompiledRule | RuleReport:
+) -> Compiled:
     rule_id = None
     try:
+        if isinstance(document, dict):
+            rule_id = str(document["id"]) if document.get("id") else None
+        if isinstance(document, dict) and "correlation" in document:
+            return read_correlation(document, version, file)
         _check_shape(document)
-        rule_id = str(document["id"]) if document.get("id") else None
         rule = SigmaRule.from_dict(document, collect_errors=True)
-        return _compiled(rule, version, file, values)
+        name = str(document.get("name") or "")
+        return replace(_compiled(rule, version, file, values), name=name)
     except InvalidRule as wrong:
         reason = str(wrong)
     except SigmaError as wrong:
@@ -166,8 +175,6 @@ def _compile(
 def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
     if not isinstance(document, dict):
         raise InvalidRule("not a rule: the document is no map")
-    if "correlation" in document:
-        raise InvalidRule("correlation rules are not run yet")
     if "filter" in document:
         raise InvalidRule("filter documents are not run yet")
     if "detection" not in document:

@@ -1,6 +1,6 @@
 """Hold compiled rules and match them against event columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import END, START, Atom, Tree
 from detectors._sigma.fields import Rows
 from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
-from storage.schema.finding import Level
+from storage.schema.finding import Kind, Level
 
 Indexes = npt.NDArray[np.intp]
 
@@ -21,7 +22,8 @@ Indexes = npt.NDArray[np.intp]
 class CompiledRule:
     """One rule, ready to run; plain data, so that it can be kept.
 
-    `version`: hash of its text; `file`: as found; `attack`: technique ids; `tree` is over `atoms`.
+    `version`: hash of its text; `file`: as found; `attack`: technique ids; `tree` is over `atoms`;
+    `name`: how a correlation may call it.
     """
 
     rule_id: str
@@ -35,6 +37,7 @@ class CompiledRule:
     attack: tuple[str, ...]
     atoms: tuple[Atom, ...]
     tree: Tree
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,12 @@ class Hit:
     def why(self, row: int) -> list[tuple[Atom, str]]:
         """Give the tests that held for a row of `rows`, with the value each saw."""
         return self._run.why(self._local, int(np.searchsorted(self._places, row)))
+
+    def values(self, names: Iterable[str]) -> dict[str, list[str | None]]:
+        """Give the values of fields, as the rule's tests see them: one for each of `rows`."""
+        at = np.searchsorted(self._places, self.rows)
+        columns = {name: self._run.rows.field(name) for name in names}
+        return {n: c.gather(at).to_list() for n, c in columns.items() if c is not None}
 
 
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -96,10 +105,24 @@ class RuleSet:
     Not safe to share between threads (programs are built on first use).
     """
 
-    def __init__(self, rules: Sequence[CompiledRule], reports: Sequence[RuleReport] = ()) -> None:
-        """Sort the rules by where their events come from."""
+    def __init__(
+        self,
+        rules: Sequence[CompiledRule],
+        reports: Sequence[RuleReport] = (),
+        correlations: Sequence[Correlation] = (),
+    ) -> None:
+        """Sort the rules by where their events come from. `correlations`: resolved."""
         self.rules = tuple(rules)
         self.reports = tuple(reports)
+        parts = {b for c in correlations for b in c.rules}
+        self._parts = parts - {b for c in correlations if c.is_generating for b in c.rules}
+        self.correlations = tuple(replace(c, kind=self.kind(c)) for c in correlations)
+        self._on: dict[str, list[Correlation]] = {}
+        self._carried: dict[str, dict[str, None]] = {}
+        for one in self.correlations:
+            for base in dict.fromkeys(one.rules):
+                self._on.setdefault(base, []).append(one)
+                self._carried.setdefault(base, {}).update(dict.fromkeys(one.fields(base)))
         lanes: dict[Route, _Lane] = {}
         for number, rule in enumerate(self.rules):
             for route in routes(rule.product, rule.category, rule.service):
@@ -115,6 +138,19 @@ class RuleSet:
 
     def __len__(self) -> int:
         return len(self.rules)
+
+    def kind(self, rule: CompiledRule | Correlation) -> Kind:
+        """Give what the rule's claims are: signals if it is slight, or only part of others."""
+        is_slight = rule.level in {"informational", "low"}
+        return "signal" if is_slight or rule.rule_id in self._parts else "finding"
+
+    def correlations_on(self, rule_id: str, detector: str) -> Sequence[Correlation]:
+        """Give the correlations that look at the claims of a rule, by its id or detector's name."""
+        return tuple(dict.fromkeys((*self._on.get(rule_id, ()), *self._on.get(detector, ()))))
+
+    def carried(self, rule_id: str) -> tuple[str, ...]:
+        """Give the fields that a rule's claims carry, as correlations look at them."""
+        return tuple(self._carried.get(rule_id, ()))
 
     def match(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Give one row (rule: index into `rules`, row: row of the frame) a matching pair.
