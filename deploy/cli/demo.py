@@ -4,7 +4,7 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.demo import demo
+from deploy.demo.bad_day import demo
 from deploy.output import DONE, FAILED
 from deploy.running import settings_for
 

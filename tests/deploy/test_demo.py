@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from deploy.demo import story
+from deploy.demo.bad_day import story
 from deploy.ingest import read_only
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

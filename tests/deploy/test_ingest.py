@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import run
-from deploy.demo import play
+from deploy.demo.bad_day import play
 from deploy.output import FAILED, PARTLY, WRONG_USE
 from tests.deploy.conftest import Place
 from tests.shared import ROOT, shared_data

@@ -21,7 +21,7 @@ from storage.errors import InopsioError
 from storage.settings import Settings
 from storage.tenant import Scope, system_scope
 
-SAMPLES: Final = Path(__file__).parent / "samples"
+SAMPLES: Final = Path(__file__).parents[1] / "samples"
 _PLACE: Final = re.compile(r"\{\{(iso|epoch) ([+-]\d+)\}\}")
 _FILTERS: Final = (
     *("since", "until", "level", "detector", "rule_id", "entity_type", "entity"),
