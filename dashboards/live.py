@@ -1,8 +1,8 @@
 """Push what is new to open pages: one websocket a page, a few small messages a second at most.
 
-A commit of the pipelines tells `NOTIFY inopsio_live, '<tenant>'`; one thread of this process
-listens and wakes that tenant's pages. What they get is read in the scope of their own session, which
-is checked at connect and every minute. A page only listens: whoever sends is closed.
+A commit of the pipelines tells `NOTIFY inopsio_live`; one thread of this process listens and wakes
+that tenant's pages. What they get is read in the scope of their own session, which is checked at
+connect and every minute. A page only listens: whoever sends is closed.
 """
 
 import asyncio

@@ -30,6 +30,22 @@
     if (!pending) { pending = window.setTimeout(hand, Math.max(0, LEAST_MS - (Date.now() - told))); }
   }
 
+  function age(iso) {
+    var s = Math.max(0, Math.round((Date.now() - new Date(iso).getTime()) / 1000));
+    if (isNaN(s)) { return "none yet"; }
+    if (s < 90) { return s + " s ago"; }
+    return s < 5400 ? Math.round(s / 60) + " min ago" : Math.round(s / 3600) + " h ago";
+  }
+
+  // Numbers that need no server: text of elements that carry data-live-text.
+  document.addEventListener("inopsio-tick", function (event) {
+    document.querySelectorAll("[data-live-text]").forEach(function (box) {
+      var name = box.getAttribute("data-live-text"), value = event.detail[name];
+      if (value === undefined) { return; }
+      box.textContent = name === "newest" ? age(value) : Number(value).toLocaleString("en");
+    });
+  });
+
   function connect() {
     window.clearTimeout(timer);
     if (isPaused() || socket) { return; }

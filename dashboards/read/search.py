@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from dashboards.read.filters import like
+from dashboards.read.names import key_of
 from storage.database import Database
 from storage.database.queries import select
 from storage.tenant import Scope
@@ -34,8 +34,7 @@ def search(database: Database, scope: Scope, text: str) -> list[Found]:
         if scope.may("findings:read"):
             for row in select(tx, "search_entities", text=sought, limit=MOST):
                 kind, name = str(row["entity_type"]), str(row["entity"])
-                path = f"/entity/{quote(f'{kind}:{name}', safe='')}"
-                found.append(Found("Entities", name, kind, "entity", path))
+                found.append(Found("Entities", name, kind, "entity", key_of(kind, name).path))
         if scope.may("incidents:read"):
             for row in select(tx, "search_incidents", text=sought, limit=MOST):
                 path = f"/incident/{row['incident_id']}"

@@ -1,0 +1,208 @@
+"""Show what comes in right now: events per second by source, findings as they are made, ATT&CK."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from dash import Input, Output, State, ctx, dcc, html, no_update
+
+from dashboards.console import Console
+from dashboards.pages import Page, View
+from dashboards.read import live as read
+from dashboards.read.names import key_of
+from dashboards.shell import TICK
+from dashboards.ui.attack import attack_strip
+from dashboards.ui.cards import freshness, panel
+from dashboards.ui.charts import Series, area_chart
+from dashboards.ui.controls import segmented
+from dashboards.ui.marks import count_of, level_badge, moment, short
+from dashboards.ui.states import Part, empty
+from storage.tenant import Scope
+
+PAGE: Final = Page(
+    path="/live",
+    title="Live",
+    grant="findings:read",
+    why="Live shows events and findings as they arrive.",
+    icon="live",
+    nav=2,
+    group="Overview",
+)
+_STALE_S: Final = 60.0
+_NEW_S: Final = 20.0
+_SLOW_S: Final = 5.0
+"""Sources and techniques are read again after so long: they cost most and change least."""
+
+
+def layout(view: View) -> Part:
+    """Give the page as it is at this moment; ticks redraw its parts."""
+    now = view.console.now()
+    found = read.live(view.console.database, view.scope, "10m", now)
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div([html.H1("Live"), html.Div(_pulse(found), className="pulse")]),
+                    segmented("live-span", "Time shown", read.SPANS, "10m"),
+                ],
+                className="page-head",
+            ),
+            html.Div(_rates(found), id="live-rates"),
+            html.Div(
+                [
+                    html.Div(_stream(found, now, ""), id="live-stream"),
+                    html.Div(
+                        [
+                            html.Div(_sources(found, now), id="live-sources"),
+                            html.Div(_attack(found), id="live-attack"),
+                        ],
+                        className="stack",
+                    ),
+                ],
+                className="split wide",
+            ),
+            dcc.Store(id="live-seen", data={"seen": _newest(found), "slow_at": now.timestamp()}),
+        ]
+    )
+
+
+def _pulse(found: read.Live) -> list[Part]:
+    """Name the numbers that assets/live.js writes without asking the server."""
+    if found.rates is None:
+        return []
+    return [
+        html.Span(["Now ", html.Strong("…", **{"data-live-text": "per_s"}), " events a second"]),
+        html.Span([html.Strong("…", **{"data-live-text": "minute"}), " in the last minute"]),
+        html.Span(["newest event ", html.Strong("…", **{"data-live-text": "newest"})]),
+    ]
+
+
+def _rates(found: read.Live) -> Part:
+    rates = found.rates
+    if rates is None:
+        return panel("Events per second", html.P("Your role does not show events."))
+    if not rates.by_source:
+        return html.Section(
+            empty(
+                "Nothing arrived in this time",
+                "Send events to /v1/ingest, or carry logs in on the machine where Inopsio runs: "
+                "inopsio ingest /path/to/logs",
+                dcc.Link("See the pipelines", href="/pipelines", className="button"),
+            ),
+            className="card",
+        )
+    form = "%H:%M:%S" if rates.step_s < 60 else "%H:%M"
+    labels = [start.strftime(form) for start in rates.starts]
+    series = [Series(name, values) for name, values in rates.by_source.items()]
+    sums = [sum(column) for column in zip(*rates.by_source.values(), strict=True)]
+    at = max(range(len(sums)), key=sums.__getitem__)
+    summary = (
+        f"{count_of(round(sums[-1]))} a second in the last {rates.step_s} s; "
+        f"most at {labels[at]}: {count_of(round(sums[at]))}."
+    )
+    return area_chart("Events per second by source", summary, labels, series, "a second")
+
+
+def _stream(found: read.Live, now: datetime, seen: str) -> Part:
+    newest = found.findings[0]["created_at"] if found.findings else None
+    if not found.findings:
+        return panel(
+            "Findings as they are made",
+            empty("No findings yet", "The detectors object to nothing so far; leave this open."),
+        )
+    rows = [_finding(row, now, seen) for row in found.findings]
+    return panel(
+        "Findings as they are made",
+        html.Ol(rows, className="stream", **{"aria-label": "Newest findings"}),
+        fresh=freshness(newest, now, 24 * 3600),
+        actions=[dcc.Link("All findings", href="/findings")],
+    )
+
+
+def _finding(row: dict[str, Any], now: datetime, seen: str) -> Part:
+    age_s = (now - row["created_at"]).total_seconds()
+    is_new = bool(seen) and row["created_at"].isoformat() > seen and age_s < _NEW_S
+    return html.Li(
+        [
+            level_badge(row["level"]),
+            html.Div(
+                [
+                    dcc.Link(row["title"], href=f"/finding/{row['finding_id']}", className="cut"),
+                    dcc.Link(
+                        short(row["entity"], 80),
+                        href=key_of(row["entity_type"], row["entity"]).path,
+                        className="under",
+                    ),
+                ],
+                className="two",
+            ),
+            moment(row["time"], now),
+        ],
+        className="new" if is_new else "",
+        key=row["finding_id"],
+    )
+
+
+def _sources(found: read.Live, now: datetime) -> Part:
+    if found.rates is None:
+        return html.Div()
+    silent = [s for s in found.sources if read.is_silent(s, now)]
+    said = f"{len(silent)} of {len(found.sources)} silent" if silent else "all are sending"
+    rows = [
+        html.Tr(
+            [
+                html.Th(short(s["source"], 40), scope="row"),
+                html.Td(count_of(s["lately"]), className="number"),
+                html.Td(freshness(s["newest"], now, read.SILENT_AFTER.total_seconds())),
+            ]
+        )
+        for s in found.sources[:12]
+    ]
+    head = html.Tr(
+        [
+            html.Th("Source", scope="col"),
+            html.Th("Last 10 min", scope="col", className="number"),
+            html.Th("Newest event", scope="col"),
+        ]
+    )
+    table = html.Table([html.Thead(head), html.Tbody(rows)], className="table")
+    inside = table if rows else html.P("No source sent in the last day.", className="muted")
+    return panel("Sources", inside, said=said if rows else "")
+
+
+def _attack(found: read.Live) -> Part:
+    total = sum(found.techniques.values())
+    said = f"{count_of(total)} techniques claimed in the newest 24 hours, signals included."
+    return panel("ATT&CK", attack_strip(found.techniques), said=said)
+
+
+def _newest(found: read.Live) -> str:
+    return found.findings[0]["created_at"].isoformat() if found.findings else ""
+
+
+def register(console: Console) -> None:
+    """Register what a tick redraws; each answer is one transaction, at most two a second."""
+
+    def redraw(scope: Scope, tick: Any, span: str, seen: Any) -> tuple[Any, ...]:  # noqa: ANN401, ARG001  Dash's own values
+        now = console.now()
+        known = seen if isinstance(seen, dict) else {}
+        slow_at = float(known.get("slow_at") or 0)
+        is_slow = ctx.triggered_id == "live-span" or now.timestamp() - slow_at > _SLOW_S
+        found = read.live(console.database, scope, str(span), now, is_slow)
+        first = str(known.get("seen") or _newest(found))
+        stream = _stream(found, now, first)
+        kept = {"seen": first, "slow_at": now.timestamp() if is_slow else slow_at}
+        slow = (_sources(found, now), _attack(found)) if is_slow else (no_update, no_update)
+        return _rates(found), stream, *slow, kept
+
+    console.scoped_callback(
+        Output("live-rates", "children"),
+        Output("live-stream", "children"),
+        Output("live-sources", "children"),
+        Output("live-attack", "children"),
+        Output("live-seen", "data"),
+        Input(TICK, "data"),
+        Input("live-span", "value"),
+        State("live-seen", "data"),
+        grant=PAGE.grant,
+        prevent_initial_call=True,
+    )(redraw)
