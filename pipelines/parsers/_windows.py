@@ -279,6 +279,7 @@ def _columns(f: _Fields) -> dict[str, pl.Expr | None]:
         "metadata.log_provider": f.first("Provider_Name"),
         "metadata.event_code": f.first("EventID"),
         "device.hostname": f.first("Computer", "Hostname"),
+        "device.ip": _host_address(f),
         "message": _either(_said("title"), _first_line(f)),
         "actor.user.name": _either(f.first("SubjectUserName"), name),
         "actor.user.domain": _either(f.first("SubjectDomainName"), domain),
@@ -364,6 +365,15 @@ def _new_process_parent(f: _Fields) -> pl.Expr | None:
 def _first_line(f: _Fields) -> pl.Expr | None:
     found = f.first("Message")
     return None if found is None else found.str.extract(r"^([^\r\n]{1,160})", 1)
+
+
+def _host_address(f: _Fields) -> pl.Expr | None:
+    # nxlog names the sender's address; Beats list all of the host's, link-local ones too.
+    listed = f.first("host.ip")
+    if listed is not None:
+        local = pl.element().str.contains(r"^(?i:fe80:|169\.254\.)")
+        listed = listed.str.split("\n").list.eval(pl.element().filter(~local)).list.first()
+    return _either(f.first("MessageSourceAddress"), listed)
 
 
 def _number(value: pl.Expr | None) -> pl.Expr | None:

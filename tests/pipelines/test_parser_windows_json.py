@@ -168,3 +168,11 @@ def test_a_real_data_set_is_read_whole() -> None:
     assert sum(f.frame.height for f in found) == 437
     assert not any(f.rejects for f in found)
     assert sum(f.frame["time"].null_count() for f in found) == 0
+
+
+def test_the_hosts_own_address_is_the_devices() -> None:
+    nxlog = {**LAYOUTS["nxlog"], "MessageSourceAddress": "10.1.2.3"}
+    beat = {**LAYOUTS["winlogbeat"], "host": {"ip": ["fe80::1", "10.1.2.4", "10.9.9.9"]}}
+    lines = b"\n".join(json.dumps(r).encode() for r in (nxlog, beat, LAYOUTS["evtx_dump"]))
+    frame = pl.concat([p.frame for p in parse([lines])], how="diagonal_relaxed")
+    assert frame["device.ip"].to_list() == ["10.1.2.3", "10.1.2.4", None]
