@@ -2,17 +2,24 @@
 
 from typing import Any, Final
 
-from dash import dcc, html
+from dash import Input, Output, State, dcc, html, no_update
 
 from dashboards import incident
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import finding as read
+from dashboards.read.finding import SPANS, Around, Surroundings
 from dashboards.read.rules import RuleText, rule_text
+from dashboards.shell import URL
 from dashboards.ui import events, why
+from dashboards.ui.cards import panel
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, moment
+from dashboards.ui.process_tree import process_tree
 from dashboards.ui.states import Part
+from dashboards.ui.story import story
+from dashboards.ui.timeline import Happening, lanes, of_claims, of_events
+from storage.tenant import Scope
 
 PAGE: Final = Page(
     path="/finding/<id>",
@@ -21,104 +28,120 @@ PAGE: Final = Page(
     why="Findings are what the detectors claim about your events.",
     under="/findings",
 )
+_SPAN_WORDS: Final = {"15m": "15 minutes", "1h": "1 hour", "24h": "24 hours"}
+Row = dict[str, Any]
 
 
 def layout(view: View) -> Part:
     """Give the whole page at once: it is one claim with its grounds."""
     console, scope = view.console, view.scope
-    found = read.surroundings(console.database, scope, view.key)
+    found = read.surroundings(console.database, console.lake, scope, view.key)
     claim = found.finding
+    near = read.around(console.database, console.lake, scope, claim, _span(view.search))
     whole: dict[str, dict[str, str]] = {}
     if found.evidence is not None:
         whole = read.whole_events(
             console.database, console.lake, scope, claim["event_ids"], claim["time"]
         )
+    work = incident.panel(console, scope, found.incident) if scope.may("incidents:read") else None
     return html.Div(
         [
-            _head(claim),
+            _head(claim, found),
             html.Div(
                 [
                     html.Div(
-                        [_why(claim), _timeline(claim, found), _evidence(claim, found, whole)],
-                        className="stack",
-                    ),
-                    html.Div(
                         [
-                            incident.panel(console, scope, found.incident)
-                            if scope.may("incidents:read")
-                            else None,
-                            _entity(claim, found, console),
+                            _why(claim, found),
+                            _tree(claim, found),
+                            html.Div(_timeline(claim, near), id="finding-timeline"),
+                            _evidence(claim, found, whole),
                         ],
                         className="stack",
                     ),
+                    html.Div([work, _entities(found, console), _like(found)], className="stack"),
                 ],
-                className="split",
+                className="split wide-side",
             ),
+            dcc.Store(id="finding-id", data=claim["finding_id"]),
         ]
     )
 
 
-def _head(claim: dict[str, Any]) -> Part:
+def _span(search: str) -> str:
+    asked = search.partition("span=")[2].partition("&")[0]
+    return asked if asked in SPANS else "15m"
+
+
+def _head(claim: Row, found: Surroundings) -> Part:
     attack = [html.Span(t, className="badge plain") for t in claim["attack"]]
-    return html.Div(
+    signal = claim["kind"] == "signal"
+    graph = f"/graph?finding={claim['finding_id']}"
+    return html.Header(
         [
             dcc.Link([icon("back"), " All findings"], href="/findings", className="small"),
-            html.H1(claim["title"]),
+            html.Div(
+                [
+                    html.H1(claim["title"]),
+                    html.Div(
+                        dcc.Link(
+                            [icon("graph"), "Open graph"], href=graph, className="button second"
+                        ),
+                        className="actions",
+                    ),
+                ],
+                className="page-head",
+            ),
             html.Div(
                 [
                     level_badge(claim["level"]),
+                    html.Span("signal", className="badge plain") if signal else None,
                     *attack,
-                    html.Span(
-                        [
-                            html.Time(
-                                exact_time(claim["time"]), dateTime=claim["time"].isoformat()
-                            ),
-                            " on ",
-                            dcc.Link(claim["entity"], href=events.entity_path(claim["entity"])),
-                            f" ({claim['entity_type']})",
-                        ],
+                    html.Time(
+                        exact_time(claim["time"]),
+                        dateTime=claim["time"].isoformat(),
                         className="muted",
                     ),
                 ],
                 className="badges",
             ),
+            events.entity_chips(found.keys, 12),
         ],
         className="stack tight",
     )
 
 
-def _why(claim: dict[str, Any]) -> Part:
+def _why(claim: Row, found: Surroundings) -> Part:
     rule = rule_text(claim["rule_id"])
-    is_model = why.is_model(claim["reasons"])
-    said = rule.description if rule else _said(is_model)
-    grounds = why.features(claim["reasons"]) if is_model else why.matched(claim["reasons"])
-    return html.Section(
-        [
-            html.H2("Why"),
-            html.P(said),
-            grounds if claim["reasons"] else html.P("The detector gave no reasons."),
-            _rule(claim, rule),
-        ],
-        className="card stack",
-        **{"aria-label": "Why"},
+    reasons = claim["reasons"]
+    is_model = why.is_model(reasons)
+    said = rule.description if rule and rule.description else why.said(is_model, bool(found.parts))
+    grounds: list[Part] = []
+    if found.parts:
+        first, last = found.parts[0].claim["time"], found.parts[-1].claim["time"]
+        chain = (
+            f"{len(found.parts)} steps, from {exact_time(first)[:19]} to {exact_time(last)[:19]}"
+        )
+        grounds += [html.P(chain, className="muted small"), story(found.parts, "The chain")]
+    if reasons:
+        grounds.append(why.features(reasons) if is_model else why.matched(reasons))
+    return panel(
+        "Why",
+        html.Div(
+            [
+                html.P(said, className="lead"),
+                *(grounds or [html.P("The detector gave no reasons.")]),
+                _rule(claim, rule),
+            ],
+            className="stack",
+        ),
     )
 
 
-def _said(is_model: bool) -> str:
-    if is_model:
-        return (
-            "A model that learned what is usual for this entity saw something far from it. "
-            "The bars compare what was seen with what is usual."
-        )
-    return "A rule matched these fields. Its text is not part of this house."
-
-
-def _rule(claim: dict[str, Any], rule: RuleText | None) -> Part:
+def _rule(claim: Row, rule: RuleText | None) -> Part:
     named = f"{claim['detector']} {claim['detector_version']}"
+    doubts = [html.Dt("False alarms"), html.Dd("; ".join(rule.false_positives))] if rule else []
     facts = html.Dl(
         [
-            html.Dt("Detector"),
-            html.Dd(html.Code(named)),
             html.Dt("Rule"),
             html.Dd(
                 dcc.Link(
@@ -126,7 +149,9 @@ def _rule(claim: dict[str, Any], rule: RuleText | None) -> Part:
                     href=f"/findings?rule={claim['rule_id']}",
                 )
             ),
-            *([html.Dt("False alarms"), html.Dd("; ".join(rule.false_positives))] if rule else []),
+            html.Dt("Detector"),
+            html.Dd(html.Code(named)),
+            *doubts,
         ],
         className="facts",
     )
@@ -138,19 +163,46 @@ def _rule(claim: dict[str, Any], rule: RuleText | None) -> Part:
     return html.Div([facts, html.Details([html.Summary("Show the rule"), text], className="twin")])
 
 
-def _evidence(
-    claim: dict[str, Any], found: read.Surroundings, whole: dict[str, dict[str, str]]
-) -> Part:
-    rests = claim["event_count"]
-    head = html.Div(
-        [
-            html.H2("Evidence"),
-            html.Span(
-                f"rests on {count_of(rests)} event{'' if rests == 1 else 's'}", className="muted"
-            ),
-        ],
-        className="card-head",
+def _tree(claim: Row, found: Surroundings) -> Part:
+    if not found.trees:
+        return None
+    return panel(
+        "Process tree",
+        process_tree(found.trees, claim["time"]),
+        said="Who started what, 15 minutes before and after. Arrow keys walk the tree.",
     )
+
+
+def _timeline(claim: Row, near: Around) -> Part:
+    at, span = claim["time"], SPANS[near.span]
+    told = of_events(near.events or [], frozenset(claim["event_ids"]))
+    told += of_claims(near.claims)
+    lane = next((h.lane for h in told if h.look == "evidence"), "endpoint")
+    told.append(Happening(at, lane, claim["title"], "this finding", "now", claim["level"]))
+    cut = f", the nearest {read.MOST_NEAR} shown" if near.is_cut else ""
+    seen = f"{count_of(len(near.events))} events{cut}" if near.events is not None else "no events"
+    switch = html.Nav(
+        [
+            dcc.Link(
+                words,
+                href=f"?span={key}" if key != "15m" else "?",
+                className="chip" if key == near.span else "chip soft",
+            )
+            for key, words in _SPAN_WORDS.items()
+        ],
+        className="chips",
+        **{"aria-label": "How much time"},
+    )
+    return panel(
+        f"{_SPAN_WORDS[near.span]} before and after",
+        lanes("Timeline", told, at - span, at + span, at),
+        said=f"{seen} and {count_of(len(near.claims))} other claims about the same entities.",
+        actions=[switch],
+    )
+
+
+def _evidence(claim: Row, found: Surroundings, whole: dict[str, dict[str, str]]) -> Part:
+    rests = claim["event_count"]
     if found.evidence is None:
         body: Part = html.P("Your role does not show events.", className="muted")
     elif not found.evidence:
@@ -158,74 +210,76 @@ def _evidence(
     else:
         alone = len(found.evidence) == 1
         body = [events.whole_event(e, whole.get(e["event_id"], {}), alone) for e in found.evidence]
-    return html.Section([head, html.Div(body)], className="card", **{"aria-label": "Evidence"})
+    said = f"Rests on {count_of(rests)} event{'' if rests == 1 else 's'}."
+    return panel("Evidence", html.Div(body), said=said)
 
 
-def _timeline(claim: dict[str, Any], found: read.Surroundings) -> Part:
-    near = found.near or []
-    since, until = claim["time"] - read.NEAR, claim["time"] + read.NEAR
-    others = [o for o in found.others if since <= o["time"] <= until]
-    cut = f", the nearest {read.MOST_NEAR} shown" if len(near) >= read.MOST_NEAR else ""
-    summary = f"{count_of(len(near))} events and {len(others)} other findings{cut}"
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H2("15 minutes before and after"),
-                    html.Span(summary, className="muted"),
-                ],
-                className="card-head",
-            ),
-            events.timeline(
-                claim["time"], claim["title"], near, others, frozenset(claim["event_ids"])
-            ),
-        ],
-        className="card",
-        **{"aria-label": "Timeline"},
-    )
-
-
-def _entity(claim: dict[str, Any], found: read.Surroundings, console: Console) -> Part:
+def _entities(found: Surroundings, console: Console) -> Part:
     now = console.now()
-    numbers, seen = found.entity, found.entity_events
-    facts: list[Part] = [
-        html.Dt("Findings"),
-        html.Dd(f"{count_of(numbers['findings'])}, {count_of(numbers['grave'])} high or critical"),
-    ]
-    if seen["events"]:
-        facts += [
-            html.Dt("Events"),
-            html.Dd(count_of(seen["events"])),
-            html.Dt("First seen"),
-            html.Dd(moment(seen["first_time"], now)),
-            html.Dt("Last seen"),
-            html.Dd(moment(seen["last_time"], now)),
-        ]
-    links = claim["links"] or []
-    return html.Section(
-        [
-            html.H2(
+    cards = []
+    for card in found.cards:
+        key = card["key"]
+        seen = moment(card["last_time"], now) if card["last_time"] else None
+        cards.append(
+            dcc.Link(
                 [
-                    icon(
-                        claim["entity_type"]
-                        if claim["entity_type"] in {"host", "user"}
-                        else "network"
+                    icon(events.entity_icon(key.kind)),
+                    html.Span(
+                        [
+                            html.Strong(key.name, className="cut"),
+                            html.Span(_said_of(card), className="muted small"),
+                            html.Span(["last seen ", seen], className="muted small")
+                            if seen
+                            else None,
+                        ],
+                        className="two-lines",
                     ),
-                    " ",
-                    claim["entity"],
-                ]
-            ),
-            html.Dl(facts, className="facts"),
-            html.H3("Other findings here") if found.others else None,
-            events.other_findings(found.others, 8),
-            html.H3("Also involved") if links else None,
-            events.link_chips(links),
-        ],
-        className="card stack tight entity",
-        **{"aria-label": "Entity"},
+                ],
+                href=key.path,
+                className="entity-card",
+                title=f"{key.kind}: {key.name}",
+            )
+        )
+    return panel("Entities", html.Div(cards, className="stack tight"), said="Over 30 days.")
+
+
+def _said_of(card: Row) -> str:
+    told = [f"{count_of(card['findings'])} findings", f"{count_of(card['signals'])} signals"]
+    if card["grave"]:
+        told.append(f"{count_of(card['grave'])} grave")
+    if card["events"]:
+        told.append(f"{count_of(card['events'])} events")
+    return " · ".join(told)
+
+
+def _like(found: Surroundings) -> Part:
+    if not found.similar and not found.others:
+        return None
+    return panel(
+        "Similar findings",
+        html.H3("By the same rule") if found.similar else None,
+        events.other_findings(found.similar, 6, has_entity=True) if found.similar else None,
+        html.H3("About the same entity") if found.others else None,
+        events.other_findings(found.others, 8) if found.others else None,
     )
 
 
 def register(console: Console) -> None:
-    """Register the incident panel's work, for this page and every other that shows it."""
+    """Register the timeline's switch, and the incident panel for every page that shows it."""
     incident.register(console)
+
+    def widen(scope: Scope, search: str | None, finding_id: str | None) -> Any:  # noqa: ANN401  a component
+        if not finding_id:
+            return no_update
+        claim = read.finding(console.database, scope, str(finding_id))
+        span = _span(search or "")
+        near = read.around(console.database, console.lake, scope, claim, span)
+        return _timeline(claim, near)
+
+    console.scoped_callback(
+        Output("finding-timeline", "children"),
+        Input(URL, "search"),
+        State("finding-id", "data"),
+        grant=PAGE.grant,
+        prevent_initial_call=True,
+    )(widen)

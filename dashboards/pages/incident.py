@@ -1,4 +1,4 @@
-"""Show one incident: its findings in order, and the work on it."""
+"""Show one incident: its story over security and business, and the work on it."""
 
 from typing import Any, Final
 
@@ -8,10 +8,14 @@ from dashboards import incident
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import incidents as read
-from dashboards.ui.events import entity_path
+from dashboards.read.incidents import Detail
+from dashboards.read.names import BUSINESS, Key
+from dashboards.ui.cards import panel
+from dashboards.ui.events import entity_chip
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import count_of, exact_time, level_badge
-from dashboards.ui.states import Part
+from dashboards.ui.marks import count_of, exact_time, level_badge, status_badge
+from dashboards.ui.states import Part, empty
+from dashboards.ui.story import said_between, story
 
 PAGE: Final = Page(
     path="/incident/<id>",
@@ -20,76 +24,151 @@ PAGE: Final = Page(
     why="Incidents are groups of findings that people work on.",
     under="/incidents",
 )
+Row = dict[str, Any]
 
 
 def layout(view: View) -> Part:
-    """Give the incident's findings beside the panel to work on it."""
-    found, findings = read.one(view.console.database, view.scope, view.key)
+    """Give the incident's story beside the panel to work on it."""
+    console, scope = view.console, view.scope
+    found = read.one(console.database, scope, view.key)
     return html.Div(
         [
+            _head(found),
             html.Div(
                 [
-                    dcc.Link(
-                        [icon("back"), " All incidents"], href="/incidents", className="small"
-                    ),
-                    html.H1(found["title"]),
+                    html.Div([_story(found), _activity(found)], className="stack"),
                     html.Div(
                         [
-                            level_badge(found["level"]),
-                            html.Span(
-                                [
-                                    dcc.Link(found["entity"], href=entity_path(found["entity"])),
-                                    f" ({found['entity_type']})",
-                                ],
-                                className="muted",
-                            ),
+                            incident.panel(console, scope, found.incident, has_link=False),
+                            _entities(found),
                         ],
-                        className="badges",
+                        className="stack",
                     ),
                 ],
-                className="stack tight",
-            ),
-            html.Div(
-                [
-                    _findings(found, findings),
-                    incident.panel(view.console, view.scope, found, has_link=False),
-                ],
-                className="split",
+                className="split wide-side",
             ),
         ]
     )
 
 
-def _findings(found: dict[str, Any], findings: list[dict[str, Any]]) -> Part:
-    shown = f"{count_of(len(findings))} of {count_of(found['finding_count'])}, newest first"
-    head = html.Tr([html.Th(t, scope="col") for t in ("Time (UTC)", "Level", "Finding", "Events")])
-    rows = [
-        html.Tr(
-            [
-                html.Td(exact_time(f["time"])[:19], className="nowrap"),
-                html.Td(level_badge(f["level"])),
-                html.Td(dcc.Link(f["title"], href=f"/finding/{f['finding_id']}")),
-                html.Td(count_of(f["event_count"]), className="number"),
-            ]
+def _head(found: Detail) -> Part:
+    row = found.incident
+    lanes = dict.fromkeys(step.lane for step in found.steps)
+    lasted = said_between(row["last_time"] - row["first_time"])
+    graph = f"/graph?incident={row['incident_id']}"
+    said = f"{count_of(len(found.steps))} steps over {lasted}"
+    if len(lanes) > 1:
+        said += f", across {', '.join(lanes)}"
+    merged = None
+    if row.get("merged_into"):
+        merged = html.P(
+            ["Merged into ", dcc.Link("another incident", href=f"/incident/{row['merged_into']}")],
+            className="done",
         )
-        for f in findings
-    ]
-    return html.Section(
+    return html.Header(
         [
+            dcc.Link([icon("back"), " All incidents"], href="/incidents", className="small"),
             html.Div(
-                [html.H2("Findings"), html.Span(shown, className="muted")], className="card-head"
+                [
+                    html.H1(row["title"]),
+                    html.Div(
+                        dcc.Link(
+                            [icon("graph"), "Open graph"], href=graph, className="button second"
+                        ),
+                        className="actions",
+                    ),
+                ],
+                className="page-head",
             ),
+            merged,
             html.Div(
-                html.Table([html.Thead(head), html.Tbody(rows)], className="table"),
-                className="scroll tall",
-                tabIndex=0,
-                role="region",
-                **{"aria-label": "Findings of this incident"},
+                [
+                    level_badge(row["level"]),
+                    status_badge(row["status"]),
+                    html.Span(said, className="muted"),
+                ],
+                className="badges",
             ),
         ],
-        className="card",
-        **{"aria-label": "Findings"},
+        className="stack tight",
     )
+
+
+def _story(found: Detail) -> Part:
+    if not found.steps:
+        return panel("Story", empty("No findings", "All were taken out or moved elsewhere."))
+    row = found.incident
+    more = row["finding_count"] + (row.get("signal_count") or 0) - len(found.steps)
+    cut = f" The first {count_of(len(found.steps))} are shown." if more > 0 else ""
+    return panel(
+        "Story",
+        story(found.steps, "What happened, oldest first"),
+        said=f"What happened, oldest first, over security and business.{cut}",
+    )
+
+
+def _entities(found: Detail) -> Part:
+    rows = []
+    for told in found.keys:
+        key = Key(str(told["entity_type"]), str(told["entity"]))
+        rows.append(
+            html.Li(
+                [
+                    entity_chip(key),
+                    html.Span(
+                        f"{count_of(told['claims'])} claim{'' if told['claims'] == 1 else 's'}",
+                        className="muted small",
+                    ),
+                ],
+                className="business" if key.kind in BUSINESS else "",
+            )
+        )
+    if not rows:
+        return None
+    return panel("Entities", html.Ul(rows, className="plain-list"), said="Who and what is in it.")
+
+
+_ACTS: Final = {
+    "incident.change": "changed",
+    "incident.note": "wrote a note",
+    "incident.merge": "merged another incident into this",
+    "incident.unlink": "took a finding out",
+    "incident.open": "opened it by hand",
+}
+
+
+def _activity(found: Detail) -> Part:
+    if not found.activity:
+        return panel("Activity", html.P("Nobody has touched it yet.", className="muted"))
+    rows = [
+        html.Li(
+            [
+                html.Time(
+                    exact_time(told["at"])[:19],
+                    dateTime=told["at"].isoformat(),
+                    className="muted small",
+                ),
+                html.Span(
+                    [
+                        html.Strong(str(told["actor"]).partition(":")[2]),
+                        " ",
+                        _ACTS.get(str(told["action"]), str(told["action"])),
+                        " ",
+                        html.Span(_changed(told["detail"]), className="muted"),
+                    ]
+                ),
+            ]
+        )
+        for told in found.activity
+    ]
+    return panel(
+        "Activity", html.Ol(rows, className="activity"), said="Newest first; never edited."
+    )
+
+
+def _changed(detail: Row) -> str:
+    moves = [(k, v) for k, v in detail.items() if isinstance(v, list) and len(v) == 2]
+    return ", ".join(f"{k}: {v[0] or 'none'} → {v[1] or 'none'}" for k, v in moves)
 
 
 def register(console: Console) -> None:

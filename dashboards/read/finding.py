@@ -1,12 +1,18 @@
-"""Read one finding with what surrounds it: evidence, timeline, entity, incident."""
+"""Read one finding with what surrounds it: grounds, evidence, processes, time, entities, work."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
+from dashboards.read.happenings import events_near, facts_near, lane_of_claim, merged, us
+from dashboards.read.names import Key, named_by
+from dashboards.read.processes import Process, process_trees
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import select
@@ -15,25 +21,53 @@ from storage.lake import Lake
 from storage.tenant import Scope
 
 Row = dict[str, Any]
-NEAR: Final = timedelta(minutes=15)
-MOST_NEAR: Final = 200
+SPANS: Final = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+}
+MOST_NEAR: Final = 300
 MOST_EVIDENCE: Final = 100
+MOST_PARTS: Final = 200
+MOST_CARDS: Final = 6
 WHOLE_EVENTS: Final = 10
 """Events shown with all their columns; the rest in short."""
 LONGEST_VALUE: Final = 4000
 QUERY_MS: Final = "10000"
+_LONG_AGO: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One claim of a story: the claim, where it happened, the event it rests on if known."""
+
+    claim: Row
+    lane: str
+    event: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Hold what befell the entities around the finding. `events` None: the role may not see."""
+
+    span: str
+    events: list[Row] | None
+    claims: list[Row]
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Hold what the page shows beside the finding. `events` None: the role may not see events."""
+    """Hold what the page shows beside the finding. `evidence` None: the role may not see events."""
 
     finding: Row
+    keys: list[Key]
+    parts: list[Step]
     evidence: list[Row] | None
-    near: list[Row] | None
+    trees: list[Process]
+    similar: list[Row]
     others: list[Row]
-    entity: Row
-    entity_events: Row
+    cards: list[Row]
     incident: Row | None
 
 
@@ -46,50 +80,34 @@ def finding(database: Database, scope: Scope, finding_id: str) -> Row:
         raise NotFound("This is not the address of a finding.") from None
     with database.app(scope) as tx:
         rows = select(tx, "finding_get", finding_id=known)
-    if not rows:
+        more = select(tx, "investigate_kind", finding_id=known)
+    if not rows or not more:
         raise NotFound("There is no such finding. It may have been removed, or the link is cut.")
-    return rows[0]
+    return {**rows[0], **more[0]}
 
 
-def surroundings(database: Database, scope: Scope, finding_id: str) -> Surroundings:
-    """Read the finding and everything about it in one transaction; reading events is audited."""
+def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) -> Surroundings:
+    """Read the finding and everything about it; reading events is audited."""
     found = finding(database, scope, finding_id)
-    group = {"entity_type": found["entity_type"], "entity": found["entity"]}
     at: datetime = found["time"]
-    may_see = scope.may("events:read")
+    keys = named_by(found)
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        since, until = event_span(found["event_ids"], at)
-        evidence = near = None
-        if may_see:
-            evidence = select(
-                tx,
-                "console_events_of_ids",
-                event_ids=found["event_ids"],
-                since=since,
-                until=until,
-                limit=MOST_EVIDENCE,
-            )
-            near = select(
-                tx,
-                "console_events_near",
-                **group,
-                time=at,
-                since=at - NEAR,
-                until=at + NEAR,
-                limit=MOST_NEAR,
-            )
+        evidence = None
+        if scope.may("events:read"):
+            evidence = events_of(tx, found["event_ids"][:MOST_EVIDENCE])
             write_audit(tx, scope, "event.view", found["finding_id"])
-        others = select(
+        parts = steps(tx, scope, _parts(tx, found["parts"]))
+        similar: list[Row] = select(
             tx,
-            "console_entity_other_findings",
-            **group,
+            "investigate_similar",
+            rule_id=found["rule_id"],
             finding_id=found["finding_id"],
-            time=at,
-            limit=50,
+            at=at,
+            limit=6,
         )
-        entity = select(tx, "console_entity_findings", **group)[0]
-        entity_events = select(tx, "console_entity_events", **group)[0]
+        others = _claims(tx, keys[0], at - _LONG_AGO, at + _LONG_AGO, 50)
+        cards = [_card(tx, key, at) for key in keys[:MOST_CARDS]]
         incidents = (
             select(tx, "console_incidents_of_finding", finding_id=found["finding_id"])
             if scope.may("incidents:read")
@@ -97,13 +115,111 @@ def surroundings(database: Database, scope: Scope, finding_id: str) -> Surroundi
         )
     return Surroundings(
         finding=found,
+        keys=keys,
+        parts=parts,
         evidence=evidence,
-        near=sorted(near, key=lambda e: str(e["time"])) if near is not None else None,
-        others=others,
-        entity=entity,
-        entity_events=entity_events,
+        trees=_trees(database, lake, scope, found, evidence),
+        similar=sorted(similar, key=lambda s: abs(s["time"] - at))[:6],
+        others=[o for o in others if o["finding_id"] != found["finding_id"]],
+        cards=cards,
         incident=incidents[0] if incidents else None,
     )
+
+
+def around(database: Database, lake: Lake, scope: Scope, found: Row, span: str) -> Around:
+    """Read what befell the finding's entities `span` before and after it (a key of `SPANS`)."""
+    span = span if span in SPANS else "15m"
+    at, near = found["time"], SPANS[span]
+    keys = named_by(found)
+    with database.app(scope) as tx:
+        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+        hot = events_near(tx, keys, at, near, MOST_NEAR) if scope.may("events:read") else None
+        claims: dict[str, Row] = {}
+        for key in keys[:MOST_CARDS]:
+            rows = _claims(tx, key, at - near, at + near, 60)
+            claims |= {str(r["finding_id"]): r for r in rows}
+    told = None
+    if hot is not None:
+        facts = facts_near(database, lake, scope, keys, at - near, at + near, MOST_NEAR)
+        told = merged(hot, facts)
+    shown = sorted(claims.values(), key=lambda c: (c["time"], str(c["finding_id"])))
+    is_cut = hot is not None and len(hot) >= MOST_NEAR
+    return Around(span, told, [c for c in shown if c["finding_id"] != found["finding_id"]], is_cut)
+
+
+def _parts(tx: Connection[TupleRow], ids: Sequence[str]) -> list[Row]:
+    if not ids:
+        return []
+    return select(tx, "investigate_parts", finding_ids=list(ids[:MOST_PARTS]), limit=MOST_PARTS)
+
+
+def steps(tx: Connection[TupleRow], scope: Scope, claims: Sequence[Row]) -> list[Step]:
+    """Give each claim with the event it rests on and where that happened."""
+    first = {str(c["finding_id"]): str(c["event_ids"][0]) for c in claims if c["event_ids"]}
+    events = events_of(tx, list(first.values()))
+    known = {str(e["event_id"]): e for e in events}
+    may_see = scope.may("events:read")
+    told: list[Step] = []
+    for claim in claims:
+        event = known.get(first.get(str(claim["finding_id"]), ""))
+        told.append(Step(claim, lane_of_claim(claim, event), event if may_see else None))
+    return told
+
+
+def events_of(tx: Connection[TupleRow], event_ids: Sequence[str]) -> list[Row]:
+    """Give events of the hot days by id, oldest first."""
+    stamped = [(name, _stamp(name)) for name in event_ids]
+    known = [(name, at) for name, at in stamped if at is not None]
+    if not known:
+        return []
+    ids, times = [name for name, _ in known], [at for _, at in known]
+    return select(tx, "investigate_events_of", event_ids=ids, times=times)
+
+
+def _claims(
+    tx: Connection[TupleRow], key: Key, since: datetime, until: datetime, limit: int
+) -> list[Row]:
+    told = {"kind": key.kind, "types": key.types, "name": key.name, "names": key.names}
+    return select(tx, "investigate_entity_findings", **told, since=since, until=until, limit=limit)
+
+
+def _card(tx: Connection[TupleRow], key: Key, at: datetime) -> Row:
+    claims = _claims(tx, key, at - _LONG_AGO, at + _LONG_AGO, 500)
+    counted: list[Row] = select(
+        tx,
+        "investigate_counts",
+        since=at - _LONG_AGO,
+        until=at + timedelta(days=1),
+        kind=key.kind,
+        names=key.names,
+    )
+    return {
+        "key": key,
+        "findings": sum(c["kind"] == "finding" for c in claims),
+        "signals": sum(c["kind"] == "signal" for c in claims),
+        "grave": sum(c["level"] in {"critical", "high"} for c in claims),
+        "events": sum(c["events"] for c in counted),
+        "first_time": min((c["first_time"] for c in counted), default=None),
+        "last_time": max((c["last_time"] for c in counted), default=None),
+    }
+
+
+def _trees(
+    database: Database, lake: Lake, scope: Scope, found: Row, evidence: list[Row] | None
+) -> list[Process]:
+    host = next((k.name for k in named_by(found) if k.kind == "host"), "")
+    host = host or next((str(e["hostname"]) for e in evidence or [] if e["hostname"]), "")
+    if not host or evidence is None:
+        return []
+    host = host.partition(".")[0].lower()
+    return process_trees(database, lake, scope, host, found["event_ids"], found["time"])
+
+
+def _stamp(name: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(name.replace("-", "")[:12], 16) / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def event_span(event_ids: list[str], at: datetime) -> tuple[datetime, datetime]:
@@ -113,15 +229,11 @@ def event_span(event_ids: list[str], at: datetime) -> tuple[datetime, datetime]:
     >>> event_span(["0163d5a9-0f00-8000-8000-000000000000"], datetime.now(UTC))[0].year
     2018
     """
-    stamps = [int(name.replace("-", "")[:12], 16) for name in event_ids]
+    stamps = [at for at in map(_stamp, event_ids) if at is not None]
     if not stamps:
         return at, at + timedelta(milliseconds=1)
-    first, last = min(stamps), max(stamps)
-    try:
-        edges = [datetime.fromtimestamp(ms / 1000, UTC) for ms in (first, last)]
-    except (OverflowError, OSError, ValueError):
-        return at - NEAR, at + NEAR
-    return edges[0] - timedelta(milliseconds=2), edges[1] + timedelta(milliseconds=2)
+    edge = timedelta(milliseconds=2)
+    return min(stamps) - edge, max(stamps) + edge
 
 
 def whole_events(
@@ -131,7 +243,7 @@ def whole_events(
     scope.require("events:read")
     wanted = event_ids[:WHOLE_EVENTS]
     since, until = event_span(wanted, at)
-    frame = lake.scan(database, scope, _us(since), _us(until))
+    frame = lake.scan(database, scope, us(since), us(until))
     try:
         found = frame.filter(pl.col("event_id").is_in(wanted)).head(WHOLE_EVENTS).collect()
     except (pl.exceptions.PolarsError, OSError):
@@ -152,7 +264,3 @@ def _text(value: object) -> str:
         return value.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
     text = str(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
-
-
-def _us(at: datetime) -> int:
-    return max(0, int(at.timestamp() * 1_000_000))

@@ -1,12 +1,15 @@
-"""Read incidents for the queue and for one of them."""
+"""Read incidents for the board, the list, and one of them with its story."""
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from business import incidents
 from dashboards.read.filters import like
+from dashboards.read.finding import Step, steps
+from dashboards.read.names import KINDS, Key, named_by
 from dashboards.ui.marks import LEVELS, STATUS
 from storage.database import Database
 from storage.database.queries import select
@@ -16,6 +19,10 @@ from storage.tenant import Scope
 BLOCK_ROWS: Final = 100
 MOST_ROWS: Final = 10_000
 QUERY_MS: Final = "10000"
+BOARD_CARDS: Final = 30
+MOST_STEPS: Final = 400
+MOST_ENTITIES: Final = 60
+VIEWS: Final = {"board": "Board", "list": "List"}
 SORTS: Final = {"latest": "Latest first", "level": "Gravest first"}
 WHO: Final = {"": "Anybody", "me": "Mine", "none": "Nobody's"}
 Row = dict[str, Any]
@@ -30,13 +37,14 @@ class IncidentFilter:
     who: str = ""
     q: str = ""
     sort: str = "latest"
+    view: str = "board"
 
     @classmethod
     def read(cls, search: str) -> "IncidentFilter":
         """Read them from a URL's query; what is unknown is left out.
 
         >>> IncidentFilter.read("?status=closed&who=them")
-        IncidentFilter(status='closed', level='', who='', q='', sort='latest')
+        IncidentFilter(status='closed', level='', who='', q='', sort='latest', view='board')
         """
         try:
             told = parse_qs(search.removeprefix("?"), max_num_fields=40)
@@ -51,6 +59,7 @@ class IncidentFilter:
             who=who if who in WHO else "",
             q=given.get("q", ""),
             sort=sort if sort in SORTS else "latest",
+            view="list" if given.get("view") == "list" else "board",
         )
 
     def search(self) -> str:
@@ -102,15 +111,80 @@ def block(
     return rows[:limit], start + min(len(rows), limit) if is_last else None
 
 
-def one(database: Database, scope: Scope, incident_id: str) -> tuple[Row, list[Row]]:
-    """Give the incident and its newest findings; NotFound when this tenant has none of that id."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Hold one column of the board: its first cards and how many there are."""
+
+    status: str
+    total: int
+    cards: list[Row]
+
+
+def board(database: Database, scope: Scope, wanted: IncidentFilter) -> list[Column]:
+    """Give the columns of the board, each card with the entities its claims are about."""
     scope.require("incidents:read")
-    try:
-        known = str(uuid.UUID(incident_id))
-    except ValueError:
-        raise NotFound("This is not the address of an incident.") from None
+    params = {k: v for k, v in wanted.params(scope).items() if k != "status"}
+    columns: list[Column] = []
+    with database.app(scope) as tx:
+        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+        totals = {
+            str(r["status"]): int(str(r["incidents"]))
+            for r in select(
+                tx, "investigate_board_counts", **{k: v for k, v in params.items() if k != "sort"}
+            )
+        }
+        for status in STATUS:
+            rows: list[Row] = select(
+                tx, "investigate_board", **params, status=status, limit=BOARD_CARDS
+            )
+            columns.append(Column(status, totals.get(status, 0), rows))
+        ids = [c["incident_id"] for column in columns for c in column.cards]
+        held = select(tx, "investigate_board_entities", incident_ids=ids, limit=60) if ids else []
+    keys: dict[str, list[Key]] = {}
+    for row in held:
+        keys.setdefault(str(row["incident_id"]), []).extend(named_by(row))
+    for column in columns:
+        for card in column.cards:
+            told = Counter(k for k in keys.get(card["incident_id"], []) if k.kind in KINDS)
+            card["keys"] = [key for key, _ in told.most_common()]
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """Hold one incident: its story oldest first, whom it is about, what people did."""
+
+    incident: Row
+    steps: list[Step]
+    keys: list[Row]
+    activity: list[Row]
+
+
+def one(database: Database, scope: Scope, incident_id: str) -> Detail:
+    """Give the incident with its story; NotFound when this tenant has none of that id."""
+    scope.require("incidents:read")
+    known = incident_uuid(incident_id)
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         found = incidents.get(scope, tx, known)
-        rows = select(tx, "incident_findings_of", incident_id=known, limit=500)
-    return found, rows
+        claims = select(tx, "investigate_story", incident_id=known, limit=MOST_STEPS)
+        told = steps(tx, scope, claims)
+        keys: list[Row] = incidents.entities(scope, tx, known, MOST_ENTITIES)
+        since = found["opened_at"]
+        activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
+    return Detail(found, told, keys, activity)
+
+
+def incident_uuid(incident_id: str) -> str:
+    """Give the id in its one form; NotFound when it is none."""
+    try:
+        return str(uuid.UUID(incident_id))
+    except ValueError:
+        raise NotFound("This is not the address of an incident.") from None
+
+
+def others_open(database: Database, scope: Scope, incident_id: str) -> list[Row]:
+    """Give incidents that this one could be merged into, latest first."""
+    wanted = IncidentFilter(status="all")
+    rows, _ = block(database, scope, wanted, 0, BLOCK_ROWS)
+    return [r for r in rows if r["incident_id"] != incident_id and r["status"] != "closed"]

@@ -1,14 +1,14 @@
-"""Show events: in one line, on a timeline, and whole with every column."""
+"""Show events: in one line, and whole with every column; and findings and entities as links."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from dash import dcc, html
 
-from dashboards.read.filters import FindingFilter
+from dashboards.read.names import Key, key_of
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import exact_time, level_badge, mono, short
+from dashboards.ui.panels import money
 from dashboards.ui.states import Part
 from storage.schema.classes import CLASSES
 from storage.schema.columns import ENVELOPE, column_named
@@ -19,6 +19,8 @@ _TELLING: Final = (
     "process_path",
     "file_path",
     "query_hostname",
+    "email_subject",
+    "operation",
     "document_uid",
     "message",
 )
@@ -44,58 +46,41 @@ def class_words(event: Row) -> str:
 
 
 def telling(event: Row) -> str:
-    """Give the one text of an event that says most."""
+    """Give the one text of an event that says most.
+
+    >>> telling({"class_uid": 999002, "document_uid": "P-7", "amount_cents": 5000})
+    'P-7 50.00'
+    """
+    uid = int(event.get("class_uid") or 0)
+    if 999000 < uid < 1000000:
+        return _fact(event)
+    if event.get("email_from"):
+        return f"{event['email_from']} to {event.get('email_to')}: {event.get('email_subject')}"
     for name in _TELLING:
         if event.get(name):
             return " ".join(str(event[name]).split())
     if event.get("dst_ip"):
         return f"{event.get('src_ip') or '?'} to {event['dst_ip']}:{event.get('dst_port') or '?'}"
-    return str(event.get("user_name") or event.get("actor_user") or "")
+    person = str(event.get("user_name") or event.get("actor_user") or "")
+    origin = f" from {event['src_ip']}" if event.get("src_ip") else ""
+    return person + origin
 
 
-def timeline(
-    at: datetime, title: str, events: Sequence[Row], findings: Sequence[Row], mine: frozenset[str]
-) -> Part:
-    """Show events and findings of the entity around a moment, in order, the finding among them."""
-    rows: list[tuple[datetime, int, Part]] = [(at, 1, _line(at, at, "now", title, ""))]
-    for event in events:
-        look = "evidence" if event["event_id"] in mine else ""
-        what = f"{class_words(event)} (evidence)" if look else class_words(event)
-        rows.append(
-            (event["time"], 0, _line(event["time"], at, look, what, short(telling(event), 220)))
-        )
-    for other in findings:
-        link = dcc.Link(other["title"], href=f"/finding/{other['finding_id']}")
-        rows.append((other["time"], 2, _line(other["time"], at, "finding", link, other["level"])))
-    rows.sort(key=lambda row: (row[0], row[1]))
-    return html.Ol(
-        [line for _, _, line in rows],
-        className="timeline",
-        tabIndex=0,
-        **{"aria-label": "Timeline"},
-    )
-
-
-def _line(time: datetime, at: datetime, look: str, what: Part, detail: str) -> Part:
-    delta = (time - at).total_seconds()
-    said = (
-        "0 s"
-        if delta == 0
-        else f"{delta:+,.0f} s"
-        if abs(delta) < 120
-        else f"{delta / 60:+.1f} min"
-    )
-    return html.Li(
-        [
-            html.Time(said, dateTime=time.isoformat(), title=exact_time(time), className="at"),
-            html.Span(className="dot", **{"aria-hidden": "true"}),
-            html.Div(
-                [html.Strong(what), " ", html.Span(detail, className="mono muted")],
-                className="what",
-            ),
-        ],
-        className=look,
-    )
+def _fact(event: Row) -> str:
+    count, off = event.get("record_count"), event.get("discount_percent")
+    told = [
+        f"{count:,} records" if count else "",
+        str(event.get("document_type") or "") if count else "",
+        str(event.get("document_uid") or ""),
+        str(event.get("vendor_name") or event.get("vendor_uid") or ""),
+        str(event.get("customer_name") or event.get("customer_uid") or ""),
+        str(event.get("item_name") or event.get("person_name") or ""),
+        money(event.get("amount_cents"), str(event.get("currency") or "")),
+        f"{off:g} % off" if off else "",
+        str(event.get("bank_account") or ""),
+        f"by {event['actor_user']}" if event.get("actor_user") else "",
+    ]
+    return " ".join(t for t in told if t)
 
 
 def whole_event(event: Row, columns: Mapping[str, str], is_open: bool) -> Part:
@@ -135,14 +120,22 @@ def _value(name: str, value: str) -> Part:
     return html.Dd(html.Div(value, className="long-value", **told))
 
 
-def other_findings(rows: Sequence[Row], most: int) -> Part:
-    """List findings in short, each a link."""
+def other_findings(rows: Sequence[Row], most: int, has_entity: bool = False) -> Part:
+    """List findings in short, each a link; with whom it is about where they differ."""
     return html.Div(
         [
             html.Div(
                 [
                     level_badge(row["level"]),
-                    dcc.Link(row["title"], href=f"/finding/{row['finding_id']}", className="cut"),
+                    html.Div(
+                        [
+                            dcc.Link(
+                                row["title"], href=f"/finding/{row['finding_id']}", className="cut"
+                            ),
+                            html.Span(_beneath(row, has_entity), className="muted small cut"),
+                        ],
+                        className="two-lines",
+                    ),
                 ],
                 className="line",
                 title=exact_time(row["time"]),
@@ -153,25 +146,59 @@ def other_findings(rows: Sequence[Row], most: int) -> Part:
     )
 
 
+def _beneath(row: Row, has_entity: bool) -> str:
+    said = exact_time(row["time"])[:16]
+    signal = " · signal" if row.get("kind") == "signal" else ""
+    return f"{row['entity']} · {said}{signal}" if has_entity else f"{said}{signal}"
+
+
 def link_chips(links: Sequence[Sequence[str]]) -> Part:
-    """Show other entities as links to their findings."""
+    """Show other entities as links to their pages."""
+    return entity_chips([key_of(str(k[0]), str(k[1])) for k in links if len(k) >= 2])
+
+
+def entity_chips(keys: Sequence[Key], most: int = 24) -> Part:
+    """Show entities as links to their pages, each once."""
     return html.Div(
-        [
-            dcc.Link(
-                [icon(kind if kind in _ICONS else "network"), html.Span(short(str(name), 60))],
-                href=entity_path(str(name)),
-                className="chip",
-                title=f"{kind}: {name}",
-            )
-            for kind, name in (link[:2] for link in links if len(link) >= 2)
-        ],
+        [entity_chip(key) for key in list(dict.fromkeys(keys))[:most] if key.name],
         className="links",
     )
 
 
-_ICONS: Final = frozenset({"host", "user", "process"})
+def entity_chip(key: Key) -> Part:
+    """Show one entity as a link to its page."""
+    return dcc.Link(
+        [icon(entity_icon(key.kind)), html.Span(short(key.name, 60))],
+        href=key.path,
+        className="chip entity-chip",
+        title=f"{key.kind}: {key.name}",
+    )
 
 
-def entity_path(entity: str) -> str:
-    """Give the address of an entity's findings."""
-    return "/findings" + FindingFilter(entity=entity[:300]).search()
+_ICONS: Final = {
+    "host": "host",
+    "user": "user",
+    "process": "process",
+    "vendor": "vendor",
+    "document": "document",
+    "customer": "customer",
+    "device": "host",
+    "item": "item",
+    "domain": "domain",
+    "ip": "ip",
+    "file": "document",
+}
+
+
+def entity_icon(kind: str) -> str:
+    """Give the icon of a kind of entity."""
+    return _ICONS.get(kind, "network")
+
+
+def entity_path(kind: str, name: str) -> str:
+    r"""Give the address of an entity's page.
+
+    >>> entity_path("user", "CORP\\Ann")
+    '/entity/user:ann'
+    """
+    return key_of(kind, name).path

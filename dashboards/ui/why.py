@@ -21,6 +21,21 @@ def is_model(reasons: Sequence[Reason]) -> bool:
     return any(r.get("weight") is not None for r in reasons)
 
 
+def said(is_model: bool, is_chain: bool) -> str:
+    """Say in one sentence how the detector came to it, where no rule says it better."""
+    if is_chain:
+        return (
+            "Each of these steps alone may be harmless. Together, about the same entities and "
+            "close in time, they are not."
+        )
+    if is_model:
+        return (
+            "A model that learned what is usual for this entity saw something far from it. "
+            "The bars compare what was seen with what is usual."
+        )
+    return "A rule matched these fields. Its text is not part of this house."
+
+
 def matched(reasons: Sequence[Reason]) -> Part:
     """Show each field once, its value with what matched marked, and the patterns."""
     grouped: dict[tuple[str, str], list[str]] = {}
