@@ -19,7 +19,12 @@
 
   function hand() {
     pending = 0;
-    if (isPaused() || !last || !window.dash_clientside || !window.dash_clientside.set_props) { return; }
+    if (isPaused() || !last) { return; }
+    // Before the first page stands, Dash knows no store to put it into.
+    if (!window.dash_clientside || !window.dash_clientside.set_props || !document.querySelector("#page > *")) {
+      pending = window.setTimeout(hand, LEAST_MS);
+      return;
+    }
     told = Date.now();
     window.dash_clientside.set_props("live-tick", { data: last });
   }
@@ -32,7 +37,7 @@
 
   function age(iso) {
     var s = Math.max(0, Math.round((Date.now() - new Date(iso).getTime()) / 1000));
-    if (isNaN(s)) { return "none yet"; }
+    if (!iso || isNaN(s)) { return "not within a minute"; }
     if (s < 90) { return s + " s ago"; }
     return s < 5400 ? Math.round(s / 60) + " min ago" : Math.round(s / 3600) + " h ago";
   }

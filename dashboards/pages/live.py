@@ -6,6 +6,7 @@ from typing import Any, Final
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from dashboards.console import Console
+from dashboards.live import snapshot
 from dashboards.pages import Page, View
 from dashboards.read import live as read
 from dashboards.read.names import key_of
@@ -14,7 +15,7 @@ from dashboards.ui.attack import attack_strip
 from dashboards.ui.cards import freshness, panel
 from dashboards.ui.charts import Series, area_chart
 from dashboards.ui.controls import segmented
-from dashboards.ui.marks import count_of, level_badge, moment, short
+from dashboards.ui.marks import count_of, level_badge, moment, said_time, short
 from dashboards.ui.states import Part, empty
 from storage.tenant import Scope
 
@@ -41,7 +42,7 @@ def layout(view: View) -> Part:
         [
             html.Div(
                 [
-                    html.Div([html.H1("Live"), html.Div(_pulse(found), className="pulse")]),
+                    html.Div([html.H1("Live"), html.Div(_pulse(view), className="pulse")]),
                     segmented("live-span", "Time shown", read.SPANS, "10m"),
                 ],
                 className="page-head",
@@ -65,15 +66,26 @@ def layout(view: View) -> Part:
     )
 
 
-def _pulse(found: read.Live) -> list[Part]:
+def _pulse(view: View) -> list[Part]:
     """Name the numbers that assets/live.js writes without asking the server."""
-    if found.rates is None:
+    told = snapshot(view.console.database, view.scope, view.console.now())
+    if "minute" not in told:
         return []
+    newest = told["newest"]
+    said = (
+        said_time(datetime.fromisoformat(newest), view.console.now())
+        if newest
+        else "not within a minute"
+    )
     return [
-        html.Span(["Now ", html.Strong("…", **{"data-live-text": "per_s"}), " events a second"]),
-        html.Span([html.Strong("…", **{"data-live-text": "minute"}), " in the last minute"]),
-        html.Span(["newest event ", html.Strong("…", **{"data-live-text": "newest"})]),
+        html.Span([_number("per_s", f"{told['per_s']:,}"), " events a second"]),
+        html.Span([_number("minute", count_of(told["minute"])), " in the last minute"]),
+        html.Span(["newest event ", _number("newest", said)]),
     ]
+
+
+def _number(name: str, said: str) -> Part:
+    return html.Strong(said, **{"data-live-text": name})
 
 
 def _rates(found: read.Live) -> Part:

@@ -52,7 +52,9 @@ def live(database: Database, scope: Scope, span: str, now: datetime, is_whole: b
         sources: list[Row] = []
         if scope.may("events:read"):
             length, kept_s, step_s = _STEP[span if span in _STEP else "10m"]
-            rows = select(tx, "live_rates", bucket_s=kept_s, since=now - length)
+            rows = select(
+                tx, "live_rates", bucket_s=kept_s, since=now - length - timedelta(seconds=step_s)
+            )
             rates = rates_of(rows, now, length, step_s)
             sources = select(tx, "live_sources") if is_whole else []
         findings = select(tx, "live_findings", limit=NEWEST)

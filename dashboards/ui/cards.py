@@ -39,6 +39,8 @@ def delta_of(value: float, before: float, better: Better = "") -> Delta:
     """
     if value == before:
         return Delta("no change", "flat")
+    if before and abs(value - before) / abs(before) < 0.005:
+        return Delta("about the same", "flat")
     direction: Literal["up", "down"] = "up" if value > before else "down"
     word = "more" if direction == "up" else "less"
     if before and abs(value - before) / abs(before) < 10:

@@ -117,3 +117,91 @@ CROSS JOIN unnest(attack) AS technique
 GROUP BY technique
 ORDER BY claims DESC
 LIMIT 500;
+
+-- name: home_incidents
+-- How many stand open, how many of them grave and nobody's; opened in these 7 days, the 7 before.
+SELECT count(*) FILTER (WHERE status <> 'closed')::bigint AS open,
+    count(*) FILTER (WHERE status <> 'closed' AND level IN ('critical', 'high'))::bigint AS grave,
+    count(*) FILTER (WHERE opened_at >= now() - interval '7 days')::bigint AS opened,
+    count(*) FILTER (WHERE opened_at >= now() - interval '14 days'
+        AND opened_at < now() - interval '7 days')::bigint AS opened_before
+FROM incidents WHERE merged_into IS NULL;
+
+-- name: home_incident_days
+SELECT d.day, count(i.incident_id)::bigint AS incidents
+FROM generate_series(date_trunc('day', now()) - interval '13 days', now(), interval '1 day') AS d(day)
+LEFT JOIN incidents AS i ON i.opened_at >= d.day AND i.opened_at < d.day + interval '1 day'
+    AND i.merged_into IS NULL
+GROUP BY d.day ORDER BY d.day;
+
+-- name: home_finding_hours
+-- Findings of the 48 hours before now, counted back hour by hour (0 = this one).
+SELECT floor(extract(epoch FROM now() - "time") / 3600)::bigint AS ago, count(*)::bigint AS findings
+FROM findings
+WHERE kind = 'finding' AND "time" > now() - interval '48 hours' AND "time" <= now()
+GROUP BY ago ORDER BY ago;
+
+-- name: home_event_hours
+SELECT floor(extract(epoch FROM date_trunc('hour', now()) - hour) / 3600)::bigint AS ago, events
+FROM event_hours
+WHERE hour > now() - interval '49 hours' AND hour <= now()
+ORDER BY ago;
+
+-- name: home_verdict_minutes
+-- From an incident's opening to its first verdict, the last 30 days, by the audit trail's newest.
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM v.at - i.opened_at) / 60)
+        FILTER (WHERE v.at >= now() - interval '7 days') AS minutes,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM v.at - i.opened_at) / 60)
+        FILTER (WHERE v.at < now() - interval '7 days') AS minutes_before,
+    count(*)::bigint AS verdicts
+FROM (
+    SELECT object, min(at) AS at
+    FROM (SELECT object, at, action, detail FROM audit_entries ORDER BY entry_id DESC LIMIT 20000)
+        AS newest
+    WHERE action = 'incident.change' AND detail ? 'verdict' AND at >= now() - interval '14 days'
+    GROUP BY object
+) AS v
+JOIN incidents AS i ON i.incident_id::text = v.object;
+
+-- name: home_held
+SELECT currency, sum(amount_cents)::bigint AS amount_cents, count(*)::bigint AS payments
+FROM erp_payments WHERE status = 'held'
+GROUP BY currency ORDER BY amount_cents DESC LIMIT 4;
+
+-- name: home_held_payments
+SELECT p.payment_id, p.amount_cents, p.currency, v.name AS vendor,
+    coalesce(h.placed_at, p.created_at) AS since, coalesce(h.title, '') AS reason
+FROM erp_payments AS p
+JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
+LEFT JOIN LATERAL (
+    SELECT placed_at, title FROM erp_holds
+    WHERE payment_id = p.payment_id AND released_at IS NULL ORDER BY placed_at LIMIT 1
+) AS h ON true
+WHERE p.status = 'held'
+ORDER BY p.amount_cents DESC
+LIMIT %(limit)s;
+
+-- name: home_unassigned
+SELECT incident_id::text, title, level, opened_at, finding_count
+FROM incidents
+WHERE status <> 'closed' AND assignee IS NULL AND level IN ('critical', 'high')
+    AND merged_into IS NULL
+ORDER BY array_position(ARRAY['critical', 'high'], level), last_time DESC
+LIMIT %(limit)s;
+
+-- name: home_noisy_rules
+-- Rules whose incidents of 30 days were judged false or harmless more often than not.
+SELECT rule_id, max(title) AS title, count(*)::bigint AS judged,
+    count(*) FILTER (WHERE verdict IN ('false_positive', 'benign'))::bigint AS wrong
+FROM incidents
+WHERE verdict IS NOT NULL AND last_time >= now() - interval '30 days'
+GROUP BY rule_id
+HAVING count(*) >= 3
+    AND count(*) FILTER (WHERE verdict IN ('false_positive', 'benign')) * 2 > count(*)
+ORDER BY wrong DESC
+LIMIT %(limit)s;
+
+-- name: home_health
+SELECT (SELECT coalesce(sum(rejected), 0)::bigint FROM sources) AS rejected,
+    (SELECT coalesce(sum(events), 0)::bigint FROM sources) AS events,
+    (SELECT max(bucket) FROM source_rates WHERE bucket_s = 10) AS last_arrival;
