@@ -116,7 +116,7 @@ def as_claim(finding: Finding) -> Claim:
 def _turns(rules: Mapping[str, RuleSet], tenant_id: str, claim: Claim) -> Iterator[_Turn]:
     for owner in ("", tenant_id):
         own = rules.get(owner)
-        for rule in own.correlations_on(claim.rule_id, claim.detector) if own else ():
+        for rule in own.correlations_on(claim.rule_id, claim.detector) if own is not None else ():
             for step, base in enumerate(rule.rules):
                 if not is_about(base, claim):
                     continue

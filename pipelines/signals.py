@@ -18,7 +18,10 @@ TOPIC: Final = "signals"
 FLOW: Final = "signals"
 FORMAT: Final = "signal"
 CLASS: Final = 2004
-_TEXTS: Final = ("tenant_id", "event_id", "finding_info.uid", "finding_info.title", "raw_data")
+_TEXTS: Final = (
+    *("tenant_id", "event_id", "source", "metadata.log_format", "metadata.product.name"),
+    *("finding_info.uid", "finding_info.title", "raw_data"),
+)
 _SEVERITY: Final = {"informational": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 
 

@@ -23,9 +23,9 @@ class Held:
         return self.place < other.place
 
     @property
-    def place(self) -> tuple[int, str, int]:
+    def place(self) -> tuple[int, str, int, str]:
         """Where it stands among the others."""
-        return self.time_us, self.finding_id, self.step
+        return self.time_us, self.finding_id, self.step, self.value
 
 
 Fired = Sequence[int]

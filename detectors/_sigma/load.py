@@ -105,9 +105,9 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
     every = list(found)
     rules = [f for f in every if isinstance(f, CompiledRule)]
     named: dict[str, str] = {}
-    for other in beside.rules if beside else ():
+    for other in beside.rules if beside is not None else ():
         named |= {n: other.rule_id for n in (other.name, other.rule_id) if n}
-    for one in beside.correlations if beside else ():
+    for one in beside.correlations if beside is not None else ():
         named |= {n: one.rule_id for n in (one.name, one.rule_id) if n}
     for rule in reversed(rules):
         named |= {n: rule.rule_id for n in (rule.name, rule.rule_id) if n}
