@@ -75,6 +75,12 @@ class Settings:
     rules_dirs: str = _setting("", "further Sigma rule folders, separated by ':'")
     session_idle_s: int = _setting(1800, "a session unused for so long ends, seconds")
     session_max_s: int = _setting(43_200, "a session ends after so long, seconds")
+    payment_wait_s: int = _setting(
+        60, "a payment is paid so long after its proposal at the earliest, seconds"
+    )
+    four_eyes: str = _setting(
+        "off", "off, invoices, payments or all: of which the maker may not approve it too"
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
 
     @classmethod
