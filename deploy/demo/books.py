@@ -56,7 +56,7 @@ def vendor_made(
 ) -> Row:
     """Enter a vendor."""
     body = {
-        "vendor_uid": vendor.uid,
+        "vendor_id": vendor.uid,
         "name": vendor.name,
         "bank_account": vendor.iban,
         "address": vendor.address,
@@ -86,13 +86,13 @@ def invoice_made(
 ) -> Row:
     """Enter an invoice of a vendor."""
     body = {
-        "invoice_uid": uid,
-        "vendor_uid": vendor,
+        "invoice_id": uid,
+        "vendor_id": vendor,
         "amount_cents": amount_cents,
         "currency": "EUR",
         "due": due,
     }
-    return _row(time_us, ERP, hand, "/v1/invoices", body, (INVOICE, 1, uid), mark)
+    return _row(time_us, ERP, hand, "/v1/invoices", body, (INVOICE, 5, uid), mark)
 
 
 def invoice_approved(time_us: int, hand: Hand, uid: str, mark: Mark | None = None) -> Row:
@@ -102,7 +102,7 @@ def invoice_approved(time_us: int, hand: Hand, uid: str, mark: Mark | None = Non
 
 def payment_made(time_us: int, hand: Hand, uid: str, invoice: str, mark: Mark | None = None) -> Row:
     """Propose the payment of an invoice."""
-    body = {"payment_uid": uid, "invoice_uid": invoice}
+    body = {"payment_id": uid, "invoice_id": invoice}
     return _row(time_us, ERP, hand, "/v1/payments", body, (PAYMENT, 1, uid), mark)
 
 
@@ -118,7 +118,7 @@ def payment_paid(time_us: int, hand: Hand, uid: str, mark: Mark | None = None) -
 
 def item_made(time_us: int, hand: Hand, uid: str, name: str, price_cents: int) -> Row:
     """Enter an item."""
-    body = {"item_uid": uid, "name": name, "price_cents": price_cents, "currency": "EUR"}
+    body = {"item_id": uid, "name": name, "price_cents": price_cents, "currency": "EUR"}
     return _row(time_us, ERP, hand, "/v1/items", body, (ITEM, 1, uid))
 
 

@@ -47,7 +47,7 @@ def planted(tale: Tale, days: int | None = None) -> Iterator[Row]:
     yield books.invoice_approved(at, approver, invoice, mark)
     payment = f"PAY-{invoice[4:]}"
     at += dice.randrange(30 * MINUTE, 90 * MINUTE)
-    yield books.payment_made(at, hand, payment, invoice, tale.step("payment proposed"))
+    yield books.payment_made(at, hand, payment, invoice)
     tale.about(("document", payment))
     other = books.of(tale.cast.person("finance", "management"))
     yield books.payment_approved(at + 30 * MINUTE, other, payment)
