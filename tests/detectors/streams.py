@@ -58,7 +58,159 @@ def company(tenant: str, seed: int = 7, hours: int = 8) -> list[dict[str, Any]]:
     late = START_US + (hours * 60 - 40) * MINUTE_US
     rows += [_event(tenant, late + i * 1000, 1007, "pc7") for i in range(3000)]
     rows.append(_invoice(tenant, late, "V-1", 900_000, 10**6))
+    rows += _oddities(tenant)
     return sorted(rows, key=lambda r: int(r["time_us"]))
+
+
+def _oddities(tenant: str) -> list[dict[str, Any]]:
+    """Give something for every other detector to find, one after the other."""
+    inside = [
+        _flow(tenant, 1 + i, f"10.1.1.{i}", f"198.51.100.{i}", 900, "zeek") for i in range(30)
+    ]
+    beacon = [_flow(tenant, 40 + m, "10.1.1.7", "203.0.113.7", 420, "zeek") for m in range(70)]
+    upload = [_flow(tenant, 130 + m, "10.1.1.8", "203.0.113.8", 60_000_000) for m in range(3)]
+    spray = [
+        _sign_in(tenant, 140, f"user{n}@corp.example", "203.0.113.9", 2, second=n)
+        for n in range(25)
+    ]
+    entered = _sign_in(tenant, 145, "user3@corp.example", "203.0.113.9", 1, "d-new", "ZZ")
+    home = _sign_in(tenant, 2, "user3@corp.example", "192.0.2.1", 1, "d-old", "DE")
+    files = [
+        _at(tenant, 150, 1001, n)
+        | {
+            "activity_id": 1,
+            "device.hostname": "fs1",
+            "file.path": f"D:\\share\\plan{n}.docx.crypt9",
+            "unmapped.ProcessGuid": "{p1}",
+        }
+        for n in range(120)
+    ]
+    exports = [
+        _at(tenant, 3 + n, 999014)
+        | {"activity_id": 1, "actor.user.name": f"seller{n % 3}", "record_count": 40}
+        for n in range(12)
+    ]
+    exports.append(
+        _at(tenant, 160, 999014)
+        | {"activity_id": 1, "actor.user.name": "seller1", "record_count": 9_000}
+    )
+    return [
+        *inside,
+        *beacon,
+        *upload,
+        *spray,
+        home,
+        entered,
+        *files,
+        *exports,
+        *_one_hand(tenant),
+        *_relatives(tenant),
+        *_remote(tenant),
+    ]
+
+
+def _at(tenant: str, minute: int, class_uid: int, second: int = 0) -> dict[str, Any]:
+    time_us = START_US + minute * MINUTE_US + second * 250_000
+    return {"tenant_id": tenant, "time_us": time_us, "class_uid": class_uid}
+
+
+def _flow(
+    tenant: str, minute: int, src: str, dst: str, sent: int, product: str = "zeek"
+) -> dict[str, Any]:
+    return _at(tenant, minute, 4001) | {
+        "activity_id": 6,
+        "src_endpoint.ip": src,
+        "dst_endpoint.ip": dst,
+        "dst_endpoint.port": 443,
+        "connection_info.protocol_name": "tcp",
+        "traffic.bytes_out": sent,
+        "metadata.product.name": product,
+        "metadata.log_format": "sample",
+    }
+
+
+def _sign_in(
+    tenant: str,
+    minute: int,
+    user: str,
+    ip: str,
+    status: int,
+    device: str = "",
+    country: str = "",
+    second: int = 0,
+) -> dict[str, Any]:
+    return _at(tenant, minute, 3002, second) | {
+        "activity_id": 1,
+        "status_id": status,
+        "user.name": user,
+        "src_endpoint.ip": ip,
+        "device.uid": device or None,
+        "unmapped.location.country": country or None,
+        "metadata.log_format": "sample",
+    }
+
+
+def _one_hand(tenant: str) -> list[dict[str, Any]]:
+    vendor = {"vendor.uid": "V-9", "vendor.name": "Shade Ltd", "actor.user.name": "eve.moss"}
+    invoice = vendor | {"document.uid": "INV-S", "amount_cents": 5_000, "currency": "EUR"}
+    payments = [
+        _at(tenant, 170 + n, 999002)
+        | vendor
+        | {
+            "activity_id": 1,
+            "document.uid": f"PAY-{n}",
+            "amount_cents": 90_000 if n == 8 else 5_000 + n,
+            "currency": "EUR",
+        }
+        for n in range(9)
+    ]
+    return [
+        _at(tenant, 161, 999005)
+        | {"activity_id": 1, "user.name": "eve.moss", "person.bank_account": "DE02 1203 0000"},
+        _at(tenant, 162, 999003)
+        | vendor
+        | {"activity_id": 1, "vendor.bank_account": "DE0212030000"},
+        _at(tenant, 163, 999001) | invoice | {"activity_id": 1},
+        _at(tenant, 164, 999001) | invoice | {"activity_id": 6},
+        *payments,
+    ]
+
+
+def _relatives(tenant: str) -> list[dict[str, Any]]:
+    return [
+        _at(tenant, 180, 999005)
+        | {"activity_id": 1, "user.name": "max.orr", "unmapped.private_mail": "Max@home.example"},
+        _at(tenant, 181, 999012)
+        | {"activity_id": 1, "customer.uid": "C-9", "unmapped.mail": "max@home.example"},
+        *(
+            _at(tenant, 182 + n, 999013)
+            | {
+                "activity_id": 6,
+                "actor.user.name": "sid.kay",
+                "customer.uid": "C-9",
+                "document.uid": f"D-{n}",
+                "discount_percent": 40.0 + n,
+            }
+            for n in range(4)
+        ),
+    ]
+
+
+def _remote(tenant: str) -> list[dict[str, Any]]:
+    return [
+        _sign_in(tenant, 190, "CORP\\adm", "10.1.1.7", 1)
+        | {"device.hostname": "srv9", "logon_type_id": 3},
+        _at(tenant, 191, 1007)
+        | {
+            "activity_id": 1,
+            "device.hostname": "srv9",
+            "process.file.path": "C:\\Windows\\System32\\cmd.exe",
+            "process.parent_process.file.path": "C:\\Windows\\System32\\wbem\\WmiPrvSE.exe",
+            "process.cmd_line": "cmd.exe /Q /c whoami",
+            "metadata.product.name": "windows",
+            "metadata.log_format": "sample",
+        },
+    ]
 
 
 def _event(tenant: str, time_us: int, class_uid: int, host: str) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""Signal an account that takes far more records out in a day than it and the company usually do.
+
+Exact integers; every export is held against the earlier ones, in order of arrival.
+"""
+
+from typing import Any, Final
+
+import polars as pl
+
+from detectors._columns import DAY_US, account, claim, filled, newest, pairs, time_us
+from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
+
+EXPORT: Final = 999014
+FACTOR: Final = 10
+LEAST: Final = 500
+"""Records a day below which nobody is asked."""
+COMPANY: Final = 10
+"""Exports the company must have made before its own usual says anything."""
+UNKNOWN: Final = 2000
+"""Records a day that are many in a company of which nothing is known yet."""
+
+META: Final = DetectorMeta(
+    name="export_volume",
+    version="1",
+    title="Far more records exported than usual",
+    classes=frozenset({EXPORT}),
+    tables={
+        "usual": {
+            "tenant_id": pl.String(),
+            "key": pl.String(),
+            "exports": pl.Int64(),
+            "records": pl.Int64(),
+            "last_us": pl.Int64(),
+            "day": pl.Int64(),
+            "today": pl.Int64(),
+        }
+    },
+    max_keys=50_000,
+    bytes_per_key=90,
+)
+
+_OWN: Final = ["tenant_id", "key"]
+_WHOLE: Final = ""
+"""Key of the company's own row; no account is named so."""
+
+
+def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+    """Claim the export by which an account's day reaches ten times both means."""
+    del context
+    if "record_count" not in batch.frame.columns:
+        return state, []
+    rows = _exports(batch.frame)
+    if rows.is_empty():
+        return state, []
+    judged = _judged(rows, state["usual"])
+    strange = judged.filter(
+        (pl.col("today") >= LEAST)
+        & (pl.col("today") - pl.col("records") < pl.col("bar"))
+        & (pl.col("today") >= pl.col("bar"))
+    )
+    return {"usual": _learned(judged, state["usual"])}, [
+        _claim(row) for row in strange.iter_rows(named=True)
+    ]
+
+
+def _exports(frame: pl.DataFrame) -> pl.DataFrame:
+    frame = filled(
+        frame, "actor.user.name", "user.name", "document.type", "src_endpoint.ip", "device.uid"
+    )
+    return (
+        frame.filter((pl.col("class_uid") == EXPORT) & pl.col("record_count").is_between(1, 10**12))
+        .select(
+            "tenant_id",
+            "event_id",
+            key=account("actor.user.name", "user.name"),
+            what=pl.col("document.type").fill_null("records"),
+            ip=pl.col("src_endpoint.ip"),
+            device=pl.col("device.uid"),
+            records=pl.col("record_count"),
+            last_us=time_us(),
+        )
+        .filter(pl.col("key").is_not_null())
+        .with_columns(
+            day=pl.col("last_us").floordiv(DAY_US),
+            # One giant must not make the next look small.
+            learned=pl.col("records").clip(upper_bound=UNKNOWN),
+        )
+    )
+
+
+def _judged(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    """Add the counts and sums of account and company before each row, `today` and the `bar`."""
+    own = usual.select(*_OWN, own_n="exports", own_sum="records", own_day="day", own_today="today")
+    whole = usual.filter(pl.col("key") == _WHOLE).select(
+        "tenant_id", all_n="exports", all_sum="records"
+    )
+    n, total = pl.int_range(pl.len()), pl.col("learned").cum_sum() - pl.col("learned")
+    rows = (
+        rows.join(own, on=_OWN, how="left", maintain_order="left")
+        .join(whole, on="tenant_id", how="left", maintain_order="left")
+        .with_columns(
+            own_n=pl.col("own_n").fill_null(0) + n.over(_OWN),
+            own_sum=pl.col("own_sum").fill_null(0) + total.over(_OWN),
+            all_n=pl.col("all_n").fill_null(0) + n.over("tenant_id"),
+            all_sum=pl.col("all_sum").fill_null(0) + total.over("tenant_id"),
+            today=pl.when(pl.col("own_day") == pl.col("day")).then("own_today").otherwise(0)
+            + pl.col("records").cum_sum().over([*_OWN, "day"]),
+        )
+    )
+    by_company = (
+        pl.when(pl.col("all_n") >= COMPANY)
+        .then(FACTOR * pl.col("all_sum") // pl.col("all_n").clip(1))
+        .otherwise(UNKNOWN)
+    )
+    by_account = FACTOR * pl.col("own_sum") // pl.col("own_n").clip(1)
+    return rows.with_columns(bar=pl.max_horizontal(by_company, by_account, LEAST))
+
+
+def _learned(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    sums = [pl.len().cast(pl.Int64).alias("exports"), pl.col("learned").sum().alias("records")]
+    last = [pl.col("last_us").max(), pl.col("day").last(), pl.col("today").last()]
+    own = rows.group_by(_OWN).agg(*sums, *last)
+    whole = rows.group_by("tenant_id").agg(*sums, *last).with_columns(key=pl.lit(_WHOLE))
+    merged = (
+        pl.concat([usual, own.select(usual.columns), whole.select(usual.columns)])
+        .group_by(_OWN, maintain_order=True)
+        .agg(pl.col("exports").sum(), pl.col("records").sum(), *last)
+        .select(usual.columns)
+    )
+    return newest(merged, "last_us", META.max_keys).sort(_OWN)
+
+
+def _claim(row: dict[str, Any]) -> Finding:
+    company = int(row["all_sum"]) // max(int(row["all_n"]), 1)
+    own = int(row["own_sum"]) // max(int(row["own_n"]), 1)
+    reasons = [
+        Reason(
+            "records exported in a day",
+            f"{row['today']:,} {row['what']}",
+            f"about {company:,} an export, the mean of {row['all_n']} in the company",
+        )
+    ]
+    if row["own_n"]:
+        usual = f"about {own:,} an export, the mean of {row['own_n']} before"
+        reasons.append(Reason("the account's own exports", f"{row['records']:,}", usual))
+    return claim(
+        META,
+        META.name,
+        row["tenant_id"],
+        row["event_id"],
+        title=f"{row['key']} exported {row['today']:,} records in a day, far more than usual",
+        level="low",
+        kind="signal",
+        time_us=int(row["last_us"]),
+        entity_type="user",
+        entity=row["key"],
+        event_ids=(row["event_id"],),
+        reasons=tuple(reasons),
+        attack=("T1213",),
+        links=pairs(("ip", row["ip"]), ("device", row["device"])),
+        fields=pairs(("actor.user.name", row["key"]), ("user.name", row["key"])),
+    )

@@ -1,0 +1,219 @@
+"""Signal a payment far above what its vendor is usually paid, sooner after a new bank account.
+
+Exact integers; each payment is held against the vendor's earlier ones, in order of arrival.
+"""
+
+from typing import Any, Final
+
+import polars as pl
+
+from detectors._columns import DAY_US, claim, cut, filled, newest, pairs, time_us
+from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
+
+PAYMENT: Final = 999002
+VENDOR: Final = 999003
+HISTORY: Final = 5
+"""Payments a vendor must have had before its own history says anything."""
+REMEMBERED: Final = 40
+FACTOR: Final = 3
+AFTER_BANK_CHANGE: Final = 2
+"""Factors over the 95th percentile of the earlier payments."""
+FRESH_US: Final = 45 * DAY_US
+"""How long an unconfirmed bank change makes payments suspect."""
+
+META: Final = DetectorMeta(
+    name="payment_amount",
+    version="1",
+    title="Payment far above the vendor's own history",
+    classes=frozenset({PAYMENT, VENDOR}),
+    tables={
+        "paid": {
+            "tenant_id": pl.String(),
+            "key": pl.String(),
+            "place": pl.Int64(),
+            "amount_cents": pl.Int64(),
+            "last_us": pl.Int64(),
+        },
+        "moved": {
+            "tenant_id": pl.String(),
+            "key": pl.String(),
+            "last_us": pl.Int64(),
+            "event_id": pl.String(),
+        },
+    },
+    max_keys=50_000,
+    bytes_per_key=REMEMBERED * 50,
+)
+
+_OWN: Final = ["tenant_id", "key"]
+
+
+def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
+    """Judge every payment when it is proposed, and learn it."""
+    del context
+    frame = batch.frame
+    if frame.is_empty() or "vendor.uid" not in frame.columns:
+        return state, []
+    frame = filled(
+        frame,
+        *("vendor.uid", "vendor.name", "vendor.bank_account", "amount_cents", "currency"),
+        *("document.uid", "actor.user.name", "unmapped.confirmed_by", "unmapped.confirmation"),
+        *("unmapped.previous_bank_account",),
+    ).with_row_index("row")
+    moves = _moves(frame)
+    rows = _payments(frame)
+    if rows.is_empty():
+        return {"paid": state["paid"], "moved": _learned_moves(moves, state["moved"])}, []
+    before = state["paid"].group_by(_OWN).agg(last=pl.col("place").max())
+    rows = (
+        rows.join(before, on=_OWN, how="left", maintain_order="left")
+        .with_columns(place=pl.col("last").fill_null(-1) + 1 + pl.int_range(pl.len()).over(_OWN))
+        .drop("last")
+    )
+    paid = pl.concat([state["paid"], rows.select(state["paid"].columns)])
+    judged = _with_moves(_with_usual(rows, paid), moves, state["moved"])
+    strange = judged.filter(
+        (pl.col("before") >= HISTORY)
+        & (
+            pl.col("amount_cents")
+            >= pl.col("usual")
+            * pl.when(pl.col("moved_us").is_null()).then(FACTOR).otherwise(AFTER_BANK_CHANGE)
+        )
+    )
+    kept = paid.filter(pl.col("place") > pl.col("place").max().over(_OWN) - REMEMBERED)
+    after = {
+        "paid": newest(kept, "last_us", META.max_keys).sort([*_OWN, "place"]),
+        "moved": _learned_moves(moves, state["moved"]),
+    }
+    return after, [_claim(row) for row in strange.iter_rows(named=True)]
+
+
+def _moves(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the bank changes that nobody confirmed; a confirmed one clears those before it."""
+    said = pl.col("unmapped.confirmation").str.contains(r"\S")
+    confirmed = pl.col("unmapped.confirmed_by").str.contains(r"\S") & said
+    said_none = pl.col("unmapped.confirmation").str.contains(r"(?i)^\s*none\s*$")
+    return frame.filter(
+        (pl.col("class_uid") == VENDOR)
+        & (pl.col("activity_id") == 5)
+        & pl.col("vendor.uid").is_not_null()
+    ).select(
+        "row",
+        "tenant_id",
+        "event_id",
+        key=cut("vendor.uid"),
+        last_us=time_us(),
+        confirmed=(confirmed & ~said_none).fill_null(value=False),
+    )
+
+
+def _learned_moves(moves: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    if moves.is_empty():
+        return table
+    last = moves.unique(_OWN, keep="last", maintain_order=True)
+    kept = table.join(last, on=_OWN, how="anti")
+    fresh = last.filter(~pl.col("confirmed")).select(table.columns)
+    return newest(pl.concat([kept, fresh]), "last_us", META.max_keys).sort(_OWN)
+
+
+def _payments(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(
+        (pl.col("class_uid") == PAYMENT)
+        & (pl.col("activity_id") == 1)
+        & pl.col("vendor.uid").is_not_null()
+        & pl.col("amount_cents").is_between(1, 10**13)
+    ).select(
+        "row",
+        "tenant_id",
+        "event_id",
+        "amount_cents",
+        key=cut("vendor.uid") + "\x1f" + pl.col("currency").fill_null(""),
+        vendor=cut("vendor.uid"),
+        vendor_name=pl.col("vendor.name").fill_null(pl.col("vendor.uid")),
+        currency=pl.col("currency").fill_null(""),
+        document=pl.col("document.uid"),
+        user=pl.col("actor.user.name"),
+        last_us=time_us(),
+    )
+
+
+def _with_usual(rows: pl.DataFrame, paid: pl.DataFrame) -> pl.DataFrame:
+    """Add `before` (how many earlier payments, 40 at most) and `usual`, their 95th percentile."""
+    earlier = (
+        rows.select("row", *_OWN, here="place")
+        .join(paid.select(*_OWN, "place", amount="amount_cents"), on=_OWN)
+        .filter(
+            (pl.col("place") < pl.col("here")) & (pl.col("place") >= pl.col("here") - REMEMBERED)
+        )
+        .group_by("row")
+        .agg(
+            before=pl.len().cast(pl.Int64),
+            # The nearest rank, in whole numbers.
+            usual=pl.col("amount").sort().get((pl.len() * 95 + 99) // 100 - 1),
+        )
+    )
+    return rows.join(earlier, on="row", how="left", maintain_order="left").with_columns(
+        pl.col("before").fill_null(0)
+    )
+
+
+def _with_moves(rows: pl.DataFrame, moves: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Add `moved_us` and `move_id`: the unconfirmed bank change in force before each payment."""
+    none = pl.lit(None, pl.UInt32()).alias("row")
+    known = table.with_columns(none, confirmed=pl.lit(value=False))
+    every = pl.concat([known, moves.select(known.columns)])
+    found = (
+        rows.select(at="row", tenant_id="tenant_id", key="vendor", paid_us="last_us")
+        .join(every, on=_OWN)
+        .filter(pl.col("row").is_null() | (pl.col("row") < pl.col("at")))
+        .sort(["at", "row"], nulls_last=False)
+        .group_by("at")
+        .agg(pl.all().last())
+        .filter(~pl.col("confirmed") & (pl.col("paid_us") - pl.col("last_us") <= FRESH_US))
+        .select(row="at", moved_us="last_us", move_id="event_id")
+    )
+    return rows.join(found, on="row", how="left", maintain_order="left")
+
+
+def _claim(row: dict[str, Any]) -> Finding:
+    amount, usual, currency = int(row["amount_cents"]), int(row["usual"]), str(row["currency"])
+    reasons = [
+        Reason(
+            "amount",
+            _money(amount, currency),
+            f"{_money(usual, currency)} or less in 95 of 100 of the last {row['before']} payments",
+        )
+    ]
+    events = [row["event_id"]]
+    if row["moved_us"] is not None:
+        reasons.append(
+            Reason("bank account", "changed without confirmation", "confirmed by phone or letter")
+        )
+        events.insert(0, row["move_id"])
+    times = f"{amount // usual}.{amount * 10 // usual % 10}"
+    return claim(
+        META,
+        META.name,
+        row["tenant_id"],
+        row["event_id"],
+        title=f"Payment to {row['vendor_name']} is {times} times what it usually gets",
+        level="medium" if row["moved_us"] is not None else "low",
+        kind="signal",
+        time_us=int(row["last_us"]),
+        entity_type="vendor",
+        entity=row["vendor"],
+        event_ids=tuple(events),
+        event_count=len(events),
+        reasons=tuple(reasons),
+        attack=("T1657",),
+        links=pairs(("document", row["document"])),
+        fields=pairs(
+            ("vendor.uid", row["vendor"]),
+            ("document.uid", row["document"]),
+            ("actor.user.name", row["user"]),
+        ),
+    )
+
+
+def _money(cents: int, currency: str) -> str:
+    return f"{cents // 100:,}.{cents % 100:02d} {currency}".rstrip()
