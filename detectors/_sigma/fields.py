@@ -133,6 +133,14 @@ class Rows:
             return own if own is not None else other
         return own.zip_with(own.is_not_null(), other)
 
+    def told(self, name: str) -> pl.Series | None:
+        """Give the field's values for showing and grouping: the OCSF map fills what is missing."""
+        own, home = self.field(name), OCSF.get(name)
+        other = self._column(home) if home is not None else None
+        if own is None or other is None:
+            return own if own is not None else other
+        return own.zip_with(own.is_not_null(), other)
+
     def stacked(self) -> pl.DataFrame:
         """Give all values in which a keyword may stand: columns `row` and `value`, no nulls.
 

@@ -69,9 +69,9 @@ class Hit:
         return self._run.why(self._local, int(np.searchsorted(self._places, row)))
 
     def values(self, names: Iterable[str]) -> dict[str, list[str | None]]:
-        """Give the values of fields, as the rule's tests see them: one for each of `rows`."""
+        """Give the values of fields, one for each of `rows`."""
         at = np.searchsorted(self._places, self.rows)
-        columns = {name: self._run.rows.field(name) for name in names}
+        columns = {name: self._run.rows.told(name) for name in names}
         return {n: c.gather(at).to_list() for n, c in columns.items() if c is not None}
 
 
