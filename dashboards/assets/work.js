@@ -65,21 +65,79 @@
   // A value with + and - that narrow the hunt: data-field is the column's own name.
   cells.pickCell = function (props) {
     if (!props.data) { return bone(); }
-    var said = text(props.value), field = text(props.colDef.headerName);
-    function mark(sign, words) {
+    var value = text(props.value), field = text(props.colDef.headerName);
+    var said = text(props.data["said_" + props.colDef.field] || value);
+    function mark(sign, name, words) {
       return el("button", {
-        type: "button", className: "pick", title: words, "aria-label": words + " " + field,
-        "data-pick": sign, "data-field": field, "data-value": said,
-      }, sign === "is" ? "+" : "\u2212");
+        type: "button", className: "pick", title: words + " " + said,
+        "aria-label": words + " " + field + " " + said,
+        onClick: function () { pick(field, sign, value); },
+      }, el("span", { className: "icon icon-" + name, "aria-hidden": "true" }));
     }
     return el("span", { className: "picked" },
       el("span", { className: "cut mono", title: said }, said),
-      said ? el("span", { className: "picks" }, mark("is", "Only this"), mark("not", "Not this"))
-        : null);
+      value ? el("span", { className: "picks" }, mark("=", "plus", "Only"),
+        mark("!=", "minus", "Without")) : null);
   };
 
+  // Put one more condition into the address of the hunt; the server reads the words.
+  function pick(field, sign, value) {
+    var told = new URLSearchParams(window.location.search);
+    var quoted = '"' + value.replace(/\\/g, "\\\\").replace(/"/g, '\\"') + '"';
+    told.set("q", ((told.get("q") || "") + " " + field + sign + quoted).trim());
+    ["event", "sql"].forEach(function (name) { told.delete(name); });
+    window.inopsio.go("/hunt?" + told.toString());
+  }
+
+  // Drag over the bars: the stretch becomes since and until of the address.
+  var drag = null;
+  function place(bars, x) {
+    var box = bars.getBoundingClientRect();
+    return Math.min(Math.max((x - box.left) / Math.max(box.width, 1), 0), 1);
+  }
+  function mark(bars, a, b) {
+    var shade = bars.querySelector(".brush-shade");
+    if (!shade) {
+      shade = document.createElement("span");
+      shade.className = "brush-shade";
+      bars.appendChild(shade);
+    }
+    shade.style.left = 100 * Math.min(a, b) + "%";
+    shade.style.width = 100 * Math.abs(b - a) + "%";
+  }
+  function unmark() {
+    document.querySelectorAll(".brush-shade").forEach(function (one) { one.remove(); });
+  }
+  document.addEventListener("pointerdown", function (event) {
+    var bars = event.target.closest && event.target.closest(".brush .bars");
+    if (!bars || event.button) { return; }
+    drag = { bars: bars, from: place(bars, event.clientX) };
+    event.preventDefault();
+  });
+  document.addEventListener("pointermove", function (event) {
+    if (drag) { mark(drag.bars, drag.from, place(drag.bars, event.clientX)); }
+  });
+  document.addEventListener("pointerup", function (event) {
+    if (!drag) { return; }
+    var to = place(drag.bars, event.clientX), whole = drag.bars.closest(".brush").dataset;
+    var count = Number(whole.count), step = Number(whole.step), first = Number(whole.first);
+    var a = Math.floor(Math.min(drag.from, to) * count);
+    var b = Math.max(Math.ceil(Math.max(drag.from, to) * count), a + 1);
+    drag = null;
+    unmark();
+    var told = new URLSearchParams(window.location.search);
+    function at(n) { return new Date(1000 * (first + step * n)).toISOString().slice(0, 19) + "+00:00"; }
+    told.set("since", at(a));
+    told.set("until", at(b));
+    told.delete("event");
+    window.inopsio.go(window.location.pathname + "?" + told.toString());
+  });
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape" && drag) { drag = null; unmark(); }
+  });
+
   // A detail in the URL (?entry=, ?vendor=, ...) opens a drawer beside the list: the list stays as it is.
-  var details = ["entry", "vendor", "payment", "letter"];
+  var details = ["entry", "vendor", "payment", "letter", "event"];
   function without(search) {
     var told = new URLSearchParams(search || "");
     details.forEach(function (name) { told.delete(name); });

@@ -47,7 +47,7 @@ def layout(view: View) -> Part:
         [
             head("Agents", "Hosts that are watched. A new one turns green here by itself."),
             html.Div(_live(console, scope), id="agents-live", className="stack"),
-            html.Div([_add(scope), _hosts(console, scope)], className="split even"),
+            html.Div([_hosts(console, scope), _add(scope)], className="split"),
             dcc.Interval(id="agents-tick", interval=EVERY_MS),
         ]
     )
@@ -55,7 +55,7 @@ def layout(view: View) -> Part:
 
 def _live(console: Console, scope: Scope) -> list[Part]:
     found, now = read.agents(console.database, scope), console.now()
-    return [html.Div(_figures(found, now), className="figures three"), _agents(found, now)]
+    return [html.Div(_figures(found, now), className="figures three flat"), _agents(found, now)]
 
 
 def _figures(found: list[Agent], now: datetime) -> list[Part]:

@@ -72,7 +72,7 @@ def _measured(found: Overview, now: datetime) -> dict[str, Any]:
 
 def _live(found: Overview, before: dict[str, Any], now: datetime) -> list[Part]:
     return [
-        html.Div(_figures(found, now), className="figures four"),
+        html.Div(_figures(found, now), className="figures four flat"),
         html.Div(
             [_flows(found, before, now), _parts(found)],
             className="split",

@@ -11,6 +11,7 @@ from dashboards.pages import Page, View
 from dashboards.pages.rules import KINDS
 from dashboards.read import rules as read
 from dashboards.read.rules import Listed, RuleText
+from dashboards.ui.brush import said_count
 from dashboards.ui.cards import figure_card, panel
 from dashboards.ui.charts import Series, stacked_bars
 from dashboards.ui.controls import chip, copy_button
@@ -68,7 +69,7 @@ def _badges(found: Listed) -> list[Part]:
 
 def _figures(found: Listed) -> list[Part]:
     figures = found.figures
-    right = "no verdict yet" if figures.precision is None else f"{100 * figures.precision:.0f} %"
+    right = "none yet" if figures.precision is None else f"{100 * figures.precision:.0f} %"
     judged = f"of {figures.judged} judged incidents" if figures.judged else "no incident judged"
     return [
         figure_card("Claims in 24 hours", count_of(figures.day), period="to the newest claim"),
@@ -85,7 +86,8 @@ def _chart(found: Listed) -> Part:
     if not any(steps) or last is None:
         return panel("Claims over time", empty("Silent", "It claimed nothing in the last 7 days."))
     labels = [f"{(len(steps) - i) * 6} h before" for i in range(len(steps))]
-    summary = f"{count_of(sum(steps))} claims in 7 days, at most {count_of(max(steps))} in 6 hours."
+    claims = said_count(sum(steps), "claim")
+    summary = f"{claims} in 7 days, at most {count_of(max(steps))} in 6 hours."
     return stacked_bars("Claims over time", summary, labels, [Series("Claims", list(steps))])
 
 
@@ -145,7 +147,11 @@ def _text(rule: RuleText) -> Part:
         said = "This detector is code of the house; its findings say which features spoke."
         return panel("Text", html.P(said, className="muted"))
     text = html.Pre(
-        rule.text, className="rule", tabIndex=0, role="region", **{"aria-label": "Text of the rule"}
+        rule.text,
+        className="rule wrap",
+        tabIndex=0,
+        role="region",
+        **{"aria-label": "Text of the rule"},
     )
     return panel("Text", text, actions=[copy_button(rule.text, "Copy the rule's text")])
 

@@ -25,16 +25,16 @@ PAGE: Final = Page(
 )
 KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Model"}
 _COLUMNS: Final = (
-    column("level", "Level", 138, "levelCell"),
-    column("title", "Rule", 280, "goCell", flex=3),
-    column("kind", "Kind", 118, "textCell"),
-    column("attack", "ATT&CK", 128, "textCell"),
-    column("day", "24 hours", 100, type="rightAligned"),
-    column("week", "7 days", 96, type="rightAligned"),
-    column("steps", "Trend, 7 days", 150, "sparkCell", sortable=False),
-    column("precision", "Right", 150, "shareCell", sortable=False),
-    column("last_time", "Last claim (UTC)", 164, "timeCell"),
-    column("state", "State", 120, "pillCell", sortable=False),
+    column("level", "Level", 130, "levelCell"),
+    column("title", "Rule", 300, "goCell", minWidth=240) | {"flex": 3},
+    column("kind", "Kind", 112, "textCell"),
+    column("attack", "ATT&CK", 112, "textCell"),
+    column("day", "24 h", 76, type="rightAligned"),
+    column("week", "7 days", 84, type="rightAligned"),
+    column("steps", "Trend, 7 days", 140, "sparkCell", sortable=False),
+    column("precision", "Right", 138, "shareCell", sortable=False),
+    column("last_time", "Last claim (UTC)", 158, "timeCell"),
+    column("state", "State", 110, "pillCell", sortable=False),
 )
 
 
@@ -74,7 +74,7 @@ def _figures(found: list[Listed]) -> list[Part]:
         ),
         figure_card(
             "Right",
-            f"{100 * right / judged:.0f} %" if judged else "no verdict yet",
+            f"{100 * right / judged:.0f} %" if judged else "none yet",
             period=f"of {count_of(judged)} judged incidents, per rule" if judged else "",
         ),
         figure_card(

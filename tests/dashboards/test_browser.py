@@ -118,7 +118,7 @@ def signed_in(browser: Browser, house: House, home: str, scheme: str, width: int
 
 def paths(house: House) -> list[str]:
     finding, incident = house.finding_ids(house.acme), house.incident_ids(house.acme)
-    hunt = "/hunt?sql=SELECT%20*%20FROM%20events"
+    hunt = "/hunt?span=all&q=class_uid%3D1007"
     told = ["/findings", "/incidents", "/hunt", hunt]
     return [*told, f"/finding/{finding[0]}", f"/finding/{finding[2]}", f"/incident/{incident[0]}"]
 
@@ -138,7 +138,7 @@ def opened(page: Page, path: str) -> None:
     with page.expect_response("**/_dash-update-component*"):
         page.evaluate("path => window.inopsio.go(path)", path)
     page.wait_for_selector("#page > div")
-    if path in {"/findings", "/incidents"} or "sql=" in path:
+    if path in {"/findings", "/incidents"} or "span=" in path:
         scroll_to_rows(page)
     page.wait_for_load_state("networkidle")
 
@@ -166,7 +166,7 @@ def test_no_attack_runs_and_the_policy_is_never_touched(
     page = signed_in(browser, house, served, "dark")
     watch = Watch(page, served)
     finding, incident = house.finding_ids(house.acme), house.incident_ids(house.acme)
-    told = ["/findings", "/incidents", "/hunt?sql=SELECT%20*%20FROM%20events"]
+    told = ["/findings", "/incidents", "/hunt?span=all&q=class_uid%3D1007"]
     told += [f"/finding/{name}" for name in finding[:: max(1, len(finding) // 8)]]
     told += [f"/incident/{incident[0]}", f"/incident/{incident[1]}"]
     for path in told:
