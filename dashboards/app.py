@@ -26,7 +26,7 @@ def mount(app: FastAPI, settings: Settings, database: Database, lake: Lake) -> C
         backend=Backend,
         use_pages=False,
         assets_folder=str(_ASSETS),
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"theme\.js|cytoscape",
         index_string=shell.index_string(),
         suppress_callback_exceptions=True,
         title="Inopsio",

@@ -8,6 +8,7 @@ from dashboards import incident
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import finding as read
+from dashboards.read.exposure import Value
 from dashboards.read.finding import SPANS, Around, Surroundings
 from dashboards.read.rules import RuleText, rule_text
 from dashboards.shell import URL
@@ -19,6 +20,7 @@ from dashboards.ui.process_tree import process_tree
 from dashboards.ui.states import Part
 from dashboards.ui.story import story
 from dashboards.ui.timeline import Happening, lanes, of_claims, of_events
+from dashboards.ui.value import value_badge, value_panel
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -38,6 +40,7 @@ def layout(view: View) -> Part:
     found = read.surroundings(console.database, console.lake, scope, view.key)
     claim = found.finding
     near = read.around(console.database, console.lake, scope, claim, _span(view.search))
+    value = read.value(console.database, scope, found)
     whole: dict[str, dict[str, str]] = {}
     if found.evidence is not None:
         whole = read.whole_events(
@@ -46,7 +49,7 @@ def layout(view: View) -> Part:
     work = incident.panel(console, scope, found.incident) if scope.may("incidents:read") else None
     return html.Div(
         [
-            _head(claim, found),
+            _head(claim, found, value),
             html.Div(
                 [
                     html.Div(
@@ -58,7 +61,10 @@ def layout(view: View) -> Part:
                         ],
                         className="stack",
                     ),
-                    html.Div([work, _entities(found, console), _like(found)], className="stack"),
+                    html.Div(
+                        [work, value_panel(value), _entities(found, console), _like(found)],
+                        className="stack",
+                    ),
                 ],
                 className="split wide-side",
             ),
@@ -72,7 +78,7 @@ def _span(search: str) -> str:
     return asked if asked in SPANS else "15m"
 
 
-def _head(claim: Row, found: Surroundings) -> Part:
+def _head(claim: Row, found: Surroundings, value: Value) -> Part:
     attack = [html.Span(t, className="badge plain") for t in claim["attack"]]
     signal = claim["kind"] == "signal"
     graph = f"/graph?finding={claim['finding_id']}"
@@ -101,6 +107,7 @@ def _head(claim: Row, found: Surroundings) -> Part:
                         dateTime=claim["time"].isoformat(),
                         className="muted",
                     ),
+                    value_badge(value),
                 ],
                 className="badges",
             ),

@@ -16,6 +16,7 @@ from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, status_badge
 from dashboards.ui.states import Part, empty
 from dashboards.ui.story import said_between, story
+from dashboards.ui.value import value_badge, value_panel
 
 PAGE: Final = Page(
     path="/incident/<id>",
@@ -40,6 +41,7 @@ def layout(view: View) -> Part:
                     html.Div(
                         [
                             incident.panel(console, scope, found.incident, has_link=False),
+                            value_panel(found.value),
                             _entities(found),
                         ],
                         className="stack",
@@ -86,6 +88,7 @@ def _head(found: Detail) -> Part:
                     level_badge(row["level"]),
                     status_badge(row["status"]),
                     html.Span(said, className="muted"),
+                    value_badge(found.value),
                 ],
                 className="badges",
             ),

@@ -10,6 +10,8 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from business import incidents
+from dashboards.read.exposure import Value, value_of
 from dashboards.read.happenings import events_near, facts_near, lane_of_claim, merged, us
 from dashboards.read.names import Key, named_by
 from dashboards.read.processes import Process, process_trees
@@ -107,8 +109,8 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
             limit=6,
         )
         others = _claims(tx, keys[0], at - _LONG_AGO, at + _LONG_AGO, 50)
-        cards = [_card(tx, key, at) for key in keys[:MOST_CARDS]]
-        incidents = (
+        cards = [card(tx, key, at) for key in keys[:MOST_CARDS]]
+        held: list[Row] = (
             select(tx, "console_incidents_of_finding", finding_id=found["finding_id"])
             if scope.may("incidents:read")
             else []
@@ -122,8 +124,18 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
         similar=sorted(similar, key=lambda s: abs(s["time"] - at))[:6],
         others=[o for o in others if o["finding_id"] != found["finding_id"]],
         cards=cards,
-        incident=incidents[0] if incidents else None,
+        incident=held[0] if held else None,
     )
+
+
+def value(database: Database, scope: Scope, found: Surroundings) -> Value:
+    """Give the money behind the finding's entities, its parts' and its incident's."""
+    keys = [*found.keys, *(k for step in found.parts for k in named_by(step.claim))]
+    with database.app(scope) as tx:
+        if found.incident is not None:
+            held = incidents.entities(scope, tx, found.incident["incident_id"])
+            keys += [Key(str(e["entity_type"]), str(e["entity"])) for e in held]
+        return value_of(tx, scope, keys)
 
 
 def around(database: Database, lake: Lake, scope: Scope, found: Row, span: str) -> Around:
@@ -183,7 +195,8 @@ def _claims(
     return select(tx, "investigate_entity_findings", **told, since=since, until=until, limit=limit)
 
 
-def _card(tx: Connection[TupleRow], key: Key, at: datetime) -> Row:
+def card(tx: Connection[TupleRow], key: Key, at: datetime) -> Row:
+    """Give an entity in a few numbers, over thirty days around a moment."""
     claims = _claims(tx, key, at - _LONG_AGO, at + _LONG_AGO, 500)
     counted: list[Row] = select(
         tx,

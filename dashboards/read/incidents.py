@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from business import incidents
+from dashboards.read.exposure import Value, value_of
 from dashboards.read.filters import like
 from dashboards.read.finding import Step, steps
 from dashboards.read.names import KINDS, Key, named_by
@@ -158,6 +159,7 @@ class Detail:
     steps: list[Step]
     keys: list[Row]
     activity: list[Row]
+    value: Value
 
 
 def one(database: Database, scope: Scope, incident_id: str) -> Detail:
@@ -172,7 +174,9 @@ def one(database: Database, scope: Scope, incident_id: str) -> Detail:
         keys: list[Row] = incidents.entities(scope, tx, known, MOST_ENTITIES)
         since = found["opened_at"]
         activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
-    return Detail(found, told, keys, activity)
+        named = [Key(str(k["entity_type"]), str(k["entity"])) for k in keys]
+        value = value_of(tx, scope, named)
+    return Detail(found, told, keys, activity, value)
 
 
 def incident_uuid(incident_id: str) -> str:

@@ -97,9 +97,7 @@ ORDER BY f."time" DESC, f.finding_id
 LIMIT %(limit)s;
 
 -- name: investigate_newest
--- Where a page's time begins: replayed logs are as old as they are.
-SELECT greatest(
-    (SELECT max("time") FROM findings), (SELECT max(window_start) FROM window_counts)) AS last_time;
+SELECT max("time") AS last_time FROM findings;
 
 -- name: investigate_counts
 -- Events of the entity by day; `names` as sources write it.
@@ -113,24 +111,18 @@ ORDER BY day;
 
 -- name: investigate_peers
 -- What is usual for one of its kind: quartiles over all of them of events in the same time.
-SELECT percentile_disc(0.25) WITHIN GROUP (ORDER BY events)::bigint AS low,
+WITH each_one AS (
+    SELECT entity, sum(events) AS events FROM window_counts
+    WHERE window_s = %(window_s)s AND window_start >= %(since)s AND window_start < %(until)s
+        AND entity_type = %(kind)s
+    GROUP BY entity
+)
+SELECT coalesce(sum(events) FILTER (WHERE entity = ANY(%(names)s::text[])), 0)::bigint AS events,
+    percentile_disc(0.25) WITHIN GROUP (ORDER BY events)::bigint AS low,
     percentile_disc(0.5) WITHIN GROUP (ORDER BY events)::bigint AS middle,
     percentile_disc(0.75) WITHIN GROUP (ORDER BY events)::bigint AS high,
     count(*)::bigint AS entities
-FROM (
-    SELECT entity, sum(events) AS events FROM window_counts
-    WHERE window_start >= %(since)s AND window_start < %(until)s AND entity_type = %(kind)s
-    GROUP BY entity
-) AS each_one;
-
--- name: investigate_peer_findings
-SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY findings)::bigint AS middle,
-    count(*)::bigint AS entities
-FROM (
-    SELECT entity, count(*) AS findings FROM findings
-    WHERE "time" >= %(since)s AND "time" < %(until)s AND entity_type = %(kind)s
-    GROUP BY entity
-) AS each_one;
+FROM each_one;
 
 -- name: investigate_incidents_of
 -- Incidents that hold any of these claims, the open first.
@@ -185,3 +177,33 @@ FROM audit_entries
 WHERE object = %(object)s AND at >= %(since)s
 ORDER BY at DESC, entry_id DESC
 LIMIT %(limit)s;
+
+-- name: investigate_graph_counts
+-- In how many claims each of these entities is, for those that a graph can grow by.
+SELECT asked.kind, asked.name, counted.claims
+FROM unnest(%(kinds)s::text[], %(names)s::text[]) AS asked (kind, name)
+CROSS JOIN LATERAL (
+    SELECT count(*)::bigint AS claims FROM (
+        SELECT FROM incident_entities AS e
+        WHERE e.entity_type = asked.kind AND e.entity = asked.name
+            AND e."time" >= %(since)s AND e."time" < %(until)s
+        LIMIT 1000
+    ) AS some
+) AS counted;
+
+-- name: investigate_graph_claims
+-- Claims by id, with what they rest on.
+SELECT finding_id::text, "time", rule_id, title, level, kind, entity_type, entity, links, reasons,
+    event_count, parts::text[] AS parts
+FROM findings
+WHERE finding_id = ANY(%(finding_ids)s::uuid[])
+ORDER BY "time" DESC, finding_id
+LIMIT %(limit)s;
+
+-- name: investigate_graph_above
+-- Correlations that rest on this claim.
+SELECT f.finding_id::text
+FROM incident_parts AS p
+JOIN findings AS f ON f.tenant_id = p.tenant_id AND f.finding_id = p.finding_id
+WHERE p.part_id = %(finding_id)s::uuid
+LIMIT 20;

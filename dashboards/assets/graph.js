@@ -1,0 +1,254 @@
+// Our own wrapper around Cytoscape.js: draws what lies on the page as data, tells the page which node
+// is chosen, follows the theme. Cytoscape is loaded when a graph is on the page and not before.
+(function () {
+  "use strict";
+  var SOURCE = "/assets/vendor/cytoscape-3.34.4.min.js";
+  var cy = null, shownIn = null, drawn = "", root = "", chosen = "", isLoading = false;
+
+  function colour(name) {
+    return window.getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  }
+
+  // Our icons are shapes in the style sheet; here they are painted in a colour of the theme.
+  var shapes = {};
+  function shape(name, paint) {
+    var key = name + paint;
+    if (!shapes[key]) {
+      var probe = document.createElement("span");
+      probe.className = "icon icon-" + name;
+      document.body.appendChild(probe);
+      var url = window.getComputedStyle(probe).getPropertyValue("--shape").trim();
+      probe.remove();
+      var inside = url.replace(/^url\(["']?/, "").replace(/["']?\)$/, "").replace(/\\(["'])/g, "$1");
+      shapes[key] = inside.replace(/stroke='black'/g, "stroke='" + encodeURIComponent(paint) + "'")
+        .replace(/fill='black'/g, "fill='" + encodeURIComponent(paint) + "'")
+        .replace("viewBox='0 0 24 24'", "viewBox='0 0 24 24' width='48' height='48'");
+    }
+    return shapes[key];
+  }
+
+  function level(node) { return node.data("level") || "informational"; }
+
+  function styles() {
+    var text = colour("text"), surface = colour("surface"), muted = colour("muted");
+    var line = colour("line-strong"), accent = colour("accent");
+    return [
+      { selector: "node", style: {
+        "width": 36, "height": 36, "shape": "ellipse",
+        "background-color": colour("sunken"), "border-width": 1.5,
+        "border-color": function (n) { return n.data("level") ? colour(level(n)) : line; },
+        "background-image": function (n) { return shape(n.data("icon"), text); },
+        "background-width": "52%", "background-height": "52%",
+        "label": function (n) {
+          return n.data("label") + (n.data("more") ? "\n+" + n.data("more") + " more" : "");
+        },
+        "font-size": 11, "font-family": colour("type-sans") || "sans-serif", "color": text,
+        "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap", "text-max-width": 130,
+        "text-background-color": surface, "text-background-opacity": 0.85,
+        "text-background-padding": 2, "min-zoomed-font-size": 7, "overlay-opacity": 0,
+      } },
+      { selector: "node[kind = 'finding']", style: {
+        "shape": "round-diamond", "width": 38, "height": 38, "border-width": 0,
+        "background-color": function (n) { return colour(level(n)); },
+        "background-image": function () { return shape("findings", surface); },
+        "background-width": "44%", "background-height": "44%", "color": muted,
+      } },
+      { selector: "node[?signal]", style: { "width": 26, "height": 26, "opacity": 0.9 } },
+      { selector: "node[?root]", style: {
+        "width": 54, "height": 54, "border-width": 3, "border-color": accent, "color": text,
+        "font-weight": 700,
+      } },
+      { selector: "node.chosen", style: {
+        "border-width": 4, "border-color": accent, "z-index": 9, "color": text, "font-weight": 700,
+      } },
+      { selector: "edge", style: {
+        "width": 1.3, "line-color": line, "opacity": 0.55, "curve-style": "straight",
+      } },
+      { selector: "edge[what = 'rests on']", style: {
+        "line-style": "dashed", "line-color": accent, "opacity": 0.9, "width": 2,
+        "target-arrow-shape": "triangle", "target-arrow-color": accent, "curve-style": "bezier",
+      } },
+      { selector: "edge[what = 'about']", style: { "width": 2, "opacity": 0.8 } },
+      { selector: ".faded", style: { "opacity": 0.18 } },
+    ];
+  }
+
+  function elements(data) {
+    var nodes = data.nodes.map(function (n) { return { group: "nodes", data: n }; });
+    var edges = data.edges.map(function (e) {
+      return { group: "edges",
+        data: { id: e.one + " > " + e.other, source: e.one, target: e.other, what: e.what } };
+    });
+    return nodes.concat(edges);
+  }
+
+  function lay(isNew) {
+    cy.layout({
+      name: "cose", animate: false, randomize: isNew, fit: true, padding: 40,
+      nodeRepulsion: function () { return 26000; }, idealEdgeLength: function () { return 76; },
+      edgeElasticity: function () { return 90; }, nodeOverlap: 24, gravity: 0.35,
+      componentSpacing: 90, numIter: cy.nodes().length > 150 ? 400 : 900, nodeDimensionsIncludeLabels: true,
+    }).run();
+    if (cy.zoom() > 1.3) { cy.zoom(1.3); cy.center(); }
+  }
+
+  function draw(canvas, data) {
+    var isNew = !cy || shownIn !== canvas || root !== data.root;
+    if (isNew) {
+      if (cy) { cy.destroy(); }
+      cy = window.cytoscape({
+        container: canvas, elements: elements(data), style: styles(), layout: { name: "preset" },
+        minZoom: 0.15, maxZoom: 3, wheelSensitivity: 0.25, boxSelectionEnabled: false,
+      });
+      shownIn = canvas;
+      root = data.root;
+      listen();
+      seed();
+      lay(false);
+      var first = cy.nodes("[?root]").first();
+      if (first.length) { choose(first, false); } else { chosen = ""; }
+      return;
+    }
+    var known = cy.nodes().map(function (n) { return n.id(); });
+    var fresh = elements(data).filter(function (e) { return !cy.getElementById(e.data.id).length; });
+    var gone = cy.elements().filter(function (e) {
+      return !data.nodes.concat().some(function (n) { return n.id === e.id(); }) && e.isNode();
+    });
+    gone.remove();
+    cy.batch(function () {
+      data.nodes.forEach(function (n) {
+        var node = cy.getElementById(n.id);
+        if (node.length) { node.data(n); }
+      });
+      cy.add(fresh);
+      cy.nodes().forEach(function (n, i) {
+        if (known.indexOf(n.id()) !== -1) { return; }
+        var near = n.neighborhood("node").filter(function (m) { return known.indexOf(m.id()) !== -1; });
+        var at = near.length ? near.first().position() : { x: 0, y: 0 };
+        var turn = i * 2.399963;
+        n.position({ x: at.x + 60 * Math.cos(turn), y: at.y + 60 * Math.sin(turn) });
+      });
+    });
+    if (fresh.length) { lay(false); }
+    cy.style(styles());
+  }
+
+  // The same graph gives the same picture: begin from a spiral, not from chance.
+  function seed() {
+    cy.nodes().forEach(function (n, i) {
+      var turn = i * 2.399963, far = 42 * Math.sqrt(i);
+      n.position({ x: far * Math.cos(turn), y: far * Math.sin(turn) });
+    });
+  }
+
+  function choose(node, isTold) {
+    cy.nodes(".chosen").removeClass("chosen");
+    node.addClass("chosen");
+    chosen = node.id();
+    var live = document.getElementById("graph-live");
+    if (live) { live.textContent = node.data("said"); }
+    if (isTold) {
+      window.dash_clientside.set_props("graph-pick", { data: { id: chosen, at: Date.now() } });
+    }
+  }
+
+  function open(name) {
+    var asked = new window.URLSearchParams(window.location.search);
+    if (asked.getAll("open").indexOf(name) === -1) { asked.append("open", name); }
+    window.inopsio.go(window.location.pathname + "?" + asked.toString());
+  }
+
+  function listen() {
+    cy.on("tap", "node", function (event) {
+      if (event.target.id() === chosen && event.originalEvent.detail > 1) { return; }
+      choose(event.target, true);
+      shownIn.focus({ preventScroll: true });
+    });
+    cy.on("dbltap", "node", function (event) { open(event.target.id()); });
+    cy.on("mouseover", "node", function (event) {
+      cy.elements().not(event.target.closedNeighborhood()).addClass("faded");
+    });
+    cy.on("mouseout", "node", function () { cy.elements().removeClass("faded"); });
+  }
+
+  var ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  function step(way) {
+    var from = cy.getElementById(chosen);
+    if (!from.length) { return cy.nodes().first(); }
+    var at = from.position(), best = null, least = Infinity;
+    cy.nodes().forEach(function (n) {
+      if (n.id() === chosen) { return; }
+      var x = n.position().x - at.x, y = n.position().y - at.y;
+      var along = x * way[0] + y * way[1], aside = Math.abs(x * way[1]) + Math.abs(y * way[0]);
+      if (along <= 0) { return; }
+      var cost = along + 2.5 * aside;
+      if (n.neighborhood().contains(from)) { cost *= 0.5; }
+      if (cost < least) { least = cost; best = n; }
+    });
+    return best;
+  }
+
+  function zoom(by) {
+    cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: cy.width() / 2, y: cy.height() / 2 } });
+  }
+
+  function act(what) {
+    if (!cy) { return; }
+    if (what === "in") { zoom(1.3); }
+    if (what === "out") { zoom(1 / 1.3); }
+    if (what === "fit") { cy.fit(undefined, 40); }
+  }
+
+  document.addEventListener("keydown", function (event) {
+    if (!cy || event.target !== shownIn) { return; }
+    var done = true;
+    if (ways[event.key]) {
+      var next = step(ways[event.key]);
+      if (next) {
+        choose(next, true);
+        cy.animate({ center: { eles: next }, duration: 0 });
+      }
+    } else if (event.key === "Enter" && chosen) { open(chosen); }
+    else if (event.key === "+") { act("in"); }
+    else if (event.key === "-") { act("out"); }
+    else if (event.key === "f") { act("fit"); }
+    else { done = false; }
+    if (done) { event.preventDefault(); event.stopPropagation(); }
+  });
+
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-graph-act]");
+    if (button) { act(button.getAttribute("data-graph-act")); }
+  });
+
+  function load() {
+    if (isLoading) { return; }
+    isLoading = true;
+    var script = document.createElement("script");
+    script.src = SOURCE;
+    script.onload = look;
+    document.head.appendChild(script);
+  }
+
+  function look() {
+    var canvas = document.getElementById("graph-canvas");
+    var holder = document.querySelector(".graph-data[data-graph]");
+    if (!canvas || !holder) {
+      if (cy && !canvas) { cy.destroy(); cy = null; shownIn = null; drawn = ""; }
+      return;
+    }
+    var text = holder.getAttribute("data-graph");
+    if (text === drawn && shownIn === canvas) { return; }
+    if (!window.cytoscape) { load(); return; }
+    drawn = text;
+    draw(canvas, JSON.parse(text));
+  }
+
+  var soon = 0;
+  new MutationObserver(function () {
+    window.clearTimeout(soon);
+    soon = window.setTimeout(look, 30);
+  }).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(function () { if (cy) { cy.style(styles()); } })
+    .observe(document.documentElement, { attributes: true, attributeFilter: ["data-mantine-color-scheme"] });
+})();

@@ -1,0 +1,256 @@
+"""Read one entity: what is claimed about it, how it compares, what befell it, who is near it."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from dashboards.read.happenings import events_near, facts_near, merged
+from dashboards.read.names import Key, key_of, named_by
+from dashboards.ui.marks import LEVELS
+from storage.audit import write_audit
+from storage.database import Database
+from storage.database.queries import select
+from storage.lake import Lake
+from storage.tenant import Scope
+
+Row = dict[str, Any]
+WEIGHTS: Final = {"critical": 100, "high": 40, "medium": 15, "low": 5, "informational": 1}
+"""What a claim of each level adds to an entity's risk."""
+DAYS: Final = 30
+SPANS: Final = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "1h": timedelta(hours=1),
+}
+PEER_DAYS: Final = 7
+MOST_CLAIMS: Final = 1000
+MOST_EVENTS: Final = 300
+MOST_LINKED: Final = 40
+QUERY_MS: Final = "10000"
+_STILL: Final = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Say what the claims of one rule add to the risk."""
+
+    rule_id: str
+    title: str
+    level: str
+    kind: str
+    claims: int
+    weight: int
+    last_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Name another entity, in how many of the same claims it is, and how grave they are."""
+
+    key: Key
+    claims: int
+    level: str
+    last_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Compare with others of its kind over `PEER_DAYS` days; `entities` 0: nothing to compare."""
+
+    events: int
+    low: int
+    middle: int
+    high: int
+    entities: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Hold what the page shows of an entity, over the `DAYS` days before `until`."""
+
+    key: Key
+    until: datetime
+    claims: list[Row]
+    is_cut: bool
+    days: list[datetime]
+    by_day: dict[str, list[int]]
+    shares: list[Share]
+    events_by_day: list[int]
+    first_seen: datetime | None
+    last_seen: datetime | None
+    peers: Peers
+    aliases: list[str]
+    linked: list[Linked]
+    incidents: list[Row]
+
+    @property
+    def risk(self) -> int:
+        """Give the sum of what the claims weigh."""
+        return sum(share.weight for share in self.shares)
+
+    @property
+    def is_known(self) -> bool:
+        """Answer whether anything at all is known of it."""
+        return bool(self.claims) or self.last_seen is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """Hold what befell it in a span that ends at `until`. `events` None: may not be seen."""
+
+    span: str
+    since: datetime
+    until: datetime
+    events: list[Row] | None
+    claims: list[Row]
+    is_cut: bool
+
+
+def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: int) -> Entity:
+    """Read what is known of the entity; nothing known gives empty parts, not an error."""
+    scope.require("findings:read")
+    with database.app(scope) as tx:
+        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+        until = _end(tx, now)
+        since = until - timedelta(days=DAYS)
+        claims = claims_of(tx, key, since, until, MOST_CLAIMS)
+        counted: list[Row] = select(
+            tx, "investigate_counts", since=since, until=until, kind=key.kind, names=key.names
+        )
+        peers = _peers(tx, key, until, window_s)
+        ids = [c["finding_id"] for c in claims[:500]]
+        may = scope.may("incidents:read") and ids
+        held = select(tx, "investigate_incidents_of", finding_ids=ids, limit=20) if may else []
+    days = [_day(since) + timedelta(days=n) for n in range(1, DAYS + 1)]
+    return Entity(
+        key=key,
+        until=until,
+        claims=claims,
+        is_cut=len(claims) >= MOST_CLAIMS,
+        days=days,
+        by_day=_by_day(claims, days),
+        shares=_shares(claims),
+        events_by_day=_events_by_day(counted, days),
+        first_seen=min((c["first_time"] for c in counted), default=None),
+        last_seen=max((c["last_time"] for c in counted), default=None),
+        peers=peers,
+        aliases=_aliases(key, claims),
+        linked=_linked(key, claims),
+        incidents=held,
+    )
+
+
+def lately(
+    database: Database, lake: Lake, scope: Scope, found: Entity, span: str, at: datetime | None
+) -> Lately:
+    """Read what befell it in a span that ends at `at`, else at the newest that is known of it."""
+    span = span if span in SPANS else "24h"
+    newest = max(
+        [t for t in (found.last_seen, *(c["time"] for c in found.claims[:1])) if t],
+        default=found.until,
+    )
+    until = at or newest + timedelta(minutes=10)
+    since = until - SPANS[span]
+    told = None
+    is_cut = False
+    if scope.may("events:read"):
+        with database.app(scope) as tx:
+            select(tx, "limit_statement_time", milliseconds=QUERY_MS)
+            hot = events_near(tx, [found.key], until, timedelta(0), MOST_EVENTS, SPANS[span])
+            write_audit(tx, scope, "event.view", found.key.id)
+        facts = facts_near(database, lake, scope, [found.key], since, until, MOST_EVENTS)
+        told, is_cut = merged(hot, facts), len(hot) >= MOST_EVENTS
+    claims = [c for c in found.claims if since <= c["time"] < until]
+    return Lately(span, since, until, told, claims[:200], is_cut)
+
+
+def claims_of(
+    tx: Connection[TupleRow], key: Key, since: datetime, until: datetime, limit: int
+) -> list[Row]:
+    """Give the claims about the entity or touching it, newest first."""
+    told = {"kind": key.kind, "types": key.types, "name": key.name, "names": key.names}
+    return select(tx, "investigate_entity_findings", **told, since=since, until=until, limit=limit)
+
+
+def _end(tx: Connection[TupleRow], now: datetime) -> datetime:
+    """Give now, or where replayed logs end: they are as old as they are."""
+    newest = select(tx, "investigate_newest")[0]["last_time"]
+    if not isinstance(newest, datetime) or abs(now - newest) < _STILL:
+        return now + timedelta(minutes=10)
+    return newest + timedelta(hours=1)
+
+
+def _day(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _by_day(claims: list[Row], days: list[datetime]) -> dict[str, list[int]]:
+    place = {day: n for n, day in enumerate(days)}
+    found = {level: [0] * len(days) for level in LEVELS}
+    for claim in claims:
+        at = place.get(_day(claim["time"]))
+        if at is not None and claim["level"] in found:
+            found[claim["level"]][at] += 1
+    return found
+
+
+def _events_by_day(counted: list[Row], days: list[datetime]) -> list[int]:
+    told = {row["day"]: int(row["events"]) for row in counted}
+    return [told.get(day, 0) for day in days]
+
+
+def _shares(claims: list[Row]) -> list[Share]:
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for claim in claims:
+        groups[str(claim["rule_id"]), str(claim["level"])].append(claim)
+    told = [
+        Share(
+            rule,
+            rows[0]["title"],
+            level,
+            rows[0]["kind"],
+            len(rows),
+            WEIGHTS.get(level, 0) * len(rows),
+            rows[0]["time"],
+        )
+        for (rule, level), rows in groups.items()
+    ]
+    return sorted(told, key=lambda s: (-s.weight, s.title))
+
+
+def _peers(tx: Connection[TupleRow], key: Key, until: datetime, window_s: int) -> Peers:
+    bounds = {"since": until - timedelta(days=PEER_DAYS), "until": until, "kind": key.kind}
+    rows: list[Row] = select(tx, "investigate_peers", **bounds, names=key.names, window_s=window_s)
+    told = {k: int(v or 0) for k, v in rows[0].items()}
+    return Peers(**told)
+
+
+def _aliases(key: Key, claims: list[Row]) -> list[str]:
+    names: Counter[str] = Counter()
+    for claim in claims:
+        pairs = [(claim["entity_type"], claim["entity"]), *claim["links"]]
+        for kind, name in (pair[:2] for pair in pairs if len(pair) >= 2):
+            if key_of(str(kind), str(name)) == key and str(name) != key.name:
+                names[str(name)] += 1
+    return [name for name, _ in names.most_common(12)]
+
+
+def _linked(key: Key, claims: list[Row]) -> list[Linked]:
+    near: dict[Key, list[Row]] = defaultdict(list)
+    for claim in claims:
+        for other in named_by(claim):
+            if other != key:
+                near[other].append(claim)
+    told = [
+        Linked(k, len(rows), min((str(r["level"]) for r in rows), key=_place), rows[0]["time"])
+        for k, rows in near.items()
+    ]
+    return sorted(told, key=lambda n: (-n.claims, n.key))[:MOST_LINKED]
+
+
+def _place(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)

@@ -1,0 +1,61 @@
+"""Read how much money stands behind entities: open payments, invoices and deals."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from business import crm, erp
+from dashboards.read.names import BUSINESS, Key
+from storage.tenant import Scope
+
+MOST_ROWS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """One thing that money stands on; `kind`: payment, invoice, vendor or deal."""
+
+    kind: str
+    uid: str
+    title: str
+    amount_cents: int
+    currency: str
+
+    @property
+    def key(self) -> Key:
+        """Give the entity it is."""
+        return Key("vendor" if self.kind == "vendor" else "document", self.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Hold the money at risk: currency -> minor units, and what it is made of."""
+
+    sums: dict[str, int]
+    rows: list[Worth]
+
+
+def value_of(tx: Connection[TupleRow], scope: Scope, keys: Iterable[Key]) -> Value:
+    """Give what stands behind the entities, as far as the scope may see the books."""
+    pairs = [(k.kind, k.name) for k in dict.fromkeys(keys) if k.kind in BUSINESS]
+    rows: list[Worth] = []
+    if pairs and scope.may("erp:read"):
+        rows += [_worth(e) for e in erp.exposure(scope, tx, pairs)]
+    if pairs and scope.may("crm:read"):
+        rows += [_worth(e) for e in crm.exposure(scope, tx, pairs)]
+    rows.sort(key=lambda w: -w.amount_cents)
+    return Value(_sums(rows), rows[:MOST_ROWS])
+
+
+def _worth(found: erp.Exposure | crm.Exposure) -> Worth:
+    return Worth(found.kind, found.uid, found.title, found.amount_cents, found.currency)
+
+
+def _sums(rows: Sequence[Worth]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for row in rows:
+        sums[row.currency] = sums.get(row.currency, 0) + row.amount_cents
+    return dict(sorted(sums.items(), key=lambda told: -told[1]))
