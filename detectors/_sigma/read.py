@@ -155,11 +155,10 @@ def _compile(
 ) -> Compiled:
     rule_id = None
     try:
-        if isinstance(document, dict):
-            rule_id = str(document["id"]) if document.get("id") else None
-        if isinstance(document, dict) and "correlation" in document:
-            return read_correlation(document, version, file)
         _check_shape(document)
+        rule_id = str(document["id"]) if document.get("id") else None
+        if "correlation" in document:
+            return read_correlation(document, version, file)
         rule = SigmaRule.from_dict(document, collect_errors=True)
         name = str(document.get("name") or "")
         return replace(_compiled(rule, version, file, values), name=name)
@@ -177,6 +176,8 @@ def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
         raise InvalidRule("not a rule: the document is no map")
     if "filter" in document:
         raise InvalidRule("filter documents are not run yet")
+    if "correlation" in document:
+        return
     if "detection" not in document:
         raise InvalidRule("not a rule: it has no detection")
     detection = document["detection"]
