@@ -25,11 +25,13 @@ _VALUES = {
     "date": "'2024-05-01'",
     "jsonb": "'[]'",
 }
+_CHECKED = {"bucket_s": "60"}
+"""Values of columns that take few."""
 _TENANT_TABLES = (
     *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
     *("window_counts", "incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
     *("sources", "lake_files"),
-    *("fact_positions",),
+    *("fact_positions", "source_rates", "event_hours", "saved_views"),
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
@@ -65,7 +67,7 @@ def _fill(connection: Connection[TupleRow], table: str) -> None:
         (f"inopsio.{table}",),
     ).fetchall()
     names = ", ".join(f'"{name}"' for name, _ in columns)
-    values = ", ".join(_VALUES[kind] for _, kind in columns)
+    values = ", ".join(_CHECKED.get(name, _VALUES[kind]) for name, kind in columns)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})".encode())
 
 
@@ -81,7 +83,10 @@ def _relations(connection: Connection[TupleRow]) -> list[tuple[str, str]]:
 def _seen(database: Database, tenant: str, schema: str, name: str) -> str:
     """Say what the app role gets from the relation, in a fresh connection."""
     with psycopg.connect(database._logins.app) as fresh:
-        fresh.execute("SELECT set_config('inopsio.tenant', %s, true)", (tenant,))
+        fresh.execute(
+            "SELECT set_config('inopsio.tenant', %s, true), set_config('inopsio.actor', %s, true)",
+            (tenant, "bolt"),  # whose rows are a person's own are this one's, of whichever tenant
+        )
         try:
             rows = fresh.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, name)))
             return str(rows.fetchall())
