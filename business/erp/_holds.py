@@ -136,7 +136,7 @@ def hold_payment(
     tx: Transaction,
     payment_id: str,
     reason: str,
-    version: int,
+    version: int | None,
     by: Acting | None = None,
 ) -> Row:
     """Put a payment that still stands at `version` on hold by a person's own decision; give it."""

@@ -82,7 +82,7 @@ def approve_invoice(
     scope: Scope,
     tx: Transaction,
     invoice_id: str,
-    version: int,
+    version: int | None,
     by: Acting | None = None,
     policy: Policy = PLAIN,
 ) -> Row:

@@ -74,7 +74,7 @@ def change_price(
     tx: Transaction,
     item_id: str,
     price_cents: int,
-    version: int,
+    version: int | None,
     campaign: str = "",
     by: Acting | None = None,
 ) -> Row:
@@ -88,7 +88,7 @@ def change_price(
     command = command_of(row, "price", version, by, price_cents, campaign)
     if command is None:
         return shown(row)
-    after = _changed(tx, row, price_cents, int(row["stock"]), command)
+    after = _changed(tx, row, price_cents, int(row["stock"]), command, by)
     more: dict[str, Value] = {"previous_cents": row["price_cents"], "campaign": campaign}
     _tell(scope, tx, "Price Change", after, by, **more)
     prices = [row["price_cents"], price_cents]
@@ -102,7 +102,7 @@ def adjust_stock(
     tx: Transaction,
     item_id: str,
     change: int,
-    version: int,
+    version: int | None,
     reason: str,
     by: Acting | None = None,
 ) -> Row:
@@ -122,7 +122,7 @@ def adjust_stock(
     stock = int(row["stock"]) + change
     if not 0 <= stock <= MOST_CENTS:
         raise Conflict(f"item {item_id} has {row['stock']} in stock, which does not allow {change}")
-    after = _changed(tx, row, int(row["price_cents"]), stock, command)
+    after = _changed(tx, row, int(row["price_cents"]), stock, command, by)
     _tell(scope, tx, "Stock Adjust", after, by, change=change, reason=reason)
     write_audit(
         tx, scope, "item.stock_adjust", item_id, detail=by.detail(change=change, reason=reason)
@@ -164,10 +164,17 @@ def _pieces(name: str, number: int, least: int) -> None:
         raise InvalidInput(f"{name} must be a whole number of {least} to {MOST_CENTS}")
 
 
-def _changed(tx: Transaction, row: Row, price_cents: int, stock: int, command: str) -> Row:
-    which = str(row["item_id"])
+def _changed(
+    tx: Transaction, row: Row, price_cents: int, stock: int, command: str, by: Acting
+) -> Row:
     (after,) = select(
-        tx, "erp_item_change", item_id=which, price_cents=price_cents, stock=stock, command=command
+        tx,
+        "erp_item_change",
+        item_id=row["item_id"],
+        price_cents=price_cents,
+        stock=stock,
+        at=moment(by.at_us),
+        command=command,
     )
     return after
 

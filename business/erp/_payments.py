@@ -154,7 +154,7 @@ def approve_payment(
     scope: Scope,
     tx: Transaction,
     payment_id: str,
-    version: int,
+    version: int | None,
     by: Acting | None = None,
     policy: Policy = PLAIN,
 ) -> Row:
@@ -192,7 +192,7 @@ def pay_payment(
     scope: Scope,
     tx: Transaction,
     payment_id: str,
-    version: int,
+    version: int | None,
     by: Acting | None = None,
     policy: Policy = PLAIN,
 ) -> Row:

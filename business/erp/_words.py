@@ -120,7 +120,7 @@ def moment(at_us: int) -> datetime:
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
 
-def fingerprint(*parts: str | int | date | None) -> str:
+def fingerprint(*parts: str | int | bool | date | None) -> str:
     """Give what a repeat of the same request has in common with it."""
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
@@ -135,20 +135,31 @@ def is_repeat(row: Mapping[str, Any] | None, made_from: str, what: str) -> bool:
 
 
 def command_of(
-    row: Mapping[str, Any], what: str, version: int, by: Acting, *content: str | int
+    row: Mapping[str, Any], what: str, version: int | None, by: Acting, *content: str | int
 ) -> str | None:
-    """Give the fingerprint of a change; None if it is a repeat of the last one; else OldVersion."""
-    command = fingerprint(what, version, person(by.name), *content)
-    if row["version"] == version + 1 and row["last_command"] == command:
+    """Give the fingerprint of a change; None if it is a repeat of the last one; else OldVersion.
+
+    `version` None: a bridge tells what happened elsewhere and does not know the house's versions;
+    its changes are told apart by moment and content, and must not come after later ones.
+    """
+    if version is None and not by.through:
+        raise InvalidInput("say the version that the change is meant for")
+    when = by.at_us if version is None else version
+    command = fingerprint(what, version is None, when, person(by.name), *content)
+    is_last = row["last_command"] == command
+    if is_last and (version is None or row["version"] == version + 1):
         return None
-    if row["version"] != version:
+    if version is not None and row["version"] != version:
         raise OldVersion(
             f"it is at version {row['version']}, not {version}; read it again and decide anew"
         )
+    changed_at = row.get("bank_changed_at") or row.get("changed_at")
+    if version is None and changed_at is not None and moment(by.at_us) < changed_at:
+        raise OldVersion(f"a change of {changed_at.isoformat()} is there already")
     return command
 
 
 def shown(row: Mapping[str, Any]) -> Row:
     """Give the row without what only the commands need."""
-    inner = {"made_from", "last_command", "acted", "fact_position", "invoice_status"}
+    inner = {"made_from", "last_command", "changed_at", "acted", "fact_position", "invoice_status"}
     return {k: v for k, v in row.items() if k not in inner}

@@ -129,6 +129,7 @@ CREATE TABLE erp_items (
     stock bigint NOT NULL CHECK (stock >= 0),
     created_by text NOT NULL,
     created_at timestamptz NOT NULL,
+    changed_at timestamptz,
     version integer NOT NULL DEFAULT 1,
     made_from text NOT NULL,
     last_command text NOT NULL DEFAULT '',
@@ -162,4 +163,4 @@ GRANT UPDATE (status, held_from, approved_by, approved_at, paid_by, paid_at, act
     version, last_command) ON erp_payments TO inopsio_app;
 GRANT UPDATE (released_by, released_at, release_note) ON erp_holds TO inopsio_app;
 GRANT UPDATE (cleared_by, cleared_at) ON erp_warnings TO inopsio_app;
-GRANT UPDATE (price_cents, stock, version, last_command) ON erp_items TO inopsio_app;
+GRANT UPDATE (price_cents, stock, changed_at, version, last_command) ON erp_items TO inopsio_app;

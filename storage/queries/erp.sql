@@ -267,8 +267,8 @@ ORDER BY f."time", f.finding_id
 LIMIT 200;
 
 -- name: erp_item_get
-SELECT item_id, row_id::text, name, price_cents, currency, stock, created_by, created_at, version,
-    made_from, last_command
+SELECT item_id, row_id::text, name, price_cents, currency, stock, created_by, created_at,
+    changed_at, version, made_from, last_command
 FROM erp_items
 WHERE item_id = %(item_id)s;
 
@@ -282,8 +282,8 @@ RETURNING item_id, row_id::text, name, price_cents, currency, stock, created_by,
 
 -- name: erp_item_change
 UPDATE erp_items
-SET price_cents = %(price_cents)s, stock = %(stock)s, version = version + 1,
-    last_command = %(command)s
+SET price_cents = %(price_cents)s, stock = %(stock)s, changed_at = %(at)s,
+    version = version + 1, last_command = %(command)s
 WHERE item_id = %(item_id)s
 RETURNING item_id, row_id::text, name, price_cents, currency, stock, created_by, created_at,
     version;
