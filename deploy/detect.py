@@ -12,11 +12,13 @@ import numpy as np
 import polars as pl
 
 from deploy.output import progress
-from detectors.sigma import SYSMON_CHANNEL, RuleSet
+from detectors import correlation
+from detectors.sigma import SYSMON_CHANNEL, RuleSet, claims
 from pipelines.parsing import parse_stream
+from pipelines.signals import frame_of
 from pipelines.sources.files import Input, walk
 from storage.errors import InvalidBatch, InvalidInput
-from storage.schema import MAX_BATCH_ROWS, EventBatch
+from storage.schema import MAX_BATCH_ROWS, Context, EventBatch, Finding, State
 
 TENANT: Final = "offline"
 MOST_POSITIONS: Final = 20
@@ -26,7 +28,11 @@ Refuse = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class RuleHit:
-    """Say that a rule matches `count` events of a file; `events`: positions of the first 20."""
+    """Say that a rule matches `count` events of a file; `events`: positions of the first 20.
+
+    A correlation: `count` matches; `file` is the one in which the parts lie, or the first of them
+    and how many more; no positions.
+    """
 
     file: str
     rule_id: str
@@ -91,10 +97,52 @@ class _Tally:
 
 
 @dataclass(slots=True)
+class _Correlator:
+    """Show the base rules' claims of all files to the correlations; files come in any order."""
+
+    rules: RuleSet
+    state: State = field(default_factory=correlation.META.empty_state)
+    files: dict[str, str] = field(default_factory=dict)
+    """Event id -> file."""
+    found: list[Finding] = field(default_factory=list)
+    bases: RuleSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bases = self.rules.bases()
+
+    def add(self, whole: pl.DataFrame, files: Sequence[str], owner: Sequence[int]) -> None:
+        """Take a frame; row i of it lies in `files[owner[i]]`."""
+        if not self.rules.correlations:
+            return
+        made = claims(self.bases, whole)
+        if made:
+            ids = [claim.event_ids[0] for claim in made]
+            rows = pl.DataFrame({"event_id": whole.get_column("event_id"), "owner": owner})
+            places = rows.filter(pl.col("event_id").is_in(ids)).rows()
+            self.files |= {event: files[number] for event, number in places}
+        for piece in frame_of(made, 0).iter_slices(MAX_BATCH_ROWS):
+            context = Context(0, {"": self.rules})
+            self.state, new = correlation.detect(self.state, EventBatch.of(piece), context)
+            self.found += new
+
+    def hits(self) -> Iterator[RuleHit]:
+        """Give what the correlations say, once all files were read."""
+        counts: dict[tuple[str, str], tuple[Finding, int]] = {}
+        for one in self.found:
+            files = list(dict.fromkeys(self.files.get(e, "") for e in one.event_ids))
+            more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
+            place = (files[0] + more, one.rule_id)
+            counts[place] = (one, counts.get(place, (one, 0))[1] + 1)
+        for (file, rule_id), (one, count) in sorted(counts.items(), key=lambda c: c[0]):
+            yield RuleHit(file, rule_id, one.title, one.level, count, ())
+
+
+@dataclass(slots=True)
 class _Pool:
     """Gather small files into one frame: matching has a price per frame."""
 
     rules: RuleSet
+    correlator: _Correlator
     frames: list[pl.DataFrame] = field(default_factory=list)
     owners: list[_Tally] = field(default_factory=list)
     rows: int = 0
@@ -121,6 +169,7 @@ class _Pool:
         sysmon = events.filter("is_sysmon").select("owner", "host", "code").unique()
         for number, host, code in sysmon.rows():
             self.owners[number].sysmon.add((host, code))
+        self.correlator.add(whole, [tally.file for tally in self.owners], owner.tolist())
         found = self.rules.match(whole)
         told = pl.concat([found, events[found.get_column("row")]], how="horizontal")
         grouped = told.group_by("owner", "rule", "host", "stands_in", maintain_order=True)
@@ -132,10 +181,13 @@ class _Pool:
 def detect_files(paths: Sequence[Path], rules: RuleSet, refuse: Refuse) -> Iterator[RuleHit]:
     """Give a RuleHit for each (file, rule) that matches, file by file in the order they are read.
 
+    Correlations over the rules' claims in all files come last.
+
     A folder's files are read in order; an archive is one file. `refuse` hears of every file and
     member that could not be read whole, which does not end the rest.
     """
-    pool = _Pool(rules)
+    correlator = _Correlator(rules)
+    pool = _Pool(rules, correlator)
     waiting: list[_Tally] = []
     # An input must be read before the next is asked for, so files are taken one by one.
     by_file = itertools.groupby(walk(paths), key=lambda item: item.file)
@@ -151,6 +203,7 @@ def detect_files(paths: Sequence[Path], rules: RuleSet, refuse: Refuse) -> Itera
             waiting = []
     pool.flush()
     yield from _told(waiting, rules)
+    yield from correlator.hits()
 
 
 def _count(paths: Sequence[Path]) -> int:

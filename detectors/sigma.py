@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from detectors._sigma.claim import claims
+from detectors._sigma.claim import claims as claims_of
 from detectors._sigma.load import compile_rules, compile_texts, lint
 from detectors._sigma.logsource import SYSMON_CHANNEL
 from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
@@ -17,6 +17,7 @@ __all__ = [
     "CompiledRule",
     "RuleReport",
     "RuleSet",
+    "claims",
     "compile_rules",
     "compile_texts",
     "detect",
@@ -35,13 +36,18 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     return state, list(_findings(batch, context))
 
 
+def claims(rules: RuleSet, frame: pl.DataFrame) -> list[Finding]:
+    """Give what these rules claim of the frame's events, whatever their number and tenant."""
+    return list(claims_of(rules, frame, META))
+
+
 def _findings(batch: EventBatch, context: Context) -> Iterator[Finding]:
     house = context.rules.get("")
     sets = {tenant: rules for tenant, rules in context.rules.items() if isinstance(rules, RuleSet)}
     if isinstance(house, RuleSet):
-        yield from claims(house, batch.frame, META, sets)
+        yield from claims_of(house, batch.frame, META, sets)
     tenants = batch.frame.get_column("tenant_id")
     for tenant in tenants.unique(maintain_order=True):
         own = sets.get(str(tenant)) if tenant else None
         if own is not None:
-            yield from claims(own, batch.frame.filter(pl.col("tenant_id") == tenant), META, sets)
+            yield from claims_of(own, batch.frame.filter(pl.col("tenant_id") == tenant), META, sets)

@@ -1,18 +1,19 @@
 """Read the lake again through the same detectors; what was claimed before is not doubled."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from pipelines.detecting import Detected, fold, meta_of
-from pipelines.flow import house_of
+from pipelines.flow import house_of, signals_of
+from pipelines.signals import frame_of
 from pipelines.step import House
 from storage.database import Database
 from storage.database.rows import insert_findings
 from storage.lake import Lake
-from storage.schema import EventBatch, Finding
+from storage.schema import MAX_BATCH_ROWS, EventBatch, Finding
 from storage.settings import Settings
 from storage.tenant import Scope, system_scope
 
@@ -40,8 +41,9 @@ def replay(
     """Run the events with since <= time < until (UTC µs) of a tenant, or of all, once more.
 
     `rules`: further Sigma rule folders. Detectors begin without state and leave none; windows close
-    by the same watermark as in the flow. A finding's id follows from what it claims, so one that
-    stands already is left as it is. Unavailable if lake or database are down; a second try is safe.
+    by the same watermark as in the flow; correlations see the claims of the span. A finding's id
+    follows from what it claims, so one that stands already is left as it is. Unavailable if lake or
+    database are down; a second try is safe.
     """
     house = house_of(settings, rules)
     lateness_us = settings.lateness_s * 1_000_000
@@ -62,8 +64,8 @@ def claims_of(
     house: House, batches: Iterator[EventBatch], lateness_us: int
 ) -> Iterator[tuple[EventBatch, tuple[Finding, ...]]]:
     """Give each batch, in order of event time, with what the detectors claim after it."""
-    metas = [meta_of(module) for module in house.detectors.values()]
-    done = Detected({meta.name: meta.empty_state() for meta in metas})
+    second = signals_of(house)
+    done, correlated = _begun(house), _begun(second)
     watermark_us = 0
     for batch in batches:
         if not len(batch):
@@ -71,12 +73,23 @@ def claims_of(
         newest = int(batch.frame["time"].dt.epoch("us").max())  # type: ignore[arg-type]  # Int64
         watermark_us = max(watermark_us, newest - lateness_us)
         done = fold(house.detectors, done.states, [(batch, watermark_us)], house.context)
-        if done.poison:
-            log.warning("replay_skipped_rows", rows=len(done.poison), reason=done.poison[0][1])
-        yield batch, done.findings
-        if done.left_out:
-            log.warning("replay_left_detectors_out", rows=dict(done.left_out))
-        done = replace(done, batches=(), findings=(), poison=(), left_out={})
+        seen = [
+            (EventBatch.of(piece), watermark_us)
+            for piece in frame_of(done.findings, watermark_us).iter_slices(MAX_BATCH_ROWS)
+            if piece.height
+        ]
+        correlated = fold(second.detectors, correlated.states, seen, second.context)
+        for told in (done, correlated):
+            if told.poison:
+                log.warning("replay_skipped_rows", rows=len(told.poison), reason=told.poison[0][1])
+            if told.left_out:
+                log.warning("replay_left_detectors_out", rows=dict(told.left_out))
+        yield batch, (*done.findings, *correlated.findings)
+
+
+def _begun(house: House) -> Detected:
+    metas = [meta_of(module) for module in house.detectors.values()]
+    return Detected({meta.name: meta.empty_state() for meta in metas})
 
 
 def _of(scope: Scope, claims: Sequence[Finding]) -> list[Finding]:

@@ -152,6 +152,11 @@ class RuleSet:
         """Give the fields that a rule's claims carry, as correlations look at them."""
         return tuple(self._carried.get(rule_id, ()))
 
+    def bases(self) -> "RuleSet":
+        """Give the rules on which correlations rest, with the correlations."""
+        mine = [rule for rule in self.rules if rule.rule_id in self._carried]
+        return RuleSet(mine, (), self.correlations)
+
     def match(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Give one row (rule: index into `rules`, row: row of the frame) a matching pair.
 

@@ -116,3 +116,31 @@ def test_a_missing_rules_folder_is_wrong_use(
     code = run(["detect", str(place / "logs"), "--rules", str(place / "absent"), "--json"])
     assert code == WRONG_USE
     assert "no such rule file or folder" in capfd.readouterr().err
+
+
+CORRELATION = """---
+title: Whoami twice
+id: 22222222-2222-4333-8444-555555555555
+level: critical
+correlation:
+  type: event_count
+  rules: 11111111-2222-4333-8444-555555555555
+  group-by: [Computer]
+  timespan: 5m
+  condition: {gte: 2}
+"""
+
+
+def test_a_correlation_sees_all_files_together(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "rules" / "whoami.yml").write_text(RULE + CORRELATION)
+    for name in ("a.json", "b.json"):
+        (place / "logs" / name).write_text(_log(SYSMON | {"Image": WHOAMI}))
+    found = _detect(place, capfd)[1]
+    assert [(h["rule"], h["count"]) for h in found] == [
+        ("Whoami was started", 1),
+        ("Whoami was started", 1),
+        ("Whoami twice", 1),
+    ]
+    assert found[2]["file"] == f"{place}/logs/a.json (and 1 more)"

@@ -12,6 +12,7 @@ from storage.log.memory import MemoryLog
 from storage.settings import Settings
 from storage.tenant import Scope
 from tests.pipelines.kills import with_rule
+from tests.pipelines.test_signals import ruled
 from tests.pipelines.windows_events import messages
 
 EVER = (0, 4_000_000_000_000_000)
@@ -44,3 +45,9 @@ def test_replay_with_a_new_rule_finds_what_it_would_have_found(
     assert run(ruled, database, "acme").new == 4
     assert run(ruled, database).new == 4
     assert run(replace(ruled), database).new == 0
+
+
+def test_replay_correlates_the_claims_of_the_span(played: Settings, database: Database) -> None:
+    ruled_ = ruled(played)
+    assert run(ruled_, database, "acme").new == 5
+    assert run(ruled_, database, "acme").new == 0
