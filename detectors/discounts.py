@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from detectors._columns import DAY_US, account, claim, cut, filled, newest, pairs, time_us
-from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
+from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State, finding_id
 
 PERSON: Final = 999005
 COMPANY: Final = 999011
@@ -19,6 +19,7 @@ POLICY: Final = 30.0
 """Percent off the list price that a seller may give alone."""
 TIMES: Final = 3
 WINDOW_US: Final = 30 * DAY_US
+RELATED: Final = "discounts.related"
 REMEMBERED: Final = 100
 """Discounts kept of one seller and customer; mail addresses of one customer likewise."""
 
@@ -203,7 +204,7 @@ def _claim(row: dict[str, Any]) -> Finding:
         )
     return claim(
         META,
-        META.name if related else "discounts_repeated",
+        RELATED if related else f"{META.name}.repeated",
         row["tenant_id"],
         row["event_id"],
         title=title,
@@ -215,6 +216,12 @@ def _claim(row: dict[str, Any]) -> Finding:
         event_count=times + len(ends),
         reasons=tuple(reasons),
         attack=("T1657",),
+        # The claims of the earlier ones, as far as they were made: one story.
+        parts=tuple(_id(row, event) for event in row["other"][TIMES - 1 : -1]) if related else (),
         links=pairs(("user", seller), ("user", row["person"] if related else None)),
         fields=pairs(("customer.uid", customer), ("actor.user.name", seller)),
     )
+
+
+def _id(row: dict[str, Any], event_id: str) -> str:
+    return finding_id(row["tenant_id"], META.name, META.version, RELATED, event_id)

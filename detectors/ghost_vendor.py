@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from detectors._columns import account, claim, cut, filled, newest, pairs, time_us
-from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
+from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State, finding_id
 
 INVOICE: Final = 999001
 PAYMENT: Final = 999002
@@ -42,6 +42,7 @@ META: Final = DetectorMeta(
 MOST_SHARING: Final = 20
 """Vendors remembered that are paid to one account."""
 
+SHARED: Final = "ghost_vendor.shared_account"
 _OWN: Final = ["tenant_id", "key"]
 _BEFORE: Final = -1
 """Row number of what stood in an earlier batch."""
@@ -214,9 +215,9 @@ def _match_claim(row: dict[str, Any]) -> Finding:
     name, person = row["vendor_name"], row["person"]
     return claim(
         META,
-        "vendor_shares_employee_account",
+        SHARED,
         row["tenant_id"],
-        f"{row['vendor']}\x1f{person}\x1f{row['vendor_event']}\x1f{row['person_event']}",
+        _match_group(row),
         title=f"Vendor {name} is paid to the bank account of {person}",
         level="medium",
         kind="signal",
@@ -233,6 +234,11 @@ def _match_claim(row: dict[str, Any]) -> Finding:
         links=pairs(("user", person), ("user", row["maker"])),
         fields=pairs(("vendor.uid", row["vendor"]), ("user.name", person)),
     )
+
+
+def _match_group(row: dict[str, Any]) -> str:
+    names = ("vendor", "person", "vendor_event", "person_event")
+    return "\x1f".join(str(row[n]) for n in names)
 
 
 def _document_claim(row: dict[str, Any]) -> Finding:
@@ -253,7 +259,7 @@ def _document_claim(row: dict[str, Any]) -> Finding:
     )
     return claim(
         META,
-        META.name if alone else f"ghost_vendor_{what}",
+        f"{META.name}.one_hand" if alone else f"{META.name}.{what}",
         row["tenant_id"],
         row["event_id"],
         title=title,
@@ -266,6 +272,8 @@ def _document_claim(row: dict[str, Any]) -> Finding:
         event_count=len(set(events)),
         reasons=tuple(reasons),
         attack=("T1657",),
+        # What began it may be months old: it belongs to the same story.
+        parts=(_match_id(row),) if alone else (),
         links=pairs(
             ("document", row["document"]),
             ("user", row["actor"]),
@@ -279,6 +287,10 @@ def _document_claim(row: dict[str, Any]) -> Finding:
             ("user.name", row["person"]),
         ),
     )
+
+
+def _match_id(row: dict[str, Any]) -> str:
+    return finding_id(row["tenant_id"], META.name, META.version, SHARED, _match_group(row))
 
 
 def _one_hand(row: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Exact integers; each payment is held against the vendor's earlier ones, in order of arrival.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import polars as pl
@@ -72,14 +73,13 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     )
     paid = pl.concat([state["paid"], rows.select(state["paid"].columns)])
     judged = _with_moves(_with_usual(rows, paid), moves, state["moved"])
-    strange = judged.filter(
-        (pl.col("before") >= HISTORY)
-        & (
-            pl.col("amount_cents")
-            >= pl.col("usual")
-            * pl.when(pl.col("moved_us").is_null()).then(FACTOR).otherwise(AFTER_BANK_CHANGE)
-        )
+    moved = pl.col("moved_us").is_not_null()
+    far = pl.col("amount_cents") >= pl.col("usual") * (
+        pl.when(moved).then(AFTER_BANK_CHANGE).otherwise(FACTOR)
     )
+    enough = pl.col("before") >= pl.when(moved).then(1).otherwise(HISTORY)
+    is_far = (far & enough).fill_null(value=False)
+    strange = judged.with_columns(is_far=is_far).filter(is_far | moved)
     kept = paid.filter(pl.col("place") > pl.col("place").max().over(_OWN) - REMEMBERED)
     after = {
         "paid": newest(kept, "last_us", META.max_keys).sort([*_OWN, "place"]),
@@ -176,37 +176,29 @@ def _with_moves(rows: pl.DataFrame, moves: pl.DataFrame, table: pl.DataFrame) ->
 
 
 def _claim(row: dict[str, Any]) -> Finding:
-    amount, usual, currency = int(row["amount_cents"]), int(row["usual"]), str(row["currency"])
-    reasons = [
-        Reason(
-            "amount",
-            _money(amount, currency),
-            f"{_money(usual, currency)} or less in 95 of 100 of the last {row['before']} payments",
-        )
-    ]
-    events = [row["event_id"]]
-    if row["moved_us"] is not None:
-        reasons.append(
-            Reason("bank account", "changed without confirmation", "confirmed by phone or letter")
-        )
-        events.insert(0, row["move_id"])
-    times = f"{amount // usual}.{amount * 10 // usual % 10}"
+    moved, far = row["moved_us"] is not None, bool(row["is_far"])
+    name = row["vendor_name"]
+    events = [row["move_id"], row["event_id"]] if moved else [row["event_id"]]
+    title = f"Payment to {name} goes to a bank account that nobody confirmed"
+    if far:
+        times = int(row["amount_cents"]) * 10 // int(row["usual"])
+        title = f"Payment to {name} is {times // 10}.{times % 10} times what it usually gets"
     return claim(
         META,
-        META.name,
+        f"{META.name}.unusual" if far else f"{META.name}.new_account",
         row["tenant_id"],
         row["event_id"],
-        title=f"Payment to {row['vendor_name']} is {times} times what it usually gets",
-        level="medium" if row["moved_us"] is not None else "low",
+        title=title,
+        level="medium" if moved and far else "low",
         kind="signal",
         time_us=int(row["last_us"]),
         entity_type="vendor",
         entity=row["vendor"],
         event_ids=tuple(events),
         event_count=len(events),
-        reasons=tuple(reasons),
+        reasons=tuple(_reasons(row, moved, far)),
         attack=("T1657",),
-        links=pairs(("document", row["document"])),
+        links=pairs(("document", row["document"]), ("user", row["user"])),
         fields=pairs(
             ("vendor.uid", row["vendor"]),
             ("document.uid", row["document"]),
@@ -215,5 +207,16 @@ def _claim(row: dict[str, Any]) -> Finding:
     )
 
 
-def _money(cents: int, currency: str) -> str:
+def _reasons(row: dict[str, Any], moved: bool, far: bool) -> Iterator[Reason]:
+    currency = str(row["currency"])
+    if row["before"]:
+        usual = money(int(row["usual"]), currency)
+        known = f"{usual} or less in 95 of 100 of the last {row['before']} payments"
+        yield Reason("amount", money(int(row["amount_cents"]), currency), known if far else usual)
+    if moved:
+        yield Reason("bank account", "changed without confirmation", "confirmed by phone or letter")
+
+
+def money(cents: int, currency: str) -> str:
+    """Write an amount of minor units for people."""
     return f"{cents // 100:,}.{cents % 100:02d} {currency}".rstrip()

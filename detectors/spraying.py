@@ -202,7 +202,7 @@ def _entered(
 def _spray_claim(row: dict[str, Any]) -> Finding:
     return claim(
         META,
-        META.name,
+        "spraying.tried",
         row["tenant_id"],
         f"{row['key']}\x1f{row['event_id']}",
         title=f"{row['key']} failed to sign in as {ACCOUNTS} different people",
@@ -229,7 +229,7 @@ def _entered_claim(row: dict[str, Any]) -> Finding:
     name = row["account"]
     return claim(
         META,
-        "sprayed_account_entered",
+        "spraying.entered",
         row["tenant_id"],
         row["event_id"],
         title=f"{name} signed in from an address that had just tried many accounts",
