@@ -28,7 +28,7 @@ from api.auth import create_token
 from deploy.demo.calendar import Calendar
 from deploy.demo.company import Company, found
 from deploy.demo.feeding import Feeder, steps
-from deploy.demo.month import Ledger, stream, truth
+from deploy.demo.month import Ledger, by_day, stream, truth
 from deploy.demo.plan import planned
 from deploy.demo.rows import MINUTE, Row
 from deploy.demo.tale import PLANTED
@@ -155,14 +155,14 @@ def feed(
 ) -> None:
     """Send the month step by step; say now and then how far it is."""
     began, said = time.monotonic(), 0.0
-    for end_us, found_rows in steps(rows, STEP_US):
+    for end_us, found_rows in steps(rows, STEP_US, FIRST_US):
         for row in found_rows:
             ledger.take(row)
         feeder.send(found_rows)
+        feeder.keep_close(1000)
         if time.monotonic() - said > 5:
             said = time.monotonic()
             day = (end_us - FIRST_US) / 86_400e6
-            feeder.drain(2000)
             _progress(f"{note[0]}: day {day:5.1f} of {days}, {said - began:4.0f} s")
     feeder.settle()
     _progress("")
@@ -298,7 +298,7 @@ def run(seed: int, days: int, people: int, keep: bool = False) -> Verdict:
     company, calendar = found(seed, people), Calendar(FIRST_US)
     told = planned(seed, company, calendar, days)
     ledger = Ledger()
-    rows = stream(company, calendar, seed, 0, days, told)
+    rows = stream(company, calendar, seed, range(days), by_day(told, calendar))
     folder = Path(tempfile.mkdtemp(prefix="inopsio-stories-"))
     stop = threading.Event()
     settings = house_of(folder)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from deploy.demo.rows import CRM, ERP, FORMATS, Row
+from deploy.demo.rows import CRM, DAY, ERP, FORMATS, Row
 from storage.errors import Unavailable
 
 BODY_BYTES: Final = 4 << 20
@@ -50,6 +50,7 @@ class Feeder:
         self.fed = Fed()
         self._stop = stop
         self._later: list[tuple[float, Row]] = []
+        self._looked_s = 0.0
         limits = httpx.Limits(max_connections=8)
         headers = {"Authorization": f"Bearer {token}"}
         self._door = httpx.Client(base_url=url, headers=headers, timeout=60, limits=limits)
@@ -88,6 +89,13 @@ class Feeder:
         """Wait until the pipelines are at most so many messages behind."""
         while not self._stop.is_set() and self.lag() > most:
             self._stop.wait(0.3)
+
+    def keep_close(self, most: int) -> None:
+        """Look every other second whether the pipelines keep up; wait for them if not."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= 2.0:
+            self._looked_s = now_s
+            self.drain(most)
 
     def _lines(self, source: str, rows: list[Row]) -> None:
         for body, count in _bodies(rows):
@@ -179,7 +187,18 @@ def _bodies(rows: list[Row]) -> Iterator[tuple[bytes, int]]:
         yield b"\n".join(lines) + b"\n", len(lines)
 
 
-def steps(rows: Iterable[Row], width_us: int) -> Iterator[tuple[int, list[Row]]]:
-    """Cut rows in order of time into steps; give each step's end (UTC µs) with its rows."""
-    for step, found in groupby(rows, key=lambda row: row.time_us // width_us):
-        yield (step + 1) * width_us, list(found)
+def steps(
+    rows: Iterable[Row], width_us: int, logs_from_us: int = 0
+) -> Iterator[tuple[int, list[Row]]]:
+    """Cut rows in order of time into steps; give each step's end (UTC µs) with its rows.
+
+    Before `logs_from_us` only the books speak: there a step is a day.
+    """
+
+    def end_of(row: Row) -> int:
+        width = width_us if row.time_us >= logs_from_us else DAY
+        end = (row.time_us // width + 1) * width
+        return end if row.time_us >= logs_from_us else min(end, logs_from_us)
+
+    for end_us, found in groupby(rows, key=end_of):
+        yield end_us, list(found)

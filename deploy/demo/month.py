@@ -1,8 +1,9 @@
 """Tell a stretch of days in order of time, write it down, and say apart what was planted."""
 
 import heapq
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -54,30 +55,39 @@ def stream(
     company: Company,
     calendar: Calendar,
     seed: int,
-    first: int,
-    last: int,
-    told: list[Told],
-    *,
+    days: range,
+    tales_of: Callable[[int], Iterable[Told]],
     books_before_d: int = BOOKS_BEFORE_D,
 ) -> Iterator[Row]:
-    """Give every row from day `first` up to, not including, day `last`, in order of time.
+    """Give every row of the days in order of time. `tales_of`: the tales that begin on a day.
 
     The books begin `books_before_d` days earlier, with the company's master data.
     """
     later: list[tuple[int, int, Row]] = []
-    count = 0
-    for one in told:
-        for row in one.rows:
-            heapq.heappush(later, (row.time_us, count := count + 1, row))
-    opened = first - books_before_d
-    for row in opening(company, calendar.begins(opened) + DAY // 48):
-        heapq.heappush(later, (row.time_us, count := count + 1, row))
-    for day in range(opened, last):
-        for row in _rows(company, calendar, seed, day, logs=day >= first):
-            heapq.heappush(later, (row.time_us, count := count + 1, row))
+    number = itertools.count()
+
+    def keep(rows: Iterable[Row]) -> None:
+        for row in rows:
+            heapq.heappush(later, (row.time_us, next(number), row))
+
+    opened = days.start - books_before_d
+    keep(opening(company, calendar.begins(opened) + DAY // 48))
+    for day in range(opened, days.stop):
+        keep(_rows(company, calendar, seed, day, logs=day in days))
+        for tale in tales_of(day):
+            keep(tale.rows)
         end = calendar.begins(day + 1)
         while later and later[0][0] < end:
             yield heapq.heappop(later)[2]
+
+
+def by_day(told: Iterable[Told], calendar: Calendar) -> Callable[[int], list[Told]]:
+    """Give a function from a day to the tales that begin on it."""
+    begun_on: dict[int, list[Told]] = {}
+    for one in told:
+        day = (one.tale.begin_us - calendar.first_us) // DAY
+        begun_on.setdefault(day, []).append(one)
+    return lambda day: begun_on.get(day, [])
 
 
 def _rows(

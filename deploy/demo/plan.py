@@ -69,12 +69,13 @@ def tell(
     dice: random.Random,
     begin_us: int,
     cast: Cast,
+    **more: object,
 ) -> Told:
-    """Tell one story from `begin_us` on."""
+    """Tell one story from `begin_us` on; `more`: how, where the story leaves a choice."""
     own = random.Random(dice.getrandbits(64))  # noqa: S311  a made-up month, no secret
     tale = Tale(number, story.NAME, kind, company, calendar, own, begin_us, cast)
     teller_of = story.planted if kind == PLANTED else story.near_miss
-    rows: Iterator[Row] = teller_of(tale)
+    rows: Iterator[Row] = teller_of(tale, **more)
     return Told(tale, sorted(rows, key=lambda row: row.time_us))
 
 
