@@ -236,16 +236,18 @@ def try_release(
             )
     except NotAllowed as error:
         with database.app(scope) as tx:
-            note_refusal(scope, tx, payment_id, str(error))
+            note_refusal(scope, tx, payment_id, str(error), by)
         raise
 
 
-def note_refusal(scope: Scope, tx: Transaction, payment_id: str, reason: str) -> None:
+def note_refusal(
+    scope: Scope, tx: Transaction, payment_id: str, reason: str, by: Acting | None = None
+) -> None:
     """Audit and tell that somebody tried to release a payment and was refused."""
     take_turn(tx, MODULE)
     rows = select(tx, "erp_payment_get", payment_id=payment_id)
+    by = by or acting(scope)
     for row in rows:
-        by = acting(scope)
         tell_payment(scope, tx, "Release", row, by, status_id=2, status_detail=reason)
     write_audit(tx, scope, "payment.release", payment_id, "refused", {"reason": reason})
 
