@@ -160,6 +160,13 @@
         }
         return window.dash_clientside.no_update;
       },
+      refresh: function (_changed, name) {
+        if (name && window.dash_ag_grid) {
+          window.dash_ag_grid.getApiAsync(name).then(function (api) { api.purgeInfiniteCache(); })
+            .catch(function () { /* the grid is gone with its page */ });
+        }
+        return window.dash_clientside.no_update;
+      },
       closeDrawer: function (opened, search) {
         if (opened) { return window.dash_clientside.no_update; }
         var rest = without(search);

@@ -1,6 +1,7 @@
 """Build the parts of work pages: heads, tables, states, commands to copy, sizes and money."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dash import html
 
@@ -88,3 +89,17 @@ def money(cents: int | None, currency: str = "EUR") -> str:
         return ""
     sign = "-" if cents < 0 else ""
     return f"{sign}{abs(cents) // 100:,}.{abs(cents) % 100:02d} {currency}".strip()
+
+
+def sums(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Add up rows of `cents` and `currency`; each currency stands for itself.
+
+    >>> sums([{"cents": 100, "currency": "EUR"}, {"cents": 250, "currency": "EUR"}])
+    '3.50 EUR'
+    """
+    by_currency: dict[str, int] = {}
+    for row in rows:
+        name = str(row["currency"])
+        by_currency[name] = by_currency.get(name, 0) + int(row["cents"])
+    told = [money(cents, name) for name, cents in sorted(by_currency.items())]
+    return " + ".join(told) or "0.00 EUR"

@@ -137,3 +137,120 @@ WHERE window_s = %(window_s)s AND window_start >= %(since)s AND entity_type = 'h
 GROUP BY entity
 ORDER BY events DESC, entity
 LIMIT %(limit)s;
+
+-- name: pages_vendors
+-- Every vendor with what is open, on hold and paid, and the gravest claim about it, in one look.
+SELECT v.vendor_id, v.name, v.bank_account, v.previous_bank_account, v.bank_changed_by,
+    v.bank_changed_at, v.confirmation, v.confirmed_by, v.created_by, v.created_at,
+    coalesce(i.open_cents, 0)::bigint AS open_cents, coalesce(i.invoices, 0)::bigint AS invoices,
+    coalesce(p.held_cents, 0)::bigint AS held_cents, coalesce(p.held, 0)::bigint AS held,
+    coalesce(p.waiting_cents, 0)::bigint AS waiting_cents, p.last_paid_at,
+    coalesce(p.currency, i.currency, 'EUR') AS currency,
+    coalesce(f.findings, 0)::bigint AS findings
+FROM erp_vendors AS v
+LEFT JOIN (
+    SELECT tenant_id, vendor_id, count(*) AS invoices, max(currency) AS currency,
+        sum(amount_cents) FILTER (WHERE status = 'issued') AS open_cents
+    FROM erp_invoices
+    GROUP BY tenant_id, vendor_id
+) AS i ON i.tenant_id = v.tenant_id AND i.vendor_id = v.vendor_id
+LEFT JOIN (
+    SELECT tenant_id, vendor_id, max(currency) AS currency, max(paid_at) AS last_paid_at,
+        count(*) FILTER (WHERE status = 'held') AS held,
+        sum(amount_cents) FILTER (WHERE status = 'held') AS held_cents,
+        sum(amount_cents) FILTER (WHERE status IN ('proposed', 'approved')) AS waiting_cents
+    FROM erp_payments
+    GROUP BY tenant_id, vendor_id
+) AS p ON p.tenant_id = v.tenant_id AND p.vendor_id = v.vendor_id
+LEFT JOIN (
+    SELECT tenant_id, entity, count(*) AS findings
+    FROM findings
+    WHERE entity_type = 'vendor' AND kind = 'finding'
+    GROUP BY tenant_id, entity
+) AS f ON f.tenant_id = v.tenant_id AND f.entity = v.vendor_id
+WHERE (%(text)s::text IS NULL OR concat_ws(' ', v.name, v.vendor_id, v.bank_account) ILIKE %(text)s)
+    AND (%(only)s::text = 'all'
+        OR (%(only)s = 'held' AND p.held > 0)
+        OR (%(only)s = 'unconfirmed' AND v.bank_changed_at IS NOT NULL
+            AND v.confirmation = 'none')
+        OR (%(only)s = 'findings' AND f.findings > 0))
+ORDER BY coalesce(p.held, 0) DESC, v.bank_changed_at DESC NULLS LAST, v.name, v.vendor_id
+LIMIT %(limit)s;
+
+-- name: pages_vendor_totals
+SELECT count(*)::bigint AS vendors,
+    count(*) FILTER (WHERE bank_changed_at >= %(since)s)::bigint AS changed,
+    count(*) FILTER (WHERE bank_changed_at >= %(since)s AND confirmation = 'none')::bigint
+        AS unconfirmed
+FROM erp_vendors;
+
+-- name: pages_vendor_findings
+-- Claims about the vendor itself, or that link to it.
+SELECT finding_id::text, "time", title, level, kind, entity_type, entity
+FROM findings
+WHERE (entity_type = 'vendor' AND entity = %(vendor_id)s)
+    OR (links @> jsonb_build_array(jsonb_build_array('vendor', %(vendor_id)s::text))
+        AND "time" >= %(since)s)
+ORDER BY "time" DESC
+LIMIT %(limit)s;
+
+-- name: pages_vendor_history
+-- What people did to the vendor's master data, from the trail that nobody can change.
+SELECT at, actor, action, result, detail
+FROM audit_entries
+WHERE object = %(vendor_id)s AND action IN ('vendor.create', 'vendor.bank_change', 'vendor.update')
+ORDER BY entry_id DESC
+LIMIT %(limit)s;
+
+-- name: pages_payment_totals
+SELECT status, currency, count(*)::bigint AS payments, sum(amount_cents)::bigint AS cents
+FROM erp_payments
+GROUP BY status, currency
+ORDER BY payments DESC
+LIMIT 100;
+
+-- name: pages_payments
+-- One block of payments; those on hold first, then the newest.
+SELECT p.payment_id, p.vendor_id, v.name AS vendor_name, p.invoice_id, p.amount_cents, p.currency,
+    p.status, p.created_by, p.created_at, p.approved_by, p.approved_at, p.paid_at, p.version,
+    h.title AS hold_title, h.level AS hold_level, h.placed_at AS held_at
+FROM erp_payments AS p
+JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
+LEFT JOIN LATERAL (
+    SELECT title, level, placed_at
+    FROM erp_holds AS o
+    WHERE p.status = 'held' AND o.tenant_id = p.tenant_id AND o.payment_id = p.payment_id
+        AND o.released_at IS NULL
+    ORDER BY o.placed_at DESC
+    LIMIT 1
+) AS h ON true
+WHERE (%(status)s::text IS NULL OR p.status = %(status)s)
+    AND (%(vendor_id)s::text IS NULL OR p.vendor_id = %(vendor_id)s)
+    AND (%(text)s::text IS NULL
+        OR concat_ws(' ', p.payment_id, v.name, p.invoice_id, p.created_by) ILIKE %(text)s)
+ORDER BY (p.status = 'held') DESC, p.created_at DESC, p.row_id DESC
+OFFSET %(offset)s
+LIMIT %(limit)s;
+
+-- name: pages_payment_count
+SELECT count(*)::bigint AS payments
+FROM (
+    SELECT 1
+    FROM erp_payments AS p
+    JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
+    WHERE (%(status)s::text IS NULL OR p.status = %(status)s)
+        AND (%(vendor_id)s::text IS NULL OR p.vendor_id = %(vendor_id)s)
+        AND (%(text)s::text IS NULL
+            OR concat_ws(' ', p.payment_id, v.name, p.invoice_id, p.created_by) ILIKE %(text)s)
+    LIMIT %(most)s
+) AS counted;
+
+-- name: pages_incident_of_findings
+-- The incident that holds most of some findings.
+SELECT i.incident_id::text, i.title, i.level, i.status, count(*)::bigint AS findings
+FROM incident_findings AS l
+JOIN incidents AS i ON i.tenant_id = l.tenant_id AND i.incident_id = l.incident_id
+WHERE l.finding_id = ANY(%(finding_ids)s::uuid[])
+GROUP BY i.incident_id, i.title, i.level, i.status
+ORDER BY findings DESC, i.incident_id
+LIMIT 1;
