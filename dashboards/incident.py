@@ -104,15 +104,20 @@ def _work(scope: Scope, incident: Row, people: list[str]) -> list[Part]:
             transitionDuration=0,
             **{"aria-label": "Status"},
         ),
-        dmc.Select(
-            id="incident-verdict",
-            label="Verdict",
-            data=[{"value": k, "label": v} for k, v in VERDICT.items()],
-            value=incident["verdict"],
-            placeholder="No verdict yet",
-            clearable=True,
-            clearButtonProps={"aria-label": "Clear the verdict"},
-            comboboxProps=plain,
+        html.Fieldset(
+            [
+                html.Legend("Verdict", className="field-label"),
+                html.Div(
+                    dmc.ChipGroup(
+                        [dmc.Chip(words, value=key, size="sm") for key, words in VERDICT.items()],
+                        id="incident-verdict",
+                        value=incident["verdict"],
+                        deselectable=True,
+                    ),
+                    className="chips",
+                ),
+            ],
+            className="plain-fieldset",
         ),
         dmc.Select(
             id="incident-assignee",

@@ -22,7 +22,8 @@
       var inside = url.replace(/^url\(["']?/, "").replace(/["']?\)$/, "").replace(/\\(["'])/g, "$1");
       shapes[key] = inside.replace(/stroke='black'/g, "stroke='" + encodeURIComponent(paint) + "'")
         .replace(/fill='black'/g, "fill='" + encodeURIComponent(paint) + "'")
-        .replace("viewBox='0 0 24 24'", "viewBox='0 0 24 24' width='48' height='48'");
+        .replace("viewBox='0 0 24 24'", "viewBox='0 0 24 24' width='48' height='48'")
+        .replace(/ /g, "%20").replace(/'/g, "%27");  // Cytoscape reads a space as the next image
     }
     return shapes[key];
   }
@@ -42,7 +43,7 @@
         "label": function (n) {
           return n.data("label") + (n.data("more") ? "\n+" + n.data("more") + " more" : "");
         },
-        "font-size": 11, "font-family": colour("type-sans") || "sans-serif", "color": text,
+        "font-size": 11, "font-family": "Inter, sans-serif", "color": text,
         "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap", "text-max-width": 130,
         "text-background-color": surface, "text-background-opacity": 0.85,
         "text-background-padding": 2, "min-zoomed-font-size": 7, "overlay-opacity": 0,
@@ -98,7 +99,7 @@
       if (cy) { cy.destroy(); }
       cy = window.cytoscape({
         container: canvas, elements: elements(data), style: styles(), layout: { name: "preset" },
-        minZoom: 0.15, maxZoom: 3, wheelSensitivity: 0.25, boxSelectionEnabled: false,
+        minZoom: 0.15, maxZoom: 3, boxSelectionEnabled: false,
       });
       shownIn = canvas;
       root = data.root;

@@ -34,11 +34,28 @@
     } });
   }
 
+  // Taking a finding out is for good: the button asks once more before it does.
+  function takeOut(button) {
+    if (button.dataset.asked) {
+      set("incident-unlink", { data: { finding: button.getAttribute("data-unlink"), at: Date.now() } });
+      return;
+    }
+    var words = button.textContent;
+    button.dataset.asked = "1";
+    button.textContent = "Really take out?";
+    window.setTimeout(function () {
+      delete button.dataset.asked;
+      button.textContent = words;
+    }, 5000);
+  }
+
   document.addEventListener("click", function (event) {
     var dot = event.target.closest(".lane-dot");
     if (dot) { mark(dot); }
     var act = event.target.closest("[data-move]");
     if (act) { move(act.closest("[data-card]"), act.getAttribute("data-move")); }
+    var out = event.target.closest("[data-unlink]");
+    if (out) { takeOut(out); }
     var head = event.target.closest(".tree-line");
     if (head) {
       var item = head.closest(".tree-item");

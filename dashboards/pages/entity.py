@@ -245,6 +245,7 @@ def _shares(found: Entity, now: datetime) -> Part:
             ("Level", "Rule", "Claims", "Weight each", "Adds", "Latest"),
             rows,
             numbers=(2, 3, 4),
+            look="share-table",
         ),
         said=f"Risk {count_of(found.risk)} = claims times weight: {words}.{more}",
     )

@@ -20,7 +20,7 @@ from dashboards.ui.process_tree import process_tree
 from dashboards.ui.states import Part
 from dashboards.ui.story import story
 from dashboards.ui.timeline import Happening, lanes, of_claims, of_events
-from dashboards.ui.value import value_badge, value_panel
+from dashboards.ui.value import held_panel, value_badge, value_panel
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -40,7 +40,7 @@ def layout(view: View) -> Part:
     found = read.surroundings(console.database, console.lake, scope, view.key)
     claim = found.finding
     near = read.around(console.database, console.lake, scope, claim, _span(view.search))
-    value = read.value(console.database, scope, found)
+    value, held = read.money(console.database, scope, found)
     whole: dict[str, dict[str, str]] = {}
     if found.evidence is not None:
         whole = read.whole_events(
@@ -62,7 +62,13 @@ def layout(view: View) -> Part:
                         className="stack",
                     ),
                     html.Div(
-                        [work, value_panel(value), _entities(found, console), _like(found)],
+                        [
+                            work,
+                            held_panel(held),
+                            value_panel(value),
+                            _entities(found, console),
+                            _like(found),
+                        ],
                         className="stack",
                     ),
                 ],

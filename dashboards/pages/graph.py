@@ -173,10 +173,18 @@ def _claim(console: Console, scope: Scope, finding_id: str, asked: Asked) -> Par
     kind = "Signal" if claim["kind"] == "signal" else "Finding"
     return panel(
         short(claim["title"], 120),
-        html.Div([level_badge(claim["level"]), html.Span(kind, className="badge plain")]),
-        key_values([("Time", exact_time(claim["time"])), *reasons]),
-        entity_chips(named_by(claim), 10),
-        _acts(f"/finding/{finding_id}", "Open finding", f"finding:{finding_id}", asked),
+        html.Div(
+            [
+                html.Div(
+                    [level_badge(claim["level"]), html.Span(kind, className="badge plain")],
+                    className="badges",
+                ),
+                key_values([("Time", exact_time(claim["time"])), *reasons]),
+                entity_chips(named_by(claim), 10),
+                _acts(f"/finding/{finding_id}", "Open finding", f"finding:{finding_id}", asked),
+            ],
+            className="stack",
+        ),
     )
 
 
@@ -186,25 +194,25 @@ def _entity(console: Console, scope: Scope, name: str, asked: Asked) -> Part:
         card = read_finding.card(tx, key, console.now())
         value = value_of(tx, scope, [key])
     last = card["last_time"]
+    kind = [icon(entity_icon(key.kind)), KINDS.get(key.kind, key.kind)]
+    facts = [
+        ("Findings", count_of(card["findings"])),
+        ("Signals", count_of(card["signals"])),
+        ("High or critical", count_of(card["grave"])),
+        ("Events", count_of(card["events"]) if card["events"] else ""),
+        ("Last seen", exact_time(last)[:19] if last else ""),
+        ("Value at risk", said_value(value)),
+    ]
     return panel(
         short(key.name, 120),
         html.Div(
-            html.Span(
-                [icon(entity_icon(key.kind)), KINDS.get(key.kind, key.kind)],
-                className="badge plain",
-            )
-        ),
-        key_values(
             [
-                ("Findings", count_of(card["findings"])),
-                ("Signals", count_of(card["signals"])),
-                ("High or critical", count_of(card["grave"])),
-                ("Events", count_of(card["events"]) if card["events"] else ""),
-                ("Last seen", exact_time(last) if last else ""),
-                ("Value at risk", said_value(value)),
-            ]
+                html.Div(html.Span(kind, className="badge plain"), className="badges"),
+                key_values(facts),
+                _acts(key.path, "Open entity", key.id, asked),
+            ],
+            className="stack",
         ),
-        _acts(key.path, "Open entity", key.id, asked),
     )
 
 

@@ -2,21 +2,27 @@
 
 from typing import Any, Final
 
-from dash import dcc, html
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
 
+from business import incidents
 from dashboards import incident
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import incidents as read
 from dashboards.read.incidents import Detail
 from dashboards.read.names import BUSINESS, Key
+from dashboards.shell import URL
 from dashboards.ui.cards import panel
+from dashboards.ui.controls import act_button
 from dashboards.ui.events import entity_chip
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, status_badge
 from dashboards.ui.states import Part, empty
 from dashboards.ui.story import said_between, story
-from dashboards.ui.value import value_badge, value_panel
+from dashboards.ui.toasts import TOASTS, toast
+from dashboards.ui.value import held_panel, value_badge, value_panel
+from storage.tenant import Scope
 
 PAGE: Final = Page(
     path="/incident/<id>",
@@ -26,31 +32,45 @@ PAGE: Final = Page(
     under="/incidents",
 )
 Row = dict[str, Any]
+_WRITE: Final = "incidents:write"
 
 
 def layout(view: View) -> Part:
     """Give the incident's story beside the panel to work on it."""
-    console, scope = view.console, view.scope
-    found = read.one(console.database, scope, view.key)
+    found = read.one(view.console.database, view.scope, view.key)
     return html.Div(
         [
-            _head(found),
-            html.Div(
-                [
-                    html.Div([_story(found), _activity(found)], className="stack"),
-                    html.Div(
-                        [
-                            incident.panel(console, scope, found.incident, has_link=False),
-                            value_panel(found.value),
-                            _entities(found),
-                        ],
-                        className="stack",
-                    ),
-                ],
-                className="split wide-side",
-            ),
+            html.Div(_body(view.console, view.scope, found), id="incident-body", className="stack"),
+            dcc.Store(id="incident-unlink"),
+            dcc.Store(id="incident-id", data=found.incident["incident_id"]),
         ]
     )
+
+
+def _body(console: Console, scope: Scope, found: Detail) -> list[Part]:
+    may_work = scope.may(_WRITE)
+    others = (
+        read.others_open(console.database, scope, found.incident["incident_id"]) if may_work else []
+    )
+    return [
+        _head(found),
+        html.Div(
+            [
+                html.Div([_story(found, may_work), _activity(found)], className="stack"),
+                html.Div(
+                    [
+                        incident.panel(console, scope, found.incident, has_link=False),
+                        held_panel(found.held),
+                        value_panel(found.value),
+                        _entities(found),
+                        _merge(found, others) if may_work else None,
+                    ],
+                    className="stack",
+                ),
+            ],
+            className="split wide-side",
+        ),
+    ]
 
 
 def _head(found: Detail) -> Part:
@@ -97,7 +117,7 @@ def _head(found: Detail) -> Part:
     )
 
 
-def _story(found: Detail) -> Part:
+def _story(found: Detail, may_work: bool) -> Part:
     if not found.steps:
         return panel("Story", empty("No findings", "All were taken out or moved elsewhere."))
     row = found.incident
@@ -105,8 +125,47 @@ def _story(found: Detail) -> Part:
     cut = f" The first {count_of(len(found.steps))} are shown." if more > 0 else ""
     return panel(
         "Story",
-        story(found.steps, "What happened, oldest first"),
+        story(found.steps, "What happened, oldest first", _take_out if may_work else None),
         said=f"What happened, oldest first, over security and business.{cut}",
+    )
+
+
+def _take_out(claim: Row) -> Part:
+    """Offer to take a claim out; asked twice by assets/investigate.js, as it is for good."""
+    return html.Button(
+        "Take out",
+        type="button",
+        className="card-act faint",
+        **{
+            "data-unlink": str(claim["finding_id"]),
+            "aria-label": f"Take out of this incident: {claim['title']}",
+        },
+    )
+
+
+def _merge(found: Detail, others: list[Row]) -> Part:
+    if not others or found.incident.get("merged_into"):
+        return None
+    offered = [{"value": r["incident_id"], "label": str(r["title"])[:110]} for r in others]
+    return panel(
+        "Merge",
+        html.Div(
+            [
+                dmc.Select(
+                    id="incident-merge-into",
+                    data=offered,
+                    placeholder="Choose the incident to go into",
+                    searchable=True,
+                    comboboxProps={"transitionProps": {"duration": 0}},
+                    **{"aria-label": "Incident to merge this one into"},
+                ),
+                html.Div(
+                    act_button("Merge into it", "incident-merge", "link"), className="actions"
+                ),
+            ],
+            className="stack tight",
+        ),
+        said="Its findings and notes move there; this one then leads on to it.",
     )
 
 
@@ -175,4 +234,41 @@ def _changed(detail: Row) -> str:
 
 
 def register(console: Console) -> None:
-    """Register nothing: the panel's callbacks are registered once, by the finding's page."""
+    """Register taking out and merging; the panel's own callbacks the finding's page registers."""
+
+    def unlink(scope: Scope, asked: Any, incident_id: str | None) -> Any:  # noqa: ANN401  Dash's own values
+        if not isinstance(asked, dict) or not incident_id:
+            return no_update, no_update
+        known = read.incident_uuid(incident_id)
+        finding = read.incident_uuid(str(asked.get("finding")))
+        with console.database.app(scope) as tx:
+            incidents.unlink(scope, tx, known, finding)
+        found = read.one(console.database, scope, known)
+        return _body(console, scope, found), toast("Taken out of this incident.")
+
+    console.scoped_callback(
+        Output("incident-body", "children"),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("incident-unlink", "data"),
+        State("incident-id", "data"),
+        grant=_WRITE,
+        prevent_initial_call=True,
+    )(unlink)
+
+    def merge(scope: Scope, clicks: int | None, into: str | None, incident_id: str | None) -> Any:  # noqa: ANN401  Dash's own values
+        if not clicks or not into or not incident_id:
+            return no_update, no_update
+        known, other = read.incident_uuid(incident_id), read.incident_uuid(into)
+        with console.database.app(scope) as tx:
+            after = incidents.merge(scope, tx, other, known)
+        return f"/incident/{other}", toast(f"Merged into: {after['title']}"[:160])
+
+    console.scoped_callback(
+        Output(URL, "pathname", allow_duplicate=True),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("incident-merge", "n_clicks"),
+        State("incident-merge-into", "value"),
+        State("incident-id", "data"),
+        grant=_WRITE,
+        prevent_initial_call=True,
+    )(merge)

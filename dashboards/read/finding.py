@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from business import incidents
-from dashboards.read.exposure import Value, value_of
+from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.happenings import events_near, facts_near, lane_of_claim, merged, us
 from dashboards.read.names import Key, named_by
 from dashboards.read.processes import Process, process_trees
@@ -128,14 +128,14 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
     )
 
 
-def value(database: Database, scope: Scope, found: Surroundings) -> Value:
-    """Give the money behind the finding's entities, its parts' and its incident's."""
+def money(database: Database, scope: Scope, found: Surroundings) -> tuple[Value, list[Row]]:
+    """Give the money behind its entities, its parts' and its incident's; and what is held."""
     keys = [*found.keys, *(k for step in found.parts for k in named_by(step.claim))]
     with database.app(scope) as tx:
         if found.incident is not None:
             held = incidents.entities(scope, tx, found.incident["incident_id"])
             keys += [Key(str(e["entity_type"]), str(e["entity"])) for e in held]
-        return value_of(tx, scope, keys)
+        return value_of(tx, scope, keys), held_of(tx, scope, keys)
 
 
 def around(database: Database, lake: Lake, scope: Scope, found: Row, span: str) -> Around:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from business import incidents
-from dashboards.read.exposure import Value, value_of
+from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.filters import like
 from dashboards.read.finding import Step, steps
 from dashboards.read.names import KINDS, Key, named_by
@@ -141,13 +141,14 @@ def board(database: Database, scope: Scope, wanted: IncidentFilter) -> list[Colu
             columns.append(Column(status, totals.get(status, 0), rows))
         ids = [c["incident_id"] for column in columns for c in column.cards]
         held = select(tx, "investigate_board_entities", incident_ids=ids, limit=60) if ids else []
-    keys: dict[str, list[Key]] = {}
-    for row in held:
-        keys.setdefault(str(row["incident_id"]), []).extend(named_by(row))
-    for column in columns:
-        for card in column.cards:
-            told = Counter(k for k in keys.get(card["incident_id"], []) if k.kind in KINDS)
-            card["keys"] = [key for key, _ in told.most_common()]
+        keys: dict[str, list[Key]] = {}
+        for row in held:
+            keys.setdefault(str(row["incident_id"]), []).extend(named_by(row))
+        for column in columns:
+            for card in column.cards:
+                told = Counter(k for k in keys.get(card["incident_id"], []) if k.kind in KINDS)
+                card["keys"] = [key for key, _ in told.most_common()]
+                card["value"] = value_of(tx, scope, card["keys"])
     return columns
 
 
@@ -160,6 +161,7 @@ class Detail:
     keys: list[Row]
     activity: list[Row]
     value: Value
+    held: list[Row]
 
 
 def one(database: Database, scope: Scope, incident_id: str) -> Detail:
@@ -175,8 +177,8 @@ def one(database: Database, scope: Scope, incident_id: str) -> Detail:
         since = found["opened_at"]
         activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
         named = [Key(str(k["entity_type"]), str(k["entity"])) for k in keys]
-        value = value_of(tx, scope, named)
-    return Detail(found, told, keys, activity, value)
+        value, held = value_of(tx, scope, named), held_of(tx, scope, named)
+    return Detail(found, told, keys, activity, value, held)
 
 
 def incident_uuid(incident_id: str) -> str:

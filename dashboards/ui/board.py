@@ -11,6 +11,7 @@ from dashboards.ui.events import entity_chips
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import STATUS, count_of, level_badge, moment, verdict_badge
 from dashboards.ui.states import Part
+from dashboards.ui.value import said_value
 
 _MOVES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "open": (("in_progress", "Start"), ("closed", "Close")),
@@ -68,7 +69,7 @@ def _card(card: Row, now: datetime, may_move: bool) -> Part:
     told: dict[str, Any] = {"data-card": name, "data-version": str(card["version"])}
     if may_move:
         told["draggable"] = "true"
-    value = card.get("value") or ""
+    value = said_value(card["value"]) if card.get("value") else ""
     return html.Li(
         [
             html.Div(

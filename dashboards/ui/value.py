@@ -1,8 +1,13 @@
 """Show money at risk: the sum by currency, and the list that it is made of."""
 
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
 from dash import dcc, html
 
 from dashboards.read.exposure import Value
+from dashboards.read.names import Key
 from dashboards.ui.cards import panel
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import short
@@ -10,6 +15,7 @@ from dashboards.ui.panels import money
 from dashboards.ui.states import Part
 
 _SHOWN = 6
+Row = dict[str, Any]
 
 
 def said_value(value: Value) -> str:
@@ -59,4 +65,48 @@ def value_panel(value: Value) -> Part:
         html.Ul(rows[:_SHOWN], className="plain-list worth"),
         more if len(rows) > _SHOWN else None,
         said="Open payments, invoices and deals behind these entities.",
+    )
+
+
+def held_panel(held: Sequence[Row]) -> Part:
+    """Show the payments that stand still, and where they are released."""
+    if not held:
+        return None
+    rows = [
+        html.Li(
+            [
+                html.Div(
+                    [
+                        html.Span([icon("hold"), "held"], className="badge high"),
+                        html.Strong(
+                            money(row["amount_cents"], row["currency"]), className="number"
+                        ),
+                    ],
+                    className="badges",
+                ),
+                html.Span(
+                    [
+                        dcc.Link(
+                            row["payment_id"], href=Key("document", str(row["payment_id"])).path
+                        ),
+                        f" to {short(str(row['vendor_name']), 60)}",
+                    ]
+                ),
+                html.Span(short(str(row["hold_reason"] or ""), 200), className="muted small"),
+            ],
+            className="stack tight",
+        )
+        for row in held
+    ]
+    asked = urlencode(
+        {"payment": str(held[0]["payment_id"])} if len(held) == 1 else {"status": "held"}
+    )
+    look = dcc.Link(
+        [icon("payments"), "Look at payments"], href=f"/payments?{asked}", className="button"
+    )
+    return panel(
+        "Held payments",
+        html.Ul(rows, className="plain-list incidents-of"),
+        html.Div(look, className="actions top-gap"),
+        said="They stand still until another person releases them.",
     )

@@ -188,7 +188,7 @@ CROSS JOIN LATERAL (
         WHERE e.entity_type = asked.kind AND e.entity = asked.name
             AND e."time" >= %(since)s AND e."time" < %(until)s
         LIMIT 1000
-    ) AS some
+    ) AS at_most
 ) AS counted;
 
 -- name: investigate_graph_claims
