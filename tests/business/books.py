@@ -19,6 +19,7 @@ ACCOUNT = "DE89370400440532013000"
 OTHER = "GB33BUKB20201555555555"
 ACME = Scope("acme", Actor("user", "ann"), frozenset({Role.ADMIN}))
 BOLT = Scope("bolt", Actor("user", "ann"), frozenset({Role.OPERATOR, Role.FINANCE}))
+PATIENT = Policy(60)
 Row = dict[str, Any]
 
 
@@ -63,7 +64,7 @@ class Books:
             return erp.approve_payment(clerk(who), tx, payment_id, version, by(who))
 
     def pay(
-        self, payment_id: str, version: int, now_us: int = NOW, policy: Policy = Policy(60)
+        self, payment_id: str, version: int, now_us: int = NOW, policy: Policy = PATIENT
     ) -> Row:
         with self.database.app(clerk("cleo")) as tx:
             acting = by("cleo", now_us, now_us)
