@@ -11,7 +11,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dashboards.console import PROBLEM, Console
 from dashboards.pages import GROUPS, Page, View
 from dashboards.read.search import Found, search
-from dashboards.ui.controls import menu
+from dashboards.ui.controls import dialog, menu
 from dashboards.ui.icons import icon
 from dashboards.ui.states import Part, not_allowed, not_found
 from dashboards.ui.toasts import CHANGED, TOASTS, toast
@@ -23,6 +23,18 @@ URL: Final = "url"
 HOME: Final = "/"
 TICK: Final = "live-tick"
 """Id of the store in which the browser leaves what the live connection tells; see live.py."""
+
+_KEYS: Final = (
+    ("/", "Search this page, or everything"),
+    ("Ctrl K", "Search everything"),
+    ("j", "Next row"),
+    ("k", "Row before"),
+    ("Enter", "Open the row"),
+    ("x", "Choose the row"),
+    ("e", "Close with a verdict; then 1, 2 or 3"),
+    ("c", "Open an incident from the rows"),
+    ("?", "This help"),
+)
 
 # The skeleton in the entry point is the first paint; React replaces it.
 _INDEX: Final = Template("""<!DOCTYPE html>
@@ -99,7 +111,15 @@ def frame(pages: list[Page]) -> Part:
                 ],
                 className="frame",
             ),
+            dialog("keys", "Keyboard", _keys()),
         ],
+    )
+
+
+def _keys() -> Part:
+    return html.Dl(
+        [part for key, words in _KEYS for part in (html.Dt(html.Kbd(key)), html.Dd(words))],
+        className="facts keys",
     )
 
 

@@ -1,21 +1,22 @@
-"""List what the detectors claim: figures, histogram, filters, grid."""
+"""Work through what the detectors claim: a queue of groups, filters in the URL, keys, undo."""
 
-from datetime import datetime
 from typing import Any, Final
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Input, Output, State, ctx, dcc, html, no_update
+from dash import Input, Output, State, ctx, dcc, html, no_update
 
+from dashboards import judging
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import findings as read
-from dashboards.read.filters import RANGES, SORTS, FindingFilter
+from dashboards.read.filters import KINDS, RANGES, SHAPES, SORTS, STATES, FindingFilter
 from dashboards.shell import URL
-from dashboards.ui.figures import Bar, figure, histogram
-from dashboards.ui.grid import block_grid, column
+from dashboards.ui.controls import AT_ONCE, menu, segmented
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import LEVELS, count_of, exact_time, said_time
+from dashboards.ui.queue_shown import acts_bar, queue_shown, verdict_dialog
 from dashboards.ui.states import Part, command, empty
+from dashboards.ui.toasts import CHANGED, TOASTS, toast
+from storage.errors import InvalidInput
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -25,38 +26,45 @@ PAGE: Final = Page(
     why="Findings are what the detectors claim about your events.",
     icon="findings",
     nav=1,
+    group="Investigate",
 )
-_COLUMNS: Final = (
-    column("level", "Level", 138, "levelCell"),
-    column("time", "Time (UTC)", 164, "timeCell"),
-    column("title", "Finding", 260, "findingCell", flex=3),
-    column("entity", "Entity", 170, "textCell", flex=1),
-    column("detector", "Detector", 130, "textCell"),
-    column("attack", "ATT&CK", 130, "textCell"),
-    column("event_count", "Events", 90, type="rightAligned"),
-)
+_WORK: Final = "incidents:write"
+_SELECTS: Final = {"kind": KINDS, "state": STATES, "sort": SORTS}
+_LABEL: Final = {"kind": "Kind", "state": "State", "sort": "Order", "rule": "Rule"}
 
 
 def layout(view: View) -> Part:
-    """Give the page: the filters as the URL has them, figures and rows as they come."""
+    """Give the page as the URL asks for it."""
+    console, scope = view.console, view.scope
     wanted = FindingFilter.read(view.search)
-    found = read.overview(view.console.database, view.scope, wanted)
-    if not found.everything:
-        return _nothing_yet(view.scope)
-    offered = read.choices(view.console.database, view.scope)
+    found = read.queue(console.database, scope, wanted)
+    if not found.has_any:
+        return _nothing_yet(scope)
     return html.Div(
         [
-            html.Div([html.H1("Findings"), _sort(wanted)], className="page-head"),
-            _controls(wanted, offered),
-            html.Div(_overview(found, wanted, view.console.now()), id="findings-overview"),
-            html.Section(
+            html.Div(
                 [
-                    html.Div(id="findings-none"),
-                    block_grid("findings-grid", "Findings", _COLUMNS, read.BLOCK_ROWS),
+                    html.H1("Findings"),
+                    html.Div(
+                        [
+                            html.Div(
+                                _views(console, scope, wanted), id="findings-views", className="who"
+                            ),
+                            segmented("findings-shape", "Shape", SHAPES, wanted.shape),
+                        ],
+                        className="actions",
+                    ),
                 ],
-                className="card flush",
-                **{"aria-label": "List of findings"},
+                className="page-head",
             ),
+            _controls(wanted, read.rules(console.database, scope, wanted.kind)),
+            html.Div(
+                queue_shown(found, wanted, console.now(), scope.may(_WORK)), id="findings-shown"
+            ),
+            *([acts_bar(), verdict_dialog()] if scope.may(_WORK) else []),
+            dcc.Store(id="findings-act"),
+            dcc.Store(id="findings-again"),
+            dcc.Store(id="findings-drop"),
         ]
     )
 
@@ -82,37 +90,22 @@ def _nothing_yet(scope: Scope) -> Part:
     )
 
 
-def _sort(wanted: FindingFilter) -> Part:
-    return dmc.Select(
-        id="findings-sort",
-        data=[{"value": k, "label": v} for k, v in SORTS.items()],
-        value=wanted.sort,
-        allowDeselect=False,
-        w=180,
-        comboboxProps={"transitionProps": {"duration": 0}},
-        **{"aria-label": "Order of the findings"},
-    )
-
-
-def _controls(wanted: FindingFilter, offered: dict[str, list[tuple[str, str]]]) -> Part:
-    def pick(name: str, label: str, value: str) -> Part:
-        data = [{"value": v, "label": words} for v, words in offered[name]]
-        if value and value not in {d["value"] for d in data}:
-            data.append({"value": value, "label": value})
+def _controls(wanted: FindingFilter, rules: list[tuple[str, str]]) -> Part:
+    def pick(name: str, data: list[dict[str, str]], value: str, **more: object) -> Part:
         return dmc.Select(
             id=f"findings-{name}",
             data=data,
             value=value or None,
-            placeholder=label,
-            clearable=True,
-            searchable=True,
-            limit=100,
             className="control",
-            clearButtonProps={"aria-label": f"Clear {label.lower()}"},
-            comboboxProps={"transitionProps": {"duration": 0}},
-            **{"aria-label": label},
+            comboboxProps={"transitionProps": AT_ONCE},
+            **{"aria-label": _LABEL[name]},
+            **more,
         )
 
+    offered = [{"value": v, "label": words} for v, words in rules]
+    if wanted.rule and wanted.rule not in {v for v, _ in rules}:
+        offered.append({"value": wanted.rule, "label": wanted.rule})
+    clear = {"aria-label": "Clear rule"}
     return html.Div(
         [
             dmc.TextInput(
@@ -124,17 +117,26 @@ def _controls(wanted: FindingFilter, offered: dict[str, list[tuple[str, str]]]) 
                 leftSection=icon("search"),
                 **{"aria-label": "Search findings"},
             ),
-            dmc.SegmentedControl(
-                id="findings-range",
-                data=[{"value": k, "label": v} for k, v in RANGES.items()],
-                value=wanted.range,
-                size="sm",
-                transitionDuration=0,
-                **{"aria-label": "Time range"},
+            segmented("findings-range", "Time range", RANGES, wanted.range),
+            pick(
+                "rule",
+                offered,
+                wanted.rule,
+                placeholder="Any rule",
+                clearable=True,
+                searchable=True,
+                limit=100,
+                clearButtonProps=clear,
             ),
-            pick("detector", "Detector", wanted.detector),
-            pick("rule", "Rule", wanted.rule),
-            pick("entity", "Entity", wanted.entity),
+            *[
+                pick(
+                    name,
+                    [{"value": k, "label": v} for k, v in _SELECTS[name].items()],
+                    getattr(wanted, name),
+                    allowDeselect=False,
+                )
+                for name in _SELECTS
+            ],
         ],
         className="controls",
         role="search",
@@ -142,128 +144,96 @@ def _controls(wanted: FindingFilter, offered: dict[str, list[tuple[str, str]]]) 
     )
 
 
-def _overview(found: read.Overview, wanted: FindingFilter, now: datetime) -> list[Part]:
+def _views(console: Console, scope: Scope, wanted: FindingFilter) -> list[Part]:
+    kept = read.views(console.database, scope, PAGE.path)
+    here = wanted.but(page=0).search()
+    lines: list[Part] = [
+        html.Div(
+            [
+                dcc.Link(name, href=PAGE.path + search, className="cut"),
+                html.Button(
+                    icon("close"),
+                    type="button",
+                    className="quiet copy",
+                    **{"data-drop-view": name, "aria-label": f"Remove the view {name}"},
+                ),
+            ],
+            className="view here" if search == here else "view",
+        )
+        for name, search in kept
+    ]
+    if not kept:
+        lines.append(html.P("No views kept yet.", className="muted small"))
     return [
-        _figures(found, wanted, now),
-        html.Div(_chips(wanted), className="chips"),
-        _histogram(found, wanted) if found.buckets else html.Div(),
-    ]
-
-
-def _figures(found: read.Overview, wanted: FindingFilter, now: datetime) -> Part:
-    cards = [
-        figure(
-            "All findings",
-            count_of(found.total),
-            f"newest {said_time(found.last, now)}" if found.last else "none match",
-            [b.total for b in found.buckets],
-            href=PAGE.path + wanted.but(level=()).search(),
+        menu(
+            "Saved views",
+            [icon("bookmark"), html.Span("Views")],
+            [
+                *lines,
+                dmc.TextInput(
+                    id="findings-view-name",
+                    placeholder="Name of this view",
+                    **{"aria-label": "Name under which to keep the filters"},
+                ),
+                html.Button(
+                    "Keep these filters", id="findings-view-keep", type="button", className="act"
+                ),
+            ],
+            "views",
         )
     ]
-    for level in LEVELS:
-        count = found.by_level.get(level, 0)
-        share = f"{100 * count / found.total:.0f} % of these" if found.total else "none"
-        cards.append(
-            figure(
-                level.capitalize(),
-                count_of(count),
-                share,
-                [b.by_level.get(level, 0) for b in found.buckets],
-                level,
-                PAGE.path + wanted.but(level=(level,)).search(),
-            )
-        )
-    return html.Div(cards, className="figures")
-
-
-def _chips(wanted: FindingFilter) -> list[Part]:
-    told: list[tuple[str, FindingFilter]] = [
-        (f"Level: {level}", wanted.but(level=tuple(x for x in wanted.level if x != level)))
-        for level in wanted.level
-    ]
-    told += [
-        (f"{words}: {getattr(wanted, name)}", wanted.but(**{name: ""}))
-        for name, words in (
-            ("detector", "Detector"),
-            ("rule", "Rule"),
-            ("entity", "Entity"),
-            ("q", "Text"),
-        )
-        if getattr(wanted, name)
-    ]
-    if wanted.since or wanted.until:
-        words = f"{wanted.since[:16] or '…'} to {wanted.until[:16] or '…'}"
-        told.append((f"Time: {words}", wanted.but(since="", until="")))
-    chips = [
-        dcc.Link(
-            [html.Span(words), icon("close", "remove this filter")],
-            href=PAGE.path + rest.search(),
-            className="chip",
-        )
-        for words, rest in told
-    ]
-    if len(chips) > 1:
-        chips.append(dcc.Link("Clear all", href=PAGE.path, className="chip clear"))
-    return chips
-
-
-def _histogram(found: read.Overview, wanted: FindingFilter) -> Part:
-    bars = [
-        Bar(
-            f"{b.since:%Y-%m-%d %H:%M}",
-            b.by_level,
-            PAGE.path
-            + wanted.but(
-                since=f"{b.since:%Y-%m-%dT%H:%M}", until=f"{b.until:%Y-%m-%dT%H:%M}"
-            ).search(),
-        )
-        for b in found.buckets
-    ]
-    top = max(found.buckets, key=lambda b: b.total)
-    first, last = found.first, found.last
-    span = f"{exact_time(first)[:16]} to {exact_time(last)[:16]} UTC" if first and last else ""
-    return histogram(
-        "Findings over time",
-        f"{count_of(found.total)} from {span}; most at {top.since:%Y-%m-%d %H:%M}: "
-        f"{count_of(top.total)}. Click a bar to look closer.",
-        bars,
-        f"{found.buckets[0].since:%Y-%m-%d %H:%M}",
-        f"{found.buckets[-1].until:%Y-%m-%d %H:%M} UTC",
-    )
 
 
 def register(console: Console) -> None:
-    """Register what happens when a filter moves, the URL changes, or the grid wants rows."""
+    """Register what happens when a filter moves, the URL changes, or a person acts."""
     _filters_to_url(console)
     _url_to_page(console)
-    _rows_to_grid(console)
+    _acts(console)
+    _keep_views(console)
+    console.undoable(
+        judging.UNDO, _WORK, lambda scope, data: judging.undo(console.database, scope, data)
+    )
+    console.undoable(
+        judging.UNDO_VIEW, PAGE.grant, lambda scope, data: _put_back(console, scope, data)
+    )
+
+
+def _put_back(console: Console, scope: Scope, data: Any) -> str:  # noqa: ANN401  a browser's words
+    name, search = str(data.get("name", "")), str(data.get("search", ""))
+    if data.get("is_kept"):
+        judging.drop_view(console.database, scope, PAGE.path, name)
+        return f"View '{name}' removed"
+    judging.keep_view(console.database, scope, PAGE.path, name, search)
+    return f"View '{name}' kept again"
 
 
 def _filters_to_url(console: Console) -> None:
     def to_url(scope: Scope, *values: Any) -> Any:  # noqa: ANN401, ARG001  Dash's own values
-        q, chosen, detector, rule, entity, sort, search = values
+        q, chosen, rule, kind, state, sort, shape, search = values
         before = FindingFilter.read(search or "")
         after = before.but(
             q=(q or "").strip(),
             range=chosen,
-            detector=detector or "",
             rule=rule or "",
-            entity=entity or "",
+            kind=kind,
+            state=state,
             sort=sort,
+            shape=shape,
         )
         if ctx.triggered_id == "findings-range":
             after = after.but(since="", until="")
         after = FindingFilter.read(after.search())
-        return no_update if after == before else after.search()
+        return no_update if after == before else after.but(page=0).search()
 
     console.scoped_callback(
         Output(URL, "search"),
         Input("findings-q", "value"),
         Input("findings-range", "value"),
-        Input("findings-detector", "value"),
         Input("findings-rule", "value"),
-        Input("findings-entity", "value"),
+        Input("findings-kind", "value"),
+        Input("findings-state", "value"),
         Input("findings-sort", "value"),
+        Input("findings-shape", "value"),
         State(URL, "search"),
         grant=PAGE.grant,
         prevent_initial_call=True,
@@ -271,74 +241,107 @@ def _filters_to_url(console: Console) -> None:
 
 
 def _url_to_page(console: Console) -> None:
-    def from_url(scope: Scope, search: str | None) -> tuple[Any, ...]:
+    def from_url(scope: Scope, search: str | None, *_again: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
         wanted = FindingFilter.read(search or "")
-        found = read.overview(console.database, scope, wanted)
-        none = [] if found.total else _none_match()
+        found = read.queue(console.database, scope, wanted)
+        shown = queue_shown(found, wanted, console.now(), scope.may(_WORK))
+        if ctx.triggered_id != URL:
+            return (shown, *(no_update,) * 7)
         return (
-            _overview(found, wanted, console.now()),
-            none,
+            shown,
             wanted.q,
             wanted.range,
-            wanted.detector or None,
             wanted.rule or None,
-            wanted.entity or None,
+            wanted.kind,
+            wanted.state,
+            wanted.sort,
+            wanted.shape,
         )
 
     console.scoped_callback(
-        Output("findings-overview", "children"),
-        Output("findings-none", "children"),
+        Output("findings-shown", "children"),
         Output("findings-q", "value"),
         Output("findings-range", "value"),
-        Output("findings-detector", "value"),
         Output("findings-rule", "value"),
-        Output("findings-entity", "value"),
+        Output("findings-kind", "value"),
+        Output("findings-state", "value"),
+        Output("findings-sort", "value"),
+        Output("findings-shape", "value"),
         Input(URL, "search"),
+        Input("findings-again", "data"),
+        Input(CHANGED, "data"),
         grant=PAGE.grant,
         prevent_initial_call=True,
     )(from_url)
 
 
-def _rows_to_grid(console: Console) -> None:
-    def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401  Dash's own values
-        if not asked:
-            return no_update
-        start, end = int(asked.get("startRow", 0)), int(asked.get("endRow", 0))
+def _acts(console: Console) -> None:
+    def act(scope: Scope, told: Any, search: str | None) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        if not isinstance(told, dict):
+            return no_update, no_update
         wanted = FindingFilter.read(search or "")
-        found, total = read.block(console.database, scope, wanted, start, end)
-        return {"rowData": [_row(r) for r in found], "rowCount": total}
+        name, rows = told.get("act"), told.get("rows")
+        database, href = console.database, ""
+        if name == "gather":
+            words, made, back = judging.gather(database, scope, wanted, rows)
+            href = f"/incident/{made}"
+        elif name == "close" and told.get("value") in judging.VERDICTS:
+            change = {"status": "closed", "verdict": str(told["value"])}
+            words, back = judging.change(database, scope, wanted, rows, change)
+        elif name == "assign":
+            change = {"assignee": scope.actor.name}
+            words, back = judging.change(database, scope, wanted, rows, change)
+        else:
+            raise InvalidInput("that is no act of the queue")
+        return toast(words, undo=(judging.UNDO, back), href=href), console.now_us()
 
     console.scoped_callback(
-        Output("findings-grid", "getRowsResponse"),
-        Input("findings-grid", "getRowsRequest"),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Output("findings-again", "data"),
+        Input("findings-act", "data"),
+        State(URL, "search"),
+        grant=_WORK,
+        prevent_initial_call=True,
+    )(act)
+
+
+def _keep_views(console: Console) -> None:
+    def keep(
+        scope: Scope, clicks: int | None, name: str | None, search: str | None
+    ) -> tuple[Any, ...]:
+        if not clicks:
+            return no_update, no_update
+        wanted = FindingFilter.read(search or "").but(page=0)
+        kept = judging.keep_view(console.database, scope, PAGE.path, name or "", wanted.search())
+        back = {"name": kept, "is_kept": True}
+        words = toast(f"View '{kept}' kept", undo=(judging.UNDO_VIEW, back))
+        return _views(console, scope, wanted), words
+
+    console.scoped_callback(
+        Output("findings-views", "children"),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("findings-view-keep", "n_clicks"),
+        State("findings-view-name", "value"),
         State(URL, "search"),
         grant=PAGE.grant,
-    )(rows)
-    console.dash.clientside_callback(
-        ClientsideFunction("inopsio", "refreshGrid"),
-        Output("findings-grid", "className"),
-        Input(URL, "search"),
-        State("findings-grid", "id"),
         prevent_initial_call=True,
-    )
+    )(keep)
 
+    def drop(scope: Scope, told: Any, search: str | None) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        if not isinstance(told, dict):
+            return no_update, no_update
+        name = str(told.get("name", ""))
+        was = judging.drop_view(console.database, scope, PAGE.path, name)
+        wanted = FindingFilter.read(search or "").but(page=0)
+        back = {"name": name, "search": was}
+        words = toast(f"View '{name}' removed", undo=(judging.UNDO_VIEW, back))
+        return _views(console, scope, wanted), words
 
-def _none_match() -> Part:
-    return empty(
-        "No finding matches",
-        "The filters above let nothing through. Remove one, or widen the time range.",
-        dcc.Link("Clear all filters", href=PAGE.path, className="button"),
-    )
-
-
-def _row(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": found["finding_id"],
-        "level": found["level"],
-        "time": found["time"].isoformat(),
-        "title": found["title"],
-        "entity": found["entity"],
-        "detector": found["detector"],
-        "attack": ", ".join(found["attack"]),
-        "event_count": found["event_count"],
-    }
+    console.scoped_callback(
+        Output("findings-views", "children", allow_duplicate=True),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("findings-drop", "data"),
+        State(URL, "search"),
+        grant=PAGE.grant,
+        prevent_initial_call=True,
+    )(drop)

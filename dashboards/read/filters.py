@@ -16,7 +16,21 @@ SORTS: Final = {
     "level": "Gravest first",
     "count": "Most events first",
 }
+KINDS: Final = {"finding": "Findings", "all": "Findings and signals", "signal": "Signals only"}
+STATES: Final = {"open": "Not judged", "all": "All"}
+SHAPES: Final = {"grouped": "Grouped", "flat": "One by one"}
+EXCLUDED: Final = ("level", "detector", "rule", "entity")
+"""Fields whose values can be left out; `no` holds them as 'field:value'."""
+MOST_EXCLUDED: Final = 20
+MOST_PAGES: Final = 200
 _LONGEST: Final = 300
+_CHOICES: Final = {
+    "range": (RANGES, "all"),
+    "sort": (SORTS, "newest"),
+    "kind": (KINDS, "finding"),
+    "state": (STATES, "open"),
+    "shape": (SHAPES, "grouped"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,11 @@ class FindingFilter:
     since: str = ""
     until: str = ""
     sort: str = "newest"
+    kind: str = "finding"
+    state: str = "open"
+    shape: str = "grouped"
+    no: tuple[str, ...] = ()
+    page: int = 0
 
     @classmethod
     def read(cls, search: str) -> "FindingFilter":
@@ -40,14 +59,23 @@ class FindingFilter:
         >>> FindingFilter.read("?level=high,low&range=7d").level
         ('high', 'low')
         """
-        given = {k: v[0].replace("\x00", "")[:_LONGEST] for k, v in _parsed(search).items()}
+        parsed = _parsed(search)
+        given = {k: v[0].replace("\x00", "")[:_LONGEST] for k, v in parsed.items()}
         words = {f.name: given.get(f.name, "") for f in fields(cls)}
         asked = words.pop("level").split(",")
-        words["range"] = words["range"] if words["range"] in RANGES else "all"
-        words["sort"] = words["sort"] if words["sort"] in SORTS else "newest"
+        page = words.pop("page")
+        words.pop("no")
+        for name, (offered, usual) in _CHOICES.items():
+            words[name] = words[name] if words[name] in offered else usual
         for edge in ("since", "until"):
             words[edge] = words[edge] if _time(words[edge]) else ""
-        return cls(level=tuple(level for level in LEVELS if level in asked), **words)
+        no = (n.replace("\x00", "")[:_LONGEST] for n in parsed.get("no", []))
+        return cls(
+            level=tuple(level for level in LEVELS if level in asked),
+            no=tuple(sorted({n for n in no if _is_exclusion(n)}))[:MOST_EXCLUDED],
+            page=min(int(page), MOST_PAGES) if page.isascii() and page.isdigit() else 0,
+            **words,
+        )
 
     def search(self) -> str:
         """Write them as a URL's query; defaults are left out.
@@ -59,7 +87,17 @@ class FindingFilter:
         told = {f.name: getattr(self, f.name) for f in fields(self)}
         said = {k: ",".join(v) if k == "level" else v for k, v in told.items()}
         kept = {k: v for k, v in said.items() if told[k] != getattr(usual, k)}
-        return f"?{urlencode(kept, safe=',:')}" if kept else ""
+        return f"?{urlencode(kept, doseq=True, safe=',:')}" if kept else ""
+
+    def without(self, field: str, value: str) -> "FindingFilter":
+        """Give the same with this value of a field left out."""
+        no = {*self.no, f"{field}:{value}"[:_LONGEST]}
+        return replace(self, no=tuple(sorted(no))[:MOST_EXCLUDED], page=0)
+
+    def excluded(self, field: str) -> list[str] | None:
+        """Give the values of a field that are left out; None if there are none."""
+        found = [n.partition(":")[2] for n in self.no if n.partition(":")[0] == field]
+        return found or None
 
     def but(self, **changes: Any) -> "FindingFilter":  # noqa: ANN401  dataclasses.replace is so
         """Give the same with these changed."""
@@ -83,7 +121,23 @@ class FindingFilter:
             "rule_id": self.rule or None,
             "entity": self.entity or None,
             "text": like(self.q),
+            "kind": self.kind,
+            "state": self.state,
+            **{f"no_{name}": self.excluded(field) for field, name in _NO.items()},
         }
+
+
+_NO: Final = {
+    "level": "levels",
+    "detector": "detectors",
+    "rule": "rules",
+    "entity": "entities",
+}
+
+
+def _is_exclusion(text: str) -> bool:
+    field, _, value = text.partition(":")
+    return field in EXCLUDED and bool(value)
 
 
 def _parsed(search: str) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Read findings for the list: rows by block, counts by level and time, choices of the filters."""
+"""Read the queue of findings: counts by level and time, one page of groups or of claims, views."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from storage.database import Database
 from storage.database.queries import select
 from storage.tenant import Scope
 
-BLOCK_ROWS: Final = 100
-MOST_ROWS: Final = 10_000
-"""How deep the grid scrolls; beyond, narrowing is quicker than scrolling."""
-BUCKETS: Final = 48
+Row = dict[str, Any]
+PAGE_ROWS: Final = 50
+BUCKETS: Final = 60
 QUERY_MS: Final = "10000"
 _STEPS_S: Final = (60, 300, 900, 3600, 4 * 3600, 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)
 
@@ -33,41 +32,56 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """Say how many findings the filter lets through, of which level, when."""
+class Queue:
+    """Hold what the page shows: counts of what the filter lets through, and one page of rows.
 
-    total: int
-    everything: int
+    `arrived`: when the newest finding came in, ISO; `has_any`: whether the tenant has any claim.
+    """
+
+    has_any: bool
+    arrived: str
     newest: datetime | None
-    first: datetime | None
-    last: datetime | None
     by_level: dict[str, int]
     buckets: tuple[Bucket, ...]
+    rows: list[Row]
+    has_more: bool
+
+    @property
+    def total(self) -> int:
+        """Give how many claims the filter lets through."""
+        return sum(self.by_level.values())
 
 
-def overview(database: Database, scope: Scope, wanted: FindingFilter) -> Overview:
-    """Read the figures and the histogram in one transaction."""
+def queue(database: Database, scope: Scope, wanted: FindingFilter) -> Queue:
+    """Read it in one transaction: two looks into indexes, one count, one page."""
     scope.require("findings:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        whole = select(tx, "console_finding_span", **FindingFilter().params(None))[0]
-        newest = _time(whole["last_time"])
+        edges = select(tx, "queue_edges")[0]
+        newest, arrived = _time(edges["newest"]), _time(edges["arrived"])
         params = wanted.params(newest)
-        span = select(tx, "console_finding_span", **params)[0]
-        first, last = _time(span["first_time"]), _time(span["last_time"])
-        step_s = _step(first, last)
-        rows = select(tx, "console_finding_levels", **params, step_s=step_s)
+        span = select(tx, "queue_span", since=params["since"], until=params["until"])[0]
+        step_s = _step(_time(span["first_time"]), _time(span["last_time"]))
+        counts = select(tx, "queue_counts", **params, step_s=step_s)
+        rows = select(
+            tx,
+            "queue_groups" if wanted.shape == "grouped" else "queue_rows",
+            **params,
+            sort=wanted.sort,
+            offset=wanted.page * PAGE_ROWS,
+            limit=PAGE_ROWS + 1,
+        )
     by_level: Counter[str] = Counter()
-    for row in rows:
+    for row in counts:
         by_level[str(row["level"])] += _int(row["findings"])
-    return Overview(
-        total=_int(span["findings"]),
-        everything=_int(whole["findings"]),
+    return Queue(
+        has_any=bool(edges["has_any"]),
+        arrived=arrived.isoformat() if arrived else "",
         newest=newest,
-        first=first,
-        last=last,
         by_level=dict(by_level),
-        buckets=_buckets(rows, step_s),
+        buckets=_buckets(counts, step_s),
+        rows=rows[:PAGE_ROWS],
+        has_more=len(rows) > PAGE_ROWS,
     )
 
 
@@ -76,7 +90,7 @@ def _step(first: datetime | None, last: datetime | None) -> int:
     return next((s for s in _STEPS_S if span_s / s <= BUCKETS), _STEPS_S[-1])
 
 
-def _buckets(rows: list[dict[str, object]], step_s: int) -> tuple[Bucket, ...]:
+def _buckets(rows: list[Row], step_s: int) -> tuple[Bucket, ...]:
     if not rows:
         return ()
     held: dict[int, dict[str, int]] = {}
@@ -87,41 +101,23 @@ def _buckets(rows: list[dict[str, object]], step_s: int) -> tuple[Bucket, ...]:
     step = timedelta(seconds=step_s)
     return tuple(
         Bucket(start + step * at, start + step * (at + 1), held.get(at, {}))
-        for at in range(first, min(last, first + 4 * BUCKETS) + 1)
+        for at in range(first, min(last, first + 3 * BUCKETS) + 1)
     )
 
 
-def block(
-    database: Database, scope: Scope, wanted: FindingFilter, start: int, end: int
-) -> tuple[list[dict[str, Any]], int]:
-    """Give the grid's rows from `start` to `end` (at most a block) and how many there are."""
-    scope.require("findings:read")
-    start = max(0, min(start, MOST_ROWS))
-    limit = max(0, min(end - start, BLOCK_ROWS, MOST_ROWS - start))
-    with database.app(scope) as tx:
-        select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        newest = _time(select(tx, "console_newest_finding")[0]["last_time"])
-        params = wanted.params(newest)
-        total = _int(select(tx, "console_finding_span", **params)[0]["findings"])
-        rows = select(tx, "console_findings", **params, sort=wanted.sort, offset=start, limit=limit)
-    return rows, min(total, MOST_ROWS)
-
-
-def choices(database: Database, scope: Scope) -> dict[str, list[tuple[str, str]]]:
-    """Give what the filters offer: (value, words) of detectors, rules and entities."""
+def rules(database: Database, scope: Scope, kind: str) -> list[tuple[str, str]]:
+    """Give (rule id, words) of the rules that claimed most lately."""
     scope.require("findings:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        rules = select(tx, "console_finding_rules")
-        entities = select(tx, "console_finding_entities")
-    detectors = sorted({str(r["detector"]) for r in rules})
-    named = {str(e["entity"]): f"{e['entity']} ({e['findings']})" for e in entities}
-    titled = {str(r["rule_id"]): f"{r['title']} ({r['findings']})" for r in rules}
-    return {
-        "detector": [(name, name) for name in detectors],
-        "rule": [(rule, words[:120]) for rule, words in titled.items()],
-        "entity": [(name, words[:120]) for name, words in named.items()],
-    }
+        found = select(tx, "queue_rules", kind=kind)
+    return [(str(r["rule_id"]), f"{str(r['title'])[:100]} ({r['findings']})") for r in found]
+
+
+def views(database: Database, scope: Scope, page: str) -> list[tuple[str, str]]:
+    """Give (name, query of the address) of the views that this person keeps of a page."""
+    with database.app(scope) as tx:
+        return [(str(r["name"]), str(r["search"])) for r in select(tx, "saved_views", page=page)]
 
 
 def _time(value: object) -> datetime | None:
