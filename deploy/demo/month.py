@@ -13,13 +13,15 @@ import orjson
 from deploy.demo.calendar import Calendar
 from deploy.demo.company import Company
 from deploy.demo.desk_life import Day, desks
-from deploy.demo.office_books import begun, opening
+from deploy.demo.office_books import billed, opening, sold
 from deploy.demo.plan import Told
 from deploy.demo.rows import DAY, FORMATS, Command, Row
 from deploy.demo.server_life import servers
 
 BOOKS_BEFORE_D: Final = 60
 """Days of the books before the first day of the logs: what vendors usually ask for."""
+SALES_BEFORE_D: Final = 20
+"""The same of deals, of which nobody needs the older ones."""
 FIRST_DAY: Final = "2026-06-01"
 COMMANDS: Final = "commands.ndjson"
 TRUTH: Final = "truth.json"
@@ -73,7 +75,8 @@ def stream(
     opened = days.start - books_before_d
     keep(opening(company, calendar.begins(opened) + DAY // 48))
     for day in range(opened, days.stop):
-        keep(_rows(company, calendar, seed, day, logs=day in days))
+        sales = day >= days.start - SALES_BEFORE_D
+        keep(_rows(company, calendar, seed, day, logs=day in days, sales=sales))
         for tale in tales_of(day):
             keep(tale.rows)
         end = calendar.begins(day + 1)
@@ -91,12 +94,14 @@ def by_day(told: Iterable[Told], calendar: Calendar) -> Callable[[int], list[Tol
 
 
 def _rows(
-    company: Company, calendar: Calendar, seed: int, day: int, *, logs: bool
+    company: Company, calendar: Calendar, seed: int, day: int, *, logs: bool, sales: bool
 ) -> Iterator[Row]:
     works = calendar.is_worked(day)
     if works:
         dice = random.Random(f"books {seed} {day}")  # noqa: S311  a made-up month, no secret
-        yield from begun(dice, company, calendar, day)
+        yield from billed(dice, company, calendar, day)
+        if sales:
+            yield from sold(dice, company, calendar, day)
     if logs:
         dice = random.Random(f"logs {seed} {day}")  # noqa: S311  a made-up month, no secret
         today = Day(dice, company, calendar.begins(day), works=works)

@@ -41,20 +41,24 @@ def opening(company: Company, at_us: int) -> Iterator[Row]:
             yield books.contact_made(at, MIGRATION, uid, customer.uid, name, mail)
 
 
-def begun(dice: random.Random, company: Company, calendar: Calendar, day: int) -> Iterator[Row]:
-    """Tell what begins on a worked day; rows of later days come along (approvals, payments)."""
+def billed(dice: random.Random, company: Company, calendar: Calendar, day: int) -> Iterator[Row]:
+    """Tell what vendors begin on a worked day; approvals and payments of later days come along."""
     for vendor in company.vendors:
         if dice.random() < vendor.a_month / 21:
             yield from _billed(dice, company, calendar, day, vendor)
         if dice.random() < 0.0012:
             yield from _moved_bank(dice, company, calendar.begins(day), vendor)
-    for seller in company.by("sales"):
-        yield from _sold(dice, company, calendar, day, seller)
     if dice.random() < 0.5:
         uid, _, price = dice.choice(company.items)
         hand = books.of(dice.choice(company.by("purchasing")))
         at = calendar.begins(day) + int(dice.uniform(9, 16) * HOUR)
         yield books.price_changed(at, hand, uid, int(price * dice.uniform(0.93, 1.09)))
+
+
+def sold(dice: random.Random, company: Company, calendar: Calendar, day: int) -> Iterator[Row]:
+    """Tell what sellers begin on a worked day; the deals' later days come along."""
+    for seller in company.by("sales"):
+        yield from _sold(dice, company, calendar, day, seller)
 
 
 def _billed(
@@ -104,7 +108,7 @@ def _sold(
     sellers = company.by("sales")
     own = [c for c in company.customers if sellers[c.seller % len(sellers)] is seller]
     begin, hand = calendar.begins(day), books.of(seller)
-    if own and dice.random() < 0.35:
+    if own and dice.random() < 0.25:
         yield from _deal(dice, calendar, day, hand, dice.choice(own))
     if dice.random() < 0.12:
         at = begin + int(dice.uniform(9, 17) * HOUR)

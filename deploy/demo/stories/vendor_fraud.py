@@ -19,7 +19,9 @@ AT_NIGHT: Final = False
 def planted(tale: Tale) -> Iterator[Row]:
     """Tell it: sign-in, hiding rule, new account, payment; within about two hours."""
     dice, clerk = tale.dice, tale.cast.person("finance")
-    vendor = tale.cast.vendor(lambda v: v.a_month >= 3 and v.usual_cents > 60_000)
+    vendor = tale.cast.vendor(
+        lambda v: v.a_month >= 4 and v.usual_cents > 60_000 and v.terms_d < 30
+    )
     outside, device, country = public_ip(dice), device_id(dice), dice.choice(FAR)
     stranger = books.Hand(clerk.account, device, outside)
     tale.about(("user", clerk.account), ("vendor", vendor.uid), ("ip", outside), ("device", device))
