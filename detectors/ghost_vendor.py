@@ -134,7 +134,9 @@ def _declared(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _invoices(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter((pl.col("class_uid") == INVOICE) & (pl.col("activity_id") == 1)).select(
+    return frame.filter(
+        (pl.col("class_uid") == INVOICE) & pl.col("activity_id").is_in([1, 5])
+    ).select(
         "tenant_id",
         "row",
         "last_us",
