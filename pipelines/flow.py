@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -25,6 +26,7 @@ from pipelines.running import Flow
 from pipelines.sinks import CONTRACT as SINK_CONTRACT
 from pipelines.sources.event_log import POLL_BYTES, POLL_ROWS
 from pipelines.step import House
+from pipelines.tenant_rules import TenantRules
 from storage.database import Database
 from storage.errors import InvalidInput, PluginError
 from storage.lake import Lake
@@ -129,6 +131,21 @@ def signals_of(house: House) -> House:
         keeps_events=False,
         address=signals.addressed,
     )
+
+
+def with_tenant_rules(house: House, database: Database) -> tuple[House, TenantRules]:
+    """Give the house with the tenants' own rules, read now, and what looks for changes of them."""
+    own = TenantRules(database, partial(_compiled_texts, house.context.rules.get("")))
+    own.look()
+    return replace(house, tenant_rules=lambda: own.sets), own
+
+
+def _compiled_texts(beside: object, texts: Mapping[str, bytes]) -> object:
+    for module in find_detectors().values():
+        compile_texts = getattr(module, "compile_texts", None)
+        if compile_texts is not None:
+            return compile_texts(texts, beside=beside)
+    return None
 
 
 def _of_flow(detectors: Mapping[str, ModuleType], flow: str) -> dict[str, ModuleType]:

@@ -7,9 +7,9 @@ After any failure the flow goes back to the ledger and reads again.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import polars as pl
 import structlog
@@ -86,6 +86,7 @@ class Flow:
         self._monotonic_s = monotonic_s
         self._poll_rows = poll_rows
         self._poll_bytes = poll_bytes
+        self._tenant_rules: Mapping[str, Any] = {}
         self._generation = 0
         self._state: FlowState | None = None
         self._reader: EventLogReader | None = None
@@ -167,6 +168,7 @@ class Flow:
     def _poll(self) -> Work | None:
         if self._attempts.is_careful and self.in_flight:
             return None
+        self._take_rules()
         state, reader = self._load()
         now_s = (
             self._monotonic_s()
@@ -182,6 +184,16 @@ class Flow:
             return None
         self._state = replace(state, watermarks=quiet)
         return work if quiet.advanced(now_s).flow_us != quiet.flow_us else None
+
+    def _take_rules(self) -> None:
+        """Go on with the tenants' rules of this moment."""
+        given = self._house.tenant_rules
+        if given is None or (sets := given()) is self._tenant_rules:
+            return
+        self._tenant_rules = sets
+        context = self._house.context
+        rules = {**sets, "": context.rules.get("")}
+        self._house = replace(self._house, context=replace(context, rules=rules))
 
     def _process(self, work: Work) -> Done:
         if work.generation != self._generation:

@@ -7,7 +7,7 @@ gives the same events, findings and window counts.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -43,6 +43,8 @@ class House:
     """False: what is read is kept elsewhere already; only findings and state are left behind."""
     address: Callable[[Message], Message] | None = None
     """Gives a topic's messages the headers of the front door, where it has not put them."""
+    tenant_rules: Callable[[], Mapping[str, Any]] | None = None
+    """Gives the tenants' own rules of this moment; another object when something changed."""
 
 
 @dataclass(frozen=True, slots=True)

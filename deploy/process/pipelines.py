@@ -1,11 +1,11 @@
 """Read the raw topic, detect, commit; and beside it the signals, for what they say together."""
 
 import threading
+from collections.abc import Callable
 
-from deploy.house import House, opened
+from deploy.house import opened
 from deploy.running import until_told_to_stop
-from pipelines.flow import house_of, run_flow, signals_of
-from pipelines.step import House as FlowHouse
+from pipelines.flow import house_of, run_flow, signals_of, with_tenant_rules
 from storage.settings import Settings
 
 
@@ -13,29 +13,37 @@ def run(settings: Settings) -> None:
     """Run both flows until told to stop; if one of them ends, the process does."""
     stop = until_told_to_stop()
     with opened(settings) as house:
-        first = house_of(settings)
+        first, rules = with_tenant_rules(house_of(settings), house.database)
+
+        def correlate() -> None:
+            run_flow(
+                settings,
+                house.database,
+                house.log,
+                house.lake,
+                runner="loop",
+                stop=stop,
+                house=signals_of(first),
+            )
+
         # The second flow reads claims, which are few: a thread of this process, by the plain loop.
-        second = threading.Thread(
-            target=_correlate, args=(settings, house, first, stop), name="signals"
-        )
-        second.start()
+        beside = [
+            threading.Thread(target=_or_end, args=(stop, correlate), name="signals"),
+            threading.Thread(target=_or_end, args=(stop, rules.keep_on, stop), name="rules"),
+        ]
+        for thread in beside:
+            thread.start()
         try:
             run_flow(settings, house.database, house.log, house.lake, stop=stop, house=first)
         finally:
             stop.set()
-            second.join()
+            for thread in beside:
+                thread.join()
 
 
-def _correlate(settings: Settings, house: House, first: FlowHouse, stop: threading.Event) -> None:
+def _or_end(stop: threading.Event, work: Callable[..., None], *given: object) -> None:
+    """Do the work; when it ends, end the process: without it, it would only seem to live."""
     try:
-        run_flow(
-            settings,
-            house.database,
-            house.log,
-            house.lake,
-            runner="loop",
-            stop=stop,
-            house=signals_of(first),
-        )
+        work(*given)
     finally:
         stop.set()

@@ -1,0 +1,36 @@
+-- A tenant's own rules; run by storage/rules.py in the tenant's scope, by the flows as the writer.
+
+-- name: tenant_rules_list
+SELECT rule_id, title, text, created_by, created_at, changed_at, enabled FROM tenant_rules
+ORDER BY rule_id
+
+-- name: tenant_rule
+SELECT rule_id, title, text, created_by, created_at, changed_at, enabled FROM tenant_rules
+WHERE rule_id = %(rule_id)s
+
+-- name: tenant_rule_count
+SELECT count(*) AS rules FROM tenant_rules
+
+-- name: tenant_rule_put
+INSERT INTO tenant_rules AS r (tenant_id, rule_id, title, text, created_by)
+VALUES (
+    nullif(current_setting('inopsio.tenant', true), ''), %(rule_id)s, %(title)s, %(text)s,
+    %(created_by)s
+)
+ON CONFLICT (tenant_id, rule_id) DO UPDATE
+SET title = excluded.title, text = excluded.text, changed_at = clock_timestamp(), enabled = true
+
+-- name: tenant_rule_enable
+UPDATE tenant_rules SET enabled = %(enabled)s, changed_at = clock_timestamp()
+WHERE rule_id = %(rule_id)s
+
+-- name: tenant_rule_delete
+DELETE FROM tenant_rules WHERE rule_id = %(rule_id)s
+
+-- name: tenant_rules_marks
+SELECT tenant_id, md5(string_agg(rule_id || changed_at::text, ',' ORDER BY rule_id)) AS mark
+FROM tenant_rules WHERE enabled GROUP BY tenant_id
+
+-- name: tenant_rules_texts
+SELECT rule_id, text FROM tenant_rules
+WHERE tenant_id = %(of_tenant)s AND enabled ORDER BY rule_id

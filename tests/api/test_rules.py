@@ -1,0 +1,88 @@
+"""A tenant's own rules at the front door: checked, kept, audited, nobody else's."""
+
+from storage.database import Database
+from storage.tenant import Role
+from tests.api.conftest import Front
+
+ID = "6f0a7d0e-52b4-4f0e-9d5a-0d8f1e0c2b31"
+TEXT = f"""title: Vendor created
+id: {ID}
+level: medium
+logsource: {{product: inopsio, category: vendor}}
+detection: {{create: {{activity_id: 1}}, condition: create}}
+"""
+CORRELATION = f"""title: Many vendors created
+id: 0b7f7b0a-8a0a-4b0e-8f60-3b3a2b8f6c52
+level: high
+correlation:
+  type: event_count
+  rules: {ID}
+  group-by: user
+  timespan: 1d
+  condition: {{gte: 5}}
+"""
+
+
+def test_a_saved_rule_is_listed_read_rested_and_deleted(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    assert client.post("/v1/rules", json={"text": TEXT}).json() == {"rule_id": ID}
+    assert client.post("/v1/rules", json={"text": CORRELATION}).status_code == 201
+    own = client.get("/v1/rules", params={"owner": "tenant"}).json()["items"]
+    assert [(r["title"], r["type"], r["kind"], r["executable"]) for r in own] == [
+        ("Many vendors created", "event_count", "finding", True),
+        ("Vendor created", "rule", "signal", True),
+    ]
+    assert client.get(f"/v1/rules/{ID}").json()["text"] == TEXT
+    assert client.patch(f"/v1/rules/{ID}", json={"enabled": False}).status_code == 204
+    assert client.get(f"/v1/rules/{ID}").json()["enabled"] is False
+    assert client.delete(f"/v1/rules/{ID}").status_code == 204
+    assert client.get(f"/v1/rules/{ID}").status_code == 404
+
+
+def test_the_house_s_rules_are_listed_page_by_page(front: Front) -> None:
+    client = front.bearer(front.acme, Role.VIEWER)
+    seen: list[str] = []
+    page = client.get("/v1/rules", params={"limit": 25}).json()
+    while True:
+        seen += [r["rule_id"] for r in page["items"]]
+        if page["next"] is None:
+            break
+        page = client.get("/v1/rules", params={"limit": 25, "after": page["next"]}).json()
+    assert len(seen) == len(set(seen)) > 40
+    assert seen == sorted(seen)
+
+
+def test_a_text_that_cannot_run_is_refused_with_its_reason(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    for text, reason in (
+        ("nonsense", "not a rule"),
+        ("a: [", "broken YAML"),
+        (TEXT.replace("create}", "other}"), "other"),
+        (TEXT.replace(f"id: {ID}\n", ""), "has no 'id'"),
+        (TEXT.replace(ID, "ee5987c3-ae52-5c27-8f46-da51b9d16cf3"), "a rule of the house"),
+        (CORRELATION, "is not there"),
+    ):
+        answer = client.post("/v1/rules", json={"text": text})
+        assert (answer.status_code, reason in answer.text) == (422, True), answer.text
+
+
+def test_another_tenant_s_rule_is_not_there(front: Front) -> None:
+    front.bearer(front.acme, Role.ANALYST).post("/v1/rules", json={"text": TEXT})
+    other = front.bearer(front.bolt, Role.ANALYST)
+    assert other.get("/v1/rules", params={"owner": "tenant"}).json()["items"] == []
+    for method in ("GET", "DELETE"):
+        assert other.request(method, f"/v1/rules/{ID}").status_code == 404
+    assert other.patch(f"/v1/rules/{ID}", json={"enabled": False}).status_code == 404
+
+
+def test_every_act_is_in_the_trail(front: Front, database: Database) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    client.post("/v1/rules", json={"text": TEXT})
+    client.post("/v1/rules", json={"text": TEXT})
+    client.patch(f"/v1/rules/{ID}", json={"enabled": False})
+    client.delete(f"/v1/rules/{ID}")
+    with database.app(front.acme) as tx:
+        rows = tx.execute(
+            "SELECT action FROM audit_entries WHERE object = %s ORDER BY entry_id", (ID,)
+        ).fetchall()
+    assert [r[0] for r in rows] == ["rule.create", "rule.change", "rule.disable", "rule.delete"]
