@@ -43,7 +43,6 @@ META: Final = DetectorMeta(
         "pairs": {
             "tenant_id": pl.String(),
             "key": pl.String(),
-            "calls": pl.Int64(),
             "even": pl.Int64(),
             "gap_ms": pl.Int64(),
             "last_us": pl.Int64(),
@@ -89,8 +88,8 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
         return {n: state[n] if t.equals(state[n]) else t for n, t in after.items()}, []
     sources = _sources(flows, state["sources"])
     after["sources"] = _kept_sources(sources)
-    blocks, after["open"], counts = _blocks(flows, state["open"], state["pairs"])
-    judged, after["pairs"] = _rhythm(blocks, counts, state["pairs"])
+    blocks, after["open"] = _blocks(*_unpopular(flows, state["open"], state["callers"]))
+    judged, after["pairs"] = _rhythm(blocks, state["pairs"])
     rare = _rare(judged, callers, sources, state["names"], names)
     named = _seats.seated(rare, "src", state["seats"], sat)
     return after, [_claim(row) for row in named.iter_rows(named=True)]
@@ -181,10 +180,21 @@ def _kept_sources(sources: pl.DataFrame) -> pl.DataFrame:
     return newest(sources.drop("row"), "last_us", META.max_keys).sort(_OWN)
 
 
-def _blocks(
-    flows: pl.DataFrame, open_: pl.DataFrame, known: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Give the blocks that became full with their gaps, the rows of the open ones, the counts."""
+def _unpopular(
+    flows: pl.DataFrame, open_: pl.DataFrame, callers: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Leave out what goes where too many call already: it can never become a beacon again."""
+    many = callers.group_by("tenant_id", dst="key").agg(n=pl.len()).filter(pl.col("n") > FEW)
+    where = pl.col("key").str.split("\x1f").list.get(1).alias("dst")
+    on = ["tenant_id", "dst"]
+    return (
+        flows.join(many, on=on, how="anti", maintain_order="left"),
+        open_.with_columns(where).join(many, on=on, how="anti").drop("dst"),
+    )
+
+
+def _blocks(flows: pl.DataFrame, open_: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give the blocks that became full, with their gaps, and the rows of the open ones."""
     before = open_.group_by(_OWN).agg(held=pl.len().cast(pl.Int64))
     numbered = flows.join(before, on=_OWN, how="left", maintain_order="left").with_columns(
         block=(pl.col("held").fill_null(0) + pl.int_range(pl.len()).over(_OWN)).floordiv(BLOCK)
@@ -222,17 +232,14 @@ def _blocks(
         )
     )
     left = every.filter(size < BLOCK).select(open_.columns)
-    counts = flows.group_by(_OWN).agg(
-        calls=pl.len().cast(pl.Int64), last_us=pl.col("last_us").max()
-    )
-    del known
-    return blocks, newest(left, "time_us", META.max_keys).sort([*_OWN, "time_us"]), counts
+    return blocks, newest(left, "time_us", META.max_keys).sort([*_OWN, "time_us", "event_id"])
 
 
-def _rhythm(
-    blocks: pl.DataFrame, counts: pl.DataFrame, known: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Count even blocks in a row of one rhythm; give those that make a beacon, and the table."""
+def _rhythm(blocks: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Count even blocks in a row of one rhythm; give those that make a beacon, and the table.
+
+    The table has the pairs whose last block was even; to all others none has happened.
+    """
     clock = (pl.col("gap_ms") >= SHORTEST_MS) & (pl.col("gap_off") * UNEVEN <= pl.col("gap_ms"))
     told = pl.col("bytes") >= 0
     alike = (pl.col("bytes") <= SMALL) & (pl.col("size_off") * 4 <= pl.col("bytes").clip(64))
@@ -258,18 +265,13 @@ def _rhythm(
         )
         .otherwise(0)
     )
-    last = judged.group_by(_OWN).agg(pl.col("even").last(), pl.col("gap_ms").last())
-    fresh = counts.join(last, on=_OWN, how="left").join(
-        known.select(*_OWN, was="calls", was_even="even", was_ms="gap_ms"), on=_OWN, how="left"
+    last = judged.group_by(_OWN).agg(
+        pl.col("even").last(), pl.col("gap_ms").last(), last_us=pl.col("end_us").last()
     )
     table = pl.concat(
         [
-            known.join(counts, on=_OWN, how="anti"),
-            fresh.with_columns(
-                calls=pl.col("calls") + pl.col("was").fill_null(0),
-                even=pl.coalesce("even", "was_even").fill_null(0),
-                gap_ms=pl.coalesce("gap_ms", "was_ms").fill_null(0),
-            ).select(known.columns),
+            known.join(last, on=_OWN, how="anti"),
+            last.filter(pl.col("even") > 0).select(known.columns),
         ]
     )
     return (

@@ -23,6 +23,8 @@ from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, S
 FLOW: Final = 4001
 LEAST: Final = 100_000_000
 """Bytes to one address within one hour of the clock that are worth telling."""
+SMALL: Final = 50_000
+"""Bytes below which a flow is not counted: reading, not sending."""
 EXTREME: Final = 5_000_000_000
 KNOWN_US: Final = 7 * DAY_US
 """A machine watched for so long that sends EXTREME somewhere new is a finding."""
@@ -102,7 +104,7 @@ def _flows(frame: pl.DataFrame) -> pl.DataFrame:
             time_us=at,
             hour_us=at.floordiv(HOUR_US) * HOUR_US,
         )
-        .filter(pl.col("sent") > 0)
+        .filter(pl.col("sent") >= SMALL)
         .with_columns(key=pl.concat_str("src", "dst", separator="\x1f").str.slice(0, 256))
     )
 
