@@ -14,7 +14,7 @@ from api.problems import VersionMissing
 from business import incidents
 from storage.database.queries import select
 from storage.errors import InvalidInput
-from storage.schema.finding import Level
+from storage.schema.finding import Kind, Level
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1", tags=["incidents"])
@@ -38,7 +38,9 @@ class IncidentView(BaseModel):
     opened_at: datetime
     first_time: datetime
     last_time: datetime
-    finding_count: int
+    finding_count: int = Field(description="all claims: findings and signals")
+    signal_count: int = Field(description="how many of them are signals")
+    merged_into: str | None = Field(description="the incident that this one leads on to")
     version: int = Field(description="also the ETag; send it back as If-Match to change")
 
 
@@ -49,7 +51,38 @@ class FindingLine(BaseModel):
     time: datetime
     title: str
     level: Level
+    kind: Kind
     event_count: int
+
+
+class ClaimLine(FindingLine):
+    """A claim of an incident; `via`: the claim that drew it in, null if it spreads itself."""
+
+    rule_id: str
+    detector: str
+    entity_type: str
+    entity: str
+    parts: list[str]
+    via: str | None
+
+
+class EntityLine(BaseModel):
+    """Whom an incident is about."""
+
+    entity_type: str
+    entity: str
+    claims: int
+    first_time: datetime
+    last_time: datetime
+    is_accused: bool = Field(description="a high or critical finding is about it")
+    is_core: bool = Field(description="it stands in a claim that draws others in")
+
+
+class Timeline(BaseModel):
+    """An incident's claims, oldest first, and whom they are about."""
+
+    claims: list[ClaimLine]
+    entities: list[EntityLine]
 
 
 class NoteView(BaseModel):
@@ -84,6 +117,28 @@ class NewNote(BaseModel):
     body: str = Field(min_length=1, max_length=incidents.LONGEST_NOTE)
 
 
+class NewIncident(BaseModel):
+    """Findings to work on together, under a name."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: str = Field(min_length=1, max_length=incidents.LONGEST_TITLE, pattern=r"^[^\x00]*$")
+    finding_ids: list[uuid.UUID] = Field(min_length=1, max_length=incidents.MOST_BY_HAND)
+
+
+class Merge(BaseModel):
+    """The incident whose claims and notes move here."""
+
+    model_config = ConfigDict(extra="forbid")
+    from_id: uuid.UUID
+
+
+class Unlink(BaseModel):
+    """The finding or signal that does not belong here."""
+
+    model_config = ConfigDict(extra="forbid")
+    finding_id: uuid.UUID
+
+
 class NoteAdded(BaseModel):
     """The id of the note that was added."""
 
@@ -116,6 +171,44 @@ def listed(
             **read_cursor(cursor),
         )
     return Page[IncidentView].model_validate(page_of(rows, limit, "last_time", "incident_id"))
+
+
+@router.post("/incidents", summary="Open an incident of chosen findings", status_code=201)
+def open_by_hand(request: Request, scope: Writer, new: NewIncident) -> IncidentView:
+    """Gather the findings in one incident; the same choice again gives the same incident.
+
+    They leave the incidents they are in; one left empty leads on to the new one.
+    """
+    chosen = [str(f) for f in new.finding_ids]
+    with desk_of(request).database.app(scope) as tx:
+        return IncidentView.model_validate(incidents.open_by_hand(scope, tx, new.title, chosen))
+
+
+@router.get("/incidents/{incident_id}/timeline", summary="Get an incident's claims and entities")
+def timeline(request: Request, scope: Reader, incident_id: uuid.UUID) -> Timeline:
+    """Give the claims oldest first, at most 500, and the entities, the accused first."""
+    which = str(incident_id)
+    with desk_of(request).database.app(scope) as tx:
+        incidents.get(scope, tx, which)
+        claims = incidents.timeline(scope, tx, which, _MOST)
+        named = incidents.entities(scope, tx, which)
+    return Timeline.model_validate({"claims": claims, "entities": named})
+
+
+@router.post("/incidents/{incident_id}/merge", summary="Merge another incident into this one")
+def merge(request: Request, scope: Writer, incident_id: uuid.UUID, wanted: Merge) -> IncidentView:
+    """Move claims and notes here; the other leads on to this one."""
+    with desk_of(request).database.app(scope) as tx:
+        row = incidents.merge(scope, tx, str(incident_id), str(wanted.from_id))
+    return IncidentView.model_validate(row)
+
+
+@router.post("/incidents/{incident_id}/unlink", summary="Take a finding out of an incident")
+def unlink(request: Request, scope: Writer, incident_id: uuid.UUID, wanted: Unlink) -> IncidentView:
+    """Take it out for good: it joins nothing by itself any more."""
+    with desk_of(request).database.app(scope) as tx:
+        row = incidents.unlink(scope, tx, str(incident_id), str(wanted.finding_id))
+    return IncidentView.model_validate(row)
 
 
 @router.get("/incidents/{incident_id}", summary="Get one incident with findings and notes")

@@ -90,7 +90,10 @@ def _entities(finding: _Finding) -> list[tuple[str, str]]:
 
 
 def enter(tx: Transaction, claim: Claim) -> bool | None:
-    """Enter the claim; True if it spreads, False if it only joins, None if it is known."""
+    """Enter the claim; True if it spreads, False if it only joins, None if it is known.
+
+    One that stands in an incident since before claims were entered is known too.
+    """
     rows = select(
         tx,
         "incident_claim_add",
@@ -103,7 +106,7 @@ def enter(tx: Transaction, claim: Claim) -> bool | None:
         names=[name for _, name in claim.entities],
         parts=list(claim.parts),
     )
-    return bool(rows[0]["is_core"]) if rows else None
+    return bool(rows[0]["is_core"]) if rows and not rows[0]["is_placed"] else None
 
 
 def enter_stored(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[str]:

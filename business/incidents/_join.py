@@ -43,7 +43,7 @@ class _Cluster:
 def join(tx: Transaction, tenant_id: str, claim: Claim) -> None:
     """Enter the claim and put it, and what it draws in, into an incident; a repeat does nothing."""
     spreads = enter(tx, claim)
-    if spreads is None or select(tx, "incident_of_finding", finding_id=claim.finding_id):
+    if spreads is None:
         return
     if not spreads:
         _join_nearest(tx, claim)
@@ -68,17 +68,8 @@ def incident_id_for(tenant_id: str, finding_id: str) -> str:
 
 
 def _join_nearest(tx: Transaction, claim: Claim) -> None:
-    ids = [claim.finding_id]
-    rows = [
-        r
-        for r in select(tx, "incident_near_cores", ids=ids, window_s=WINDOW_S)
-        if r["incident_id"] and not r["is_closed"]
-    ]
-    if not rows:
-        return
-    hubs, full = _hubs(tx, ids)
-    near = [r for r in rows if _carries(r, hubs, full)]
-    for row in near:
+    rows = select(tx, "incident_nearest", finding_id=claim.finding_id, window_s=WINDOW_S)
+    for row in sorted(_carrying(tx, rows), key=lambda r: (r["gap_us"], r["finding_id"])):
         taken = select(tx, "incident_take", ids=[row["incident_id"]])
         if not taken or _size(taken[0]) >= LARGEST:
             continue
@@ -160,35 +151,36 @@ def _spread(tx: Transaction, seeds: Sequence[str]) -> _Cluster:
 
 
 def _near(tx: Transaction, ids: Sequence[str]) -> list[dict[str, Any]]:
-    rows = select(tx, "incident_near_cores", ids=list(ids), window_s=WINDOW_S)
+    return _carrying(tx, select(tx, "incident_near_cores", ids=list(ids), window_s=WINDOW_S))
+
+
+def _carrying(tx: Transaction, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the rows whose shared entity joins: who is accused does, however many know it."""
     if not rows:
         return []
-    hubs, full = _hubs(tx, ids)
-    return [r for r in rows if _carries(r, hubs, full)]
+    hubs, full = _hubs(tx, {_entity(r, "seed_id") for r in rows})
+    return [
+        r
+        for r in rows
+        if (e := _entity(r, "seed_id")) not in full and (r["is_accused"] or e not in hubs)
+    ]
 
 
-def _carries(row: Mapping[str, Any], hubs: set[Entity], full: set[Entity]) -> bool:
-    """Answer whether the shared entity joins: who is accused does, however many know it."""
-    entity = (str(row["seed_id"]), str(row["entity_type"]), str(row["entity"]))
-    return entity not in full and (row["is_accused"] or entity not in hubs)
+def _entity(row: Mapping[str, Any], claim: str = "finding_id") -> Entity:
+    return str(row[claim]), str(row["entity_type"]), str(row["entity"])
 
 
-def _hubs(tx: Transaction, ids: Sequence[str]) -> tuple[set[Entity], set[Entity]]:
-    """Give the entities of these claims that many others share, and those of many incidents."""
-    rows: list[dict[str, Any]] = select(tx, "incident_entities_named", ids=list(ids))
-    outside = [r["entity"] for r in rows if is_outside(r["entity"])]
-    hubs: set[Entity] = set()
-    full: set[Entity] = set()
-    counted: list[dict[str, Any]] = select(
-        tx, "incident_hubs", ids=list(ids), outside=outside, window_s=WINDOW_S
+def _hubs(tx: Transaction, entities: set[Entity]) -> tuple[set[Entity], set[Entity]]:
+    """Give those of these entities that many others share, and those of many incidents."""
+    rows: list[dict[str, Any]] = select(
+        tx,
+        "incident_hubs",
+        outside=[name for _, _, name in entities if is_outside(name)],
+        window_s=WINDOW_S,
+        **_columns("", entities),
     )
-    for row in counted:
-        entity = (row["finding_id"], row["entity_type"], row["entity"])
-        if row["others"] > MOST_OTHERS:
-            hubs.add(entity)
-        if row["incidents"] > MOST_INCIDENTS:
-            full.add(entity)
-    return hubs, full
+    hubs = {_entity(r) for r in rows if r["others"] > MOST_OTHERS}
+    return hubs, {_entity(r) for r in rows if r["incidents"] > MOST_INCIDENTS}
 
 
 def _draw_in(tx: Transaction, into: str, ids: Sequence[str]) -> None:
@@ -196,15 +188,16 @@ def _draw_in(tx: Transaction, into: str, ids: Sequence[str]) -> None:
     room = LARGEST - _size(select(tx, "incident_get", incident_id=into)[0])
     if room <= 0:
         return
-    hubs, full = _hubs(tx, ids)
+    shared = select(tx, "incident_shared_names", ids=list(ids))
+    hubs, full = _hubs(tx, {_entity(r) for r in shared})
     rows: list[dict[str, Any]] = select(
         tx,
         "incident_near_leaves",
         ids=list(ids),
         window_s=WINDOW_S,
         limit=room,
-        **_columns("hub", hubs),
-        **_columns("full", full),
+        **_columns("hub_", hubs),
+        **_columns("full_", full),
     )
     elsewhere = {str(r["incident_id"]) for r in rows if r["incident_id"] not in {None, into}}
     for other in sorted(elsewhere):
@@ -219,9 +212,9 @@ def _draw_in(tx: Transaction, into: str, ids: Sequence[str]) -> None:
 def _columns(name: str, entities: set[Entity]) -> dict[str, list[str]]:
     rows = sorted(entities)
     return {
-        f"{name}_ids": [r[0] for r in rows],
-        f"{name}_types": [r[1] for r in rows],
-        f"{name}_names": [r[2] for r in rows],
+        f"{name}ids": [r[0] for r in rows],
+        f"{name}types": [r[1] for r in rows],
+        f"{name}names": [r[2] for r in rows],
     }
 
 

@@ -30,7 +30,9 @@ WITH added AS (
     FROM added, unnest(%(parts)s::uuid[]) AS p(part_id)
     ON CONFLICT DO NOTHING
 )
-SELECT is_core FROM added;
+SELECT is_core, EXISTS (
+    SELECT FROM incident_findings WHERE finding_id = %(finding_id)s::uuid) AS is_placed
+FROM added;
 
 -- name: incident_claims_unknown
 -- Those of these findings that the incidents have not heard of.
@@ -57,9 +59,9 @@ WITH moved AS (
 SELECT finding_id::text FROM moved;
 
 -- name: incident_hubs
--- How many others of one kind stand beside each entity of these claims in the 24 h before, and in
--- how many incidents it is: what very many share joins nothing. Outside addresses and domains are
--- counted by addresses too: many hosts call one vendor.
+-- How many others of one kind stand beside each of these entities in the 24 h before a claim, and
+-- in how many incidents it is: what very many share joins nothing. Outside addresses and domains
+-- are counted by addresses too: many hosts call one vendor.
 SELECT m.finding_id::text, m.entity_type, m.entity,
     coalesce((
         SELECT max(n) FROM (
@@ -70,7 +72,7 @@ SELECT m.finding_id::text, m.entity_type, m.entity,
                     AND c."time" > m."time" - make_interval(secs => %(window_s)s)
                     AND c."time" <= m."time"
                 ORDER BY c."time" DESC
-                LIMIT 5000
+                LIMIT 1000
             ) AS near
             JOIN incident_entities AS o ON o.finding_id = near.finding_id
             WHERE (o.entity_type IN ('host', 'user')
@@ -80,7 +82,7 @@ SELECT m.finding_id::text, m.entity_type, m.entity,
         ) AS by_kind
     ), 0) AS others,
     (
-        SELECT count(DISTINCT i.incident_id)
+        SELECT count(DISTINCT f.incident_id)
         FROM incident_entities AS c
         JOIN incident_findings AS f ON f.tenant_id = c.tenant_id AND f.finding_id = c.finding_id
         JOIN incidents AS i ON i.tenant_id = f.tenant_id AND i.incident_id = f.incident_id
@@ -89,8 +91,25 @@ SELECT m.finding_id::text, m.entity_type, m.entity,
                 AND m."time" + make_interval(secs => %(window_s)s)
             AND i.status <> 'closed' AND i.merged_into IS NULL
     ) AS incidents
+FROM unnest(%(ids)s::uuid[], %(types)s::text[], %(names)s::text[])
+    AS asked(finding_id, entity_type, entity)
+JOIN incident_entities AS m USING (finding_id, entity_type, entity);
+
+-- name: incident_nearest
+-- For a claim that only joins: by each of its entities the nearest claim that spreads and stands in
+-- an incident people work on.
+SELECT DISTINCT ON (m.entity_type, m.entity, c.is_accused)
+    m.finding_id::text AS seed_id, m.entity_type, m.entity, c.is_accused, c.finding_id::text,
+    abs(extract(epoch FROM c."time" - m."time") * 1000000)::bigint AS gap_us, i.incident_id::text
 FROM incident_entities AS m
-WHERE m.finding_id = ANY(%(ids)s::uuid[]);
+JOIN incident_entities AS c ON c.is_core
+    AND c.entity_type = m.entity_type AND c.entity = m.entity
+    AND c."time" BETWEEN m."time" - make_interval(secs => %(window_s)s)
+        AND m."time" + make_interval(secs => %(window_s)s)
+JOIN incident_findings AS f ON f.tenant_id = c.tenant_id AND f.finding_id = c.finding_id
+JOIN incidents AS i ON i.tenant_id = f.tenant_id AND i.incident_id = f.incident_id
+WHERE m.finding_id = %(finding_id)s::uuid AND i.status <> 'closed' AND i.merged_into IS NULL
+ORDER BY m.entity_type, m.entity, c.is_accused, gap_us, c.finding_id;
 
 -- name: incident_near_cores
 -- Claims that spread and share an entity with these within the window, and where they stand.
@@ -180,9 +199,6 @@ FROM incidents
 WHERE incident_id = ANY(%(ids)s::uuid[]) AND status <> 'closed' AND merged_into IS NULL
 ORDER BY status <> 'in_progress', is_named DESC, assignee IS NULL, first_time, incident_id
 FOR UPDATE;
-
--- name: incident_of_finding
-SELECT incident_id FROM incident_findings WHERE finding_id = %(finding_id)s::uuid LIMIT 1;
 
 -- name: incident_opener
 -- The first of these claims that opens an incident; no row when none does.
@@ -377,5 +393,10 @@ WHERE finding_id = ANY(%(ids)s::uuid[])
 ORDER BY array_position(%(levels)s::text[], level) DESC, "time", finding_id
 LIMIT 1;
 
--- name: incident_entities_named
-SELECT DISTINCT entity FROM incident_entities WHERE finding_id = ANY(%(ids)s::uuid[]);
+-- name: incident_shared_names
+-- The entities of these claims that others have too.
+SELECT m.finding_id::text, m.entity_type, m.entity
+FROM incident_entities AS m
+WHERE m.finding_id = ANY(%(ids)s::uuid[]) AND EXISTS (
+    SELECT FROM incident_entities AS c
+    WHERE c.entity_type = m.entity_type AND c.entity = m.entity AND c.finding_id <> m.finding_id);
