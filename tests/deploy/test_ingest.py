@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import run
-from deploy.demo.bad_day import play
 from deploy.output import FAILED, PARTLY, WRONG_USE
+from tests.deploy.bad_day import play
 from tests.deploy.conftest import Place
 from tests.shared import ROOT, shared_data
 
@@ -116,8 +116,8 @@ def test_real_windows_logs_are_read_or_refused_with_a_reason(house: Place, tenan
     assert house.events(tenant) == (total, total)
 
 
-def test_the_story_of_the_demo_is_found_out(house: Place) -> None:
-    results, _ = play(house.settings)
+def test_a_bad_day_in_many_formats_is_found_out(house: Place) -> None:
+    results = play(house.settings)
     assert [r for r in results if not r.is_whole()] == []
     findings = house.read("main", "/v1/findings", limit="200")
     assert len({f["rule_id"] for f in findings if f["detector"] == "sigma"}) >= 12
