@@ -7,7 +7,7 @@ import cyclopts
 
 from deploy.demo.calendar import Calendar
 from deploy.demo.company import found
-from deploy.demo.month import FIRST_DAY, stream, write
+from deploy.demo.month import FIRST_DAY, by_day, stream, write
 from deploy.demo.plan import planned
 from deploy.output import DONE, say
 from storage.errors import InvalidInput
@@ -42,7 +42,7 @@ def simulate(
     calendar = Calendar(int(first.timestamp()) * 1_000_000)
     company = found(seed, people)
     told = planned(seed, company, calendar, days)
-    rows = stream(company, calendar, seed, 0, days, told)
+    rows = stream(company, calendar, seed, range(days), by_day(told, calendar))
     ledger = write(out, calendar, rows, told, seed)
     for source, count in sorted(ledger.counts.items()):
         say(f"{source:14} {count:>9,}")
