@@ -2,21 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboards.console import Console
 from dashboards.pages import Page, View
-from dashboards.read import hunts
+from dashboards.read import hunts, rules
 from dashboards.read.hunt_ask import LONGEST_SQL, HuntAsk
 from dashboards.read.hunt_words import sigma_of
 from dashboards.shell import URL
 from dashboards.ui.controls import dialog, drawer, segmented, tabs
-from dashboards.ui.hunt_found import answer, chips, event, first, rows, top_values
+from dashboards.ui.hunt_found import EXAMPLES, USUAL, answer, chips, event, first, rows, top_values
 from dashboards.ui.icons import icon
 from dashboards.ui.panels import head
 from dashboards.ui.states import Part, empty, problem_box, skeleton
+from dashboards.ui.toasts import TOASTS, toast
 from storage.errors import InvalidInput
 from storage.schema.columns import COLUMNS
 from storage.tenant import Scope
@@ -30,30 +32,6 @@ PAGE: Final = Page(
     nav=5,
     group="Investigate",
 )
-_USUAL: Final = (
-    "SELECT class_uid, count(*) AS events\nFROM events\nGROUP BY ALL\nORDER BY events DESC"
-)
-_EXAMPLES: Final = {
-    "Events by class": _USUAL,
-    "Newest events": (
-        'SELECT "time", "device.hostname", "metadata.event_code", class_uid, source\n'
-        'FROM events\nORDER BY "time" DESC\nLIMIT 500'
-    ),
-    "Programs from user folders": (
-        'SELECT "time", "device.hostname", "process.file.path", "process.cmd_line"\n'
-        "FROM events\nWHERE class_uid = 1007 AND \"process.file.path\" ILIKE '%\\Users\\%'\n"
-        'ORDER BY "time" DESC\nLIMIT 500'
-    ),
-    "Rare parent and child": (
-        'SELECT "process.parent_process.file.path" AS parent, "process.file.path" AS child,\n'
-        "    count(*) AS times\nFROM events\nWHERE class_uid = 1007\n"
-        "GROUP BY ALL\nHAVING times = 1\nLIMIT 500"
-    ),
-    "Peers by connections": (
-        'SELECT "dst_endpoint.ip" AS peer, "dst_endpoint.port" AS port, count(*) AS times\n'
-        'FROM events\nWHERE "dst_endpoint.ip" IS NOT NULL\nGROUP BY ALL\nORDER BY times DESC'
-    ),
-}
 
 
 def layout(view: View) -> Part:
@@ -138,14 +116,14 @@ def _expert(asked: HuntAsk) -> Part:
 def _bar(sql: str) -> Part:
     examples = [
         html.Button(words, type="button", className="chip example", **{"data-query": text})
-        for words, text in _EXAMPLES.items()
+        for words, text in EXAMPLES.items()
     ]
     return html.Section(
         [
             dmc.Textarea(
                 id="hunt-sql",
                 label="Query: one SELECT over the view events",
-                value=sql or _USUAL,
+                value=sql or USUAL,
                 autosize=True,
                 minRows=4,
                 maxRows=16,
@@ -219,6 +197,18 @@ def _rule_form() -> Part:
                 spellCheck=False,
             ),
             html.Div(id="hunt-rule-said", **{"aria-live": "polite"}),
+            html.Div(
+                [
+                    html.Button(
+                        [icon("check"), "Save it"],
+                        id="hunt-rule-save",
+                        className="act",
+                        type="button",
+                    ),
+                    html.Span("The flows run it within ten seconds.", className="muted small"),
+                ],
+                className="actions",
+            ),
         ],
         className="stack",
     )
@@ -371,3 +361,23 @@ def _register_rule(console: Console) -> None:
         grant=PAGE.grant,
         prevent_initial_call=True,
     )(show)
+
+    def save(scope: Scope, clicks: int | None, text: str | None) -> Any:  # noqa: ANN401  Dash's own values
+        if not clicks:
+            return no_update, no_update, no_update
+        try:
+            rule_id = rules.save(console.database, console.settings, scope, text or "")
+        except InvalidInput as error:
+            return problem_box(str(error)), no_update, no_update
+        href = f"/rule/{quote(rule_id, safe='')}"
+        return None, False, toast("The rule is saved and runs.", href=href)
+
+    console.scoped_callback(
+        Output("hunt-rule-said", "children", allow_duplicate=True),
+        Output("hunt-rule", "opened", allow_duplicate=True),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("hunt-rule-save", "n_clicks"),
+        State("hunt-rule-text", "value"),
+        grant="rules:write",
+        prevent_initial_call=True,
+    )(save)

@@ -1,25 +1,29 @@
 """Show one rule: its text, what it claimed when, how often it was right, what it rests on."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from dash import dcc, html
+import dash_mantine_components as dmc
+from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from dashboards.console import Console
 from dashboards.pages import Page, View
-from dashboards.pages.rules import KINDS
+from dashboards.pages.rules import KINDS, state
 from dashboards.read import rules as read
 from dashboards.read.rules import Listed, RuleText
 from dashboards.ui.brush import said_count
 from dashboards.ui.cards import figure_card, panel
 from dashboards.ui.charts import Series, stacked_bars
-from dashboards.ui.controls import chip, copy_button
+from dashboards.ui.controls import act_button, chip, copy_button
 from dashboards.ui.lists import key_values
 from dashboards.ui.marks import count_of, level_badge, moment, short
 from dashboards.ui.panels import head, pill, table
 from dashboards.ui.states import Part, empty
-from storage.errors import NotFound
+from dashboards.ui.toasts import TOASTS, toast
+from storage.errors import InvalidInput, NotFound
+from storage.tenant import Scope
 
 PAGE: Final = Page(
     path="/rule/<id>",
@@ -28,12 +32,14 @@ PAGE: Final = Page(
     why="A rule says what the house looks for.",
     under="/rules",
 )
+WRITE: Final = "rules:write"
 _MOST_CLAIMS: Final = 50
+_UNDO: Final = "rule.run"
 
 
 def layout(view: View) -> Part:
     """Give the rule's text beside what it did."""
-    found = read.one(view.console.database, view.scope, view.key[:200])
+    found = read.one(view.console.database, view.console.settings, view.scope, view.key[:200])
     if found is None:
         raise NotFound("There is no rule of that id in this house.")
     rule = found.rule
@@ -42,12 +48,19 @@ def layout(view: View) -> Part:
     return html.Div(
         [
             head(rule.title or rule.rule_id, rule.description, _hits_link(rule)),
-            html.Div(_badges(found), className="badges"),
+            html.Div(_badges(found), id="rule-badges", className="badges"),
             html.Div(_figures(found), className="figures four"),
             html.Div(
                 [
                     html.Div([_chart(found), _claims(claims, now)], className="stack"),
-                    html.Div([_about(found), _base(rule), _text(rule)], className="stack"),
+                    html.Div(
+                        [
+                            _about(found),
+                            _base(rule),
+                            html.Div(_text(rule, view.scope), id="rule-text-panel"),
+                        ],
+                        className="stack",
+                    ),
                 ],
                 className="split even",
             ),
@@ -61,10 +74,10 @@ def _hits_link(rule: RuleText) -> Part:
 
 
 def _badges(found: Listed) -> list[Part]:
-    rule = found.rule
-    state = pill("Cannot run", "high", "alert") if rule.problem else pill("Runs", "good")
-    owner = pill("Of the house" if rule.owner == "house" else "Your own")
-    return [level_badge(rule.level), pill(KINDS[rule.kind]), owner, state]
+    rule, told = found.rule, state(found)
+    owner = pill("Of the house" if rule.owner == "house" else f"Your own, by {rule.created_by}")
+    shown = pill(told["words"], told["look"], told.get("icon", ""))
+    return [level_badge(rule.level), pill(KINDS[rule.kind]), owner, shown]
 
 
 def _figures(found: Listed) -> list[Part]:
@@ -142,10 +155,13 @@ def _base(rule: RuleText) -> Part:
     return panel("Rests on", html.Ol(rows, className="plain-list steps"), said=said)
 
 
-def _text(rule: RuleText) -> Part:
+def _text(rule: RuleText, scope: Scope, said: Part = None) -> Part:
     if not rule.text:
-        said = "This detector is code of the house; its findings say which features spoke."
-        return panel("Text", html.P(said, className="muted"))
+        words = "This detector is code of the house; its findings say which features spoke."
+        return panel("Text", html.P(words, className="muted"))
+    copy = copy_button(rule.text, "Copy the rule's text")
+    if rule.owner == "tenant" and scope.may(WRITE):
+        return panel("Text", *_editor(rule, said), actions=[copy])
     text = html.Pre(
         rule.text,
         className="rule wrap",
@@ -153,8 +169,74 @@ def _text(rule: RuleText) -> Part:
         role="region",
         **{"aria-label": "Text of the rule"},
     )
-    return panel("Text", text, actions=[copy_button(rule.text, "Copy the rule's text")])
+    return panel("Text", text, actions=[copy])
+
+
+def _editor(rule: RuleText, said: Part) -> list[Part]:
+    word = "Let it rest" if rule.enabled else "Let it run"
+    return [
+        dmc.Textarea(
+            id="rule-text",
+            value=rule.text,
+            autosize=True,
+            minRows=10,
+            maxRows=30,
+            className="sql",
+            spellCheck=False,
+            **{"aria-label": "Text of the rule"},
+        ),
+        html.Div(said, id="rule-said", **{"aria-live": "polite"}),
+        html.Div(
+            [
+                act_button("Save", "rule-save", "check", second=False),
+                act_button(word, "rule-run"),
+                dcc.Store(id="rule-reference", data={"id": rule.rule_id, "on": rule.enabled}),
+            ],
+            className="actions",
+        ),
+    ]
 
 
 def register(console: Console) -> None:
-    """Register nothing: the page only shows."""
+    """Register what can be done with a rule of one's own: a new text, let it run or rest."""
+
+    def shown(scope: Scope, rule_id: str, said: Part = None) -> tuple[Part, list[Part]]:
+        found = read.one(console.database, console.settings, scope, rule_id)
+        if found is None:
+            raise NotFound("There is no rule of that id in this house.")
+        return _text(found.rule, scope, said), _badges(found)
+
+    def act(scope: Scope, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        saves, runs, text, reference = values
+        if not isinstance(reference, dict) or not (saves or runs):
+            return (no_update,) * 3
+        rule_id, is_on = str(reference.get("id")), bool(reference.get("on"))
+        if ctx.triggered_id == "rule-run":
+            read.let_run(console.database, scope, rule_id, not is_on)
+            words = "It rests: nothing is claimed by it." if is_on else "It runs again."
+            back = {"id": rule_id, "on": is_on}
+            return *shown(scope, rule_id), toast(words, (_UNDO, back))
+        try:
+            kept = read.save(console.database, console.settings, scope, str(text or ""))
+        except InvalidInput as error:
+            return no_update, no_update, toast(str(error)[:300], is_bad=True)
+        return *shown(scope, kept), toast("Saved; the flows run it within ten seconds.")
+
+    console.scoped_callback(
+        Output("rule-text-panel", "children"),
+        Output("rule-badges", "children"),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input("rule-save", "n_clicks"),
+        Input("rule-run", "n_clicks"),
+        State("rule-text", "value"),
+        State("rule-reference", "data"),
+        grant=WRITE,
+        prevent_initial_call=True,
+    )(act)
+
+    def undo(scope: Scope, data: Mapping[str, Any]) -> str:
+        rule_id, is_on = str(data.get("id")), bool(data.get("on"))
+        read.let_run(console.database, scope, rule_id, is_on)
+        return "Undone: it runs." if is_on else "Undone: it rests."
+
+    console.undoable(_UNDO, WRITE, undo)

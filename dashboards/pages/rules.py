@@ -40,7 +40,7 @@ _COLUMNS: Final = (
 
 def layout(view: View) -> Part:
     """Give all rules, the loudest first."""
-    found = read.listed(view.console.database, view.scope)
+    found = read.listed(view.console.database, view.console.settings, view.scope)
     return html.Div(
         [
             head(
@@ -119,6 +119,8 @@ def state(found: Listed) -> dict[str, str]:
     """Say whether the rule runs, for a cell."""
     if found.rule.problem:
         return {"words": "Cannot run", "look": "high", "icon": "alert"}
+    if not found.rule.enabled:
+        return {"words": "Rests", "look": "medium"}
     return {"words": "Runs", "look": "good"}
 
 

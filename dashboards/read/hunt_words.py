@@ -176,7 +176,7 @@ def sigma_of(words: Sequence[Word], title: str, level: str, author: str, now: da
         "description": f"Saved from a hunt: {say_words(words)}"[:500],
         "author": author,
         "date": now.date().isoformat(),
-        "logsource": {"category": category} if category else {"product": "any"},
+        "logsource": {"category": category} if category else {"product": "inopsio"},
         "detection": {**parts, "condition": condition_text},
         "falsepositives": ["Unknown"],
         "level": level,

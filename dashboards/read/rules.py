@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -11,8 +11,12 @@ from typing import Any, Final
 
 import yaml
 
+from api import rule_check
+from api.rule_check import checker, own_rules, reports_of
 from storage.database import Database
 from storage.database.queries import select
+from storage.rules import enable_rule, save_rule, tenant_rules
+from storage.settings import Settings
 from storage.tenant import Scope
 
 Row = dict[str, Any]
@@ -32,7 +36,8 @@ class RuleText:
     """Hold a rule as written, without its own test examples.
 
     `kind`: rule, correlation or model; `base`: names or ids of the rules a correlation rests on;
-    `owner`: house or tenant; `problem`: why it cannot run, '' if it can.
+    `owner`: house or tenant; `problem`: why it cannot run, '' if it can; `enabled`: a tenant's own
+    rule may rest.
     """
 
     title: str
@@ -48,6 +53,8 @@ class RuleText:
     base: tuple[str, ...] = ()
     owner: str = "house"
     problem: str = ""
+    enabled: bool = True
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +151,16 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def listed(database: Database, scope: Scope) -> list[Listed]:
+def listed(database: Database, settings: Settings, scope: Scope) -> list[Listed]:
     """Give every rule with its figures, the loudest first; models and unknown ids too."""
     scope.require("findings:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         last = {str(r["rule_id"]): r for r in select(tx, "pages_rule_last")}
         figures = _figures(tx, last)
-    rules = {**house_rules()}
+        own = tenant_rules(tx)
+    rules = {name: _judged(rule, _problems(settings)) for name, rule in house_rules().items()}
+    rules |= {rule.rule_id.lower(): rule for rule in _own(settings, own)}
     for rule_id, row in last.items():
         if rule_id.lower() not in rules:
             rules[rule_id.lower()] = _model(rule_id, row)
@@ -159,10 +168,56 @@ def listed(database: Database, scope: Scope) -> list[Listed]:
     return sorted(found, key=lambda f: (-f.figures.week, -f.figures.claims, f.rule.title))
 
 
-def one(database: Database, scope: Scope, rule_id: str) -> Listed | None:
+def _problems(settings: Settings) -> Mapping[str, str]:
+    """Give rule id -> why a rule of the house cannot run; those that can are not in it."""
+    told = reports_of(rule_check.house_rules(settings))
+    return {str(r["rule_id"]).lower(): str(r["reason"]) for r in told if not r["executable"]}
+
+
+def _judged(rule: RuleText, problems: Mapping[str, str]) -> RuleText:
+    problem = problems.get(rule.rule_id.lower(), "")
+    return replace(rule, problem=problem) if problem else rule
+
+
+def _own(settings: Settings, rows: list[Row]) -> list[RuleText]:
+    """Read the tenant's own rules, each with whether it runs and why not."""
+    texts = {str(r["rule_id"]): str(r["text"]) for r in rows}
+    told = reports_of(own_rules(settings, texts)) if texts else []
+    problems = {str(r["rule_id"]).lower(): str(r["reason"]) for r in told if not r["executable"]}
+    found = []
+    for row in rows:
+        read = read_rules(str(row["text"]), "your own", "tenant")
+        rule_id, title = str(row["rule_id"]), str(row["title"])
+        rule = read[-1] if read else RuleText(title, "", str(row["text"]), ())
+        whole = replace(
+            rule,
+            rule_id=rule_id,
+            text=str(row["text"]),
+            owner="tenant",
+            enabled=bool(row["enabled"]),
+            created_by=str(row["created_by"]),
+        )
+        found.append(_judged(whole, problems))
+    return found
+
+
+def one(database: Database, settings: Settings, scope: Scope, rule_id: str) -> Listed | None:
     """Give the rule of that id with its figures; None if there is none."""
     wanted = rule_id.lower()
-    return next((f for f in listed(database, scope) if f.rule.rule_id.lower() == wanted), None)
+    found = listed(database, settings, scope)
+    return next((f for f in found if f.rule.rule_id.lower() == wanted), None)
+
+
+def save(database: Database, settings: Settings, scope: Scope, text: str) -> str:
+    """Keep a rule of the tenant's own; give its id. InvalidInput says why it cannot run."""
+    with database.app(scope) as tx:
+        return save_rule(scope, tx, text, checker(settings))
+
+
+def let_run(database: Database, scope: Scope, rule_id: str, enabled: bool) -> None:
+    """Let a rule of the tenant's own run, or rest; audited."""
+    with database.app(scope) as tx:
+        enable_rule(scope, tx, rule_id, enabled)
 
 
 def claims(database: Database, scope: Scope, rule_id: str, limit: int = 50) -> list[Row]:

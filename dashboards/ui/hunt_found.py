@@ -23,6 +23,30 @@ from storage.schema.classes import CLASSES
 from storage.tenant import Scope
 
 HUNT: Final = "/hunt"
+USUAL: Final = (
+    "SELECT class_uid, count(*) AS events\nFROM events\nGROUP BY ALL\nORDER BY events DESC"
+)
+EXAMPLES: Final = {
+    "Events by class": USUAL,
+    "Newest events": (
+        'SELECT "time", "device.hostname", "metadata.event_code", class_uid, source\n'
+        'FROM events\nORDER BY "time" DESC\nLIMIT 500'
+    ),
+    "Programs from user folders": (
+        'SELECT "time", "device.hostname", "process.file.path", "process.cmd_line"\n'
+        "FROM events\nWHERE class_uid = 1007 AND \"process.file.path\" ILIKE '%\\Users\\%'\n"
+        'ORDER BY "time" DESC\nLIMIT 500'
+    ),
+    "Rare parent and child": (
+        'SELECT "process.parent_process.file.path" AS parent, "process.file.path" AS child,\n'
+        "    count(*) AS times\nFROM events\nWHERE class_uid = 1007\n"
+        "GROUP BY ALL\nHAVING times = 1\nLIMIT 500"
+    ),
+    "Peers by connections": (
+        'SELECT "dst_endpoint.ip" AS peer, "dst_endpoint.port" AS port, count(*) AS times\n'
+        'FROM events\nWHERE "dst_endpoint.ip" IS NOT NULL\nGROUP BY ALL\nORDER BY times DESC'
+    ),
+}
 _CLASS: Final = {str(c.class_uid): c.name.replace("_", " ") for c in CLASSES}
 _WAYS: Final = {"=": "is", "!=": "is not", "~": "has", "!~": "has not", ">": "over", "<": "under"}
 

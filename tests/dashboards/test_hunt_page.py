@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from dashboards.read import hunts
+from dashboards.read import hunts, rules
 from dashboards.read.hunt_ask import HuntAsk
 from dashboards.read.hunt_words import Word, condition, read_words, say_words, sigma_of
 from dashboards.read.rules import read_rules
@@ -110,3 +110,27 @@ def test_filters_become_a_rule_that_reads() -> None:
 def test_any_url_of_a_hunt_comes_back_the_same(search: str) -> None:
     read = HuntAsk.read(search)
     assert HuntAsk.read(read.search()) == read
+
+
+def test_a_hunt_becomes_a_rule_that_runs(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    words = read_words('class_uid=1007 process.cmd_line~"-enc"')
+    text = sigma_of(words, "Encoded commands", "medium", "p", datetime(2026, 1, 1, tzinfo=UTC))
+    listed = filled.named("hunt-rule-said.children@")
+    told = {"hunt-rule-save.n_clicks": 1, "hunt-rule-text.value": text}
+    assert "The rule is saved and runs" in filled.call(person, listed, **told).text
+    assert "Encoded commands" in filled.open(person, "/rules")
+    odd = {**told, "hunt-rule-text.value": "title: x"}
+    assert "That did not work" in filled.call(person, listed, **odd).text
+
+
+def test_ones_own_rule_rests_and_runs_again(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    text = sigma_of(
+        read_words("user.name=eve"), "Eve", "low", "p", datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    rule_id = rules.save(filled.database, filled.settings, filled.acme, text)
+    listed = filled.named("rule-text-panel.children")
+    told = {"rule-run.n_clicks": 1, "rule-reference.data": {"id": rule_id, "on": True}}
+    assert "It rests" in filled.call(person, listed, **told).text
+    assert '"words": "Rests"' in filled.open(person, "/rules")
