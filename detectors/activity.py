@@ -42,7 +42,7 @@ _MOMENTS: Final = {f"{name}_{m}": pl.Float64() for name in _NAMES for m in ("mea
 
 META: Final = DetectorMeta(
     name="activity",
-    version="2",
+    version="3",
     title="Host far from its own usual activity",
     tables={
         "open": {
@@ -235,7 +235,9 @@ def _claim(window: dict[str, Any], model: _Usual) -> Finding | None:
         detector_version=META.version,
         rule_id=META.name,
         title=f"Unusual number of {FEATURES[shares[0][0]]} on {host}",
-        level="medium",
+        # Bursts are everyday in a company: it counts beside something else, not alone.
+        level="low",
+        kind="signal",
         time_us=start + WINDOW_US,
         entity_type="ip" if _is_address(host) else "host",
         entity=host,

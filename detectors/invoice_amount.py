@@ -14,12 +14,14 @@ INVOICE: Final = 999001
 COUNTED: Final = (1, 5)
 """Activities by which an invoice enters the books: Create, Issue."""
 FACTOR: Final = 10
+OVER_LARGEST: Final = 3
+"""Times the largest earlier invoice: a vendor whose amounts vary widely is not strange at once."""
 HISTORY: Final = 5
 """Invoices a vendor must have sent before its own history says anything."""
 
 META: Final = DetectorMeta(
     name="invoice_amount",
-    version="1",
+    version="2",
     title="Invoice far above the vendor's own history",
     classes=frozenset({INVOICE}),
     tables={
@@ -28,11 +30,12 @@ META: Final = DetectorMeta(
             "key": pl.String(),
             "invoices": pl.Int64(),
             "sum_cents": pl.Int64(),
+            "largest_cents": pl.Int64(),
             "last_seen_us": pl.Int64(),
         }
     },
     max_keys=100_000,
-    bytes_per_key=80,
+    bytes_per_key=90,
 )
 
 _OWN: Final = ["tenant_id", "key"]
@@ -42,7 +45,8 @@ _NEEDED: Final = ("vendor.uid", "amount_cents", "currency", "document.uid")
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Hold each invoice against the mean of the vendor's earlier ones in the same currency.
 
-    A finding where amount >= 10 x mean and at least 5 came before. Positive amounts only.
+    A finding where amount >= 10 x mean, >= 3 x the largest, and at least 5 came before. Positive
+    amounts only.
     """
     del context
     if any(name not in batch.frame.columns for name in _NEEDED):
@@ -53,6 +57,7 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     strange = rows.filter(
         (pl.col("before") >= HISTORY)
         & (pl.col("amount_cents") * pl.col("before") >= FACTOR * pl.col("before_cents"))
+        & (pl.col("amount_cents") >= OVER_LARGEST * pl.col("before_largest"))
     )
     findings = [_claim(row) for row in strange.iter_rows(named=True)]
     return {"vendors": _learned(rows, state["vendors"])}, findings
@@ -82,7 +87,9 @@ def _invoices(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _judged(rows: pl.DataFrame, vendors: pl.DataFrame) -> pl.DataFrame:
-    """Add `before` and `before_cents`: count and sum of the vendor's invoices before each row."""
+    """Add `before`, `before_cents`, `before_largest`: count, sum and largest of those before."""
+    largest = pl.col("amount_cents").cum_max().over(_OWN)
+    earlier = largest.shift(1).over(_OWN)
     return (
         rows.join(vendors, on=_OWN, how="left", maintain_order="left")
         .with_columns(
@@ -90,8 +97,9 @@ def _judged(rows: pl.DataFrame, vendors: pl.DataFrame) -> pl.DataFrame:
             before_cents=pl.col("sum_cents").fill_null(0)
             + pl.col("amount_cents").cum_sum().over(_OWN)
             - pl.col("amount_cents"),
+            before_largest=pl.max_horizontal("largest_cents", earlier).fill_null(0),
         )
-        .drop("invoices", "sum_cents", "last_seen_us")
+        .drop("invoices", "sum_cents", "largest_cents", "last_seen_us")
     )
 
 
@@ -99,12 +107,19 @@ def _learned(rows: pl.DataFrame, vendors: pl.DataFrame) -> pl.DataFrame:
     fresh = rows.group_by(_OWN).agg(
         invoices=pl.len().cast(pl.Int64),
         sum_cents=pl.col("amount_cents").sum(),
+        largest_cents=pl.col("amount_cents").max(),
         last_seen_us=pl.col("time_us").max(),
     )
     merged = (
         pl.concat([vendors, fresh.select(vendors.columns)])
         .group_by(_OWN)
-        .agg(pl.col("invoices").sum(), pl.col("sum_cents").sum(), pl.col("last_seen_us").max())
+        .agg(
+            pl.col("invoices").sum(),
+            pl.col("sum_cents").sum(),
+            pl.col("largest_cents").max(),
+            pl.col("last_seen_us").max(),
+        )
+        .select(vendors.columns)
     )
     return (
         merged.sort(["tenant_id", "last_seen_us", "key"], descending=[False, True, False])

@@ -43,6 +43,12 @@ def test_a_new_vendor_is_not_judged() -> None:
     assert _found(_invoices(*[10_000] * 4, 900_000)) == []
 
 
+def test_a_vendor_whose_amounts_vary_widely_is_judged_by_its_largest() -> None:
+    usual = [100] * 40 + [1_000_000]
+    assert len(_found(_invoices(*usual, 2_999_999))) == 1  # the first large one
+    assert len(_found(_invoices(*usual, 3_000_000))) == 2
+
+
 def test_currencies_are_not_compared() -> None:
     rows = _invoices(*[10_000] * 6) + _invoices(900_000, currency="JPY")
     assert _found(rows) == []
