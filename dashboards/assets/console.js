@@ -30,7 +30,59 @@
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
     window.scrollTo(0, 0);
   }
-  window.inopsio = { go: go };
+
+  // Elements and text from data: no HTML is ever parsed.
+  var LEVELS = ["critical", "high", "medium", "low", "informational"];
+  var STATUSES = { open: "Open", in_progress: "In progress", closed: "Closed" };
+
+  // make("td", { class: "c1" }, "text", element, ...)
+  function make(name, told) {
+    var made = document.createElement(name);
+    Object.keys(told || {}).forEach(function (key) {
+      if (told[key] !== null && told[key] !== undefined) { made.setAttribute(key, told[key]); }
+    });
+    made.append.apply(made, Array.prototype.slice.call(arguments, 2).filter(Boolean));
+    return made;
+  }
+
+  function icon(name) { return make("span", { "class": "icon icon-" + name, "aria-hidden": "true" }); }
+
+  function badge(look, words) {
+    var status = STATUSES[look] ? "status-" + look : look;
+    return make("span", { "class": "badge " + (STATUSES[look] ? "status " : "") + look }, icon(status), words);
+  }
+
+  function link(path, words, look) {
+    return make("a", { href: path, "class": look || "cut", title: look ? null : words, "data-go": "" }, words);
+  }
+
+  // Call `draw(element)` for each element that has or gets the attribute, and when it changes.
+  function onData(name, draw) {
+    new MutationObserver(function (changes) {
+      var found = new Set();
+      changes.forEach(function (change) {
+        if (change.type === "attributes") { found.add(change.target); return; }
+        change.addedNodes.forEach(function (node) {
+          if (node.nodeType !== 1) { return; }
+          if (node.hasAttribute(name)) { found.add(node); }
+          node.querySelectorAll("[" + name + "]").forEach(function (box) { found.add(box); });
+        });
+      });
+      found.forEach(draw);
+    }).observe(document.documentElement,
+      { childList: true, subtree: true, attributes: true, attributeFilter: [name] });
+  }
+
+  // Links of our own making stay inside the application.
+  document.addEventListener("click", function (event) {
+    var go = event.target.closest && event.target.closest("a[data-go]");
+    if (!go || event.metaKey || event.ctrlKey || event.shiftKey || event.button) { return; }
+    event.preventDefault();
+    window.inopsio.go(go.getAttribute("href"));
+  });
+
+  window.inopsio = { go: go, make: make, icon: icon, badge: badge, link: link, onData: onData,
+    LEVELS: LEVELS, STATUSES: STATUSES };
 
   // React notices a change only if it comes through the element's own setter.
   function write(text, whole) {

@@ -157,17 +157,5 @@
     });
   });
 
-  new MutationObserver(function (changes) {
-    var found = new Set();
-    changes.forEach(function (change) {
-      if (change.type === "attributes") { found.add(change.target); return; }
-      change.addedNodes.forEach(function (node) {
-        if (node.nodeType !== 1) { return; }
-        if (node.hasAttribute("data-chart")) { found.add(node); }
-        node.querySelectorAll("[data-chart]").forEach(function (box) { found.add(box); });
-      });
-    });
-    found.forEach(draw);
-  }).observe(document.documentElement,
-    { childList: true, subtree: true, attributes: true, attributeFilter: ["data-chart"] });
+  window.inopsio.onData("data-chart", draw);
 })();

@@ -51,6 +51,38 @@
     });
   });
 
+  // The stream of findings: lines that are there stay, new ones come in on top and flash once.
+  function stream(box) {
+    var told, here = window.inopsio;
+    try { told = JSON.parse(box.getAttribute("data-stream")); } catch (_) { return; }
+    var list = box.querySelector("ol");
+    if (!list) {
+      list = here.make("ol", { "class": "stream", "aria-label": "Newest findings", tabindex: "0" });
+      box.replaceChildren(list);
+    }
+    var kept = {};
+    Array.from(list.children).forEach(function (line) { kept[line.dataset.id] = line; });
+    var lines = told.map(function (f) {
+      var line = kept[f.id];
+      if (line) {
+        line.querySelector("time").textContent = f.said;
+        line.classList.remove("new"); // put in again it would flash again
+        return line;
+      }
+      var level = here.LEVELS.indexOf(f.level) === -1 ? "informational" : f.level;
+      return here.make("li", { "data-id": f.id, "class": f["new"] ? "new" : "" },
+        here.badge(level, level.charAt(0).toUpperCase() + level.slice(1)),
+        here.make("div", { "class": "two" },
+          here.link("/finding/" + encodeURIComponent(f.id), f.title),
+          here.link(f.path, f.entity, "under")),
+        here.make("time", { datetime: f.iso, title: f.exact }, f.said));
+    });
+    if (lines.length !== list.children.length || lines.some(function (l, i) { return list.children[i] !== l; })) {
+      list.replaceChildren.apply(list, lines);
+    }
+  }
+  window.inopsio.onData("data-stream", stream);
+
   function connect() {
     window.clearTimeout(timer);
     if (isPaused() || socket) { return; }

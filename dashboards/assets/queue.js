@@ -8,33 +8,13 @@
   var current = function () { return rows().find(function (r) { return r.hasAttribute("data-here"); }); };
   var set = function (id, props) { window.dash_clientside.set_props(id, props); };
 
-  var LEVELS = ["critical", "high", "medium", "low", "informational"];
-  var STATUSES = { open: "Open", in_progress: "In progress", closed: "Closed" };
+  var LEVELS = window.inopsio.LEVELS, STATUSES = window.inopsio.STATUSES;
 
-  // make("td", { class: "c1" }, "text", element, ...)
-  function make(name, told) {
-    var made = document.createElement(name);
-    Object.keys(told || {}).forEach(function (key) {
-      if (told[key] !== null && told[key] !== undefined) { made.setAttribute(key, told[key]); }
-    });
-    made.append.apply(made, Array.prototype.slice.call(arguments, 2).filter(Boolean));
-    return made;
-  }
-
-  function icon(name) { return make("span", { "class": "icon icon-" + name, "aria-hidden": "true" }); }
-
-  function badge(look, words) {
-    var status = STATUSES[look] ? "status-" + look : look;
-    return make("span", { "class": "badge " + (STATUSES[look] ? "status " : "") + look }, icon(status), words);
-  }
+  var make = window.inopsio.make, icon = window.inopsio.icon, badge = window.inopsio.badge, link = window.inopsio.link;
 
   function check(label, id) {
     return make("button", { type: "button", "class": "check", role: "checkbox", id: id,
       "aria-checked": "false", "aria-label": label }, make("span", { "class": "box" }));
-  }
-
-  function link(path, words, look) {
-    return make("a", { href: path, "class": look || "cut", title: look ? null : words, "data-go": "" }, words);
   }
 
   function two(first, under) {
@@ -84,27 +64,7 @@
     count();
   }
 
-  new MutationObserver(function (changes) {
-    var found = new Set();
-    changes.forEach(function (change) {
-      if (change.type === "attributes") { found.add(change.target); return; }
-      change.addedNodes.forEach(function (node) {
-        if (node.nodeType !== 1) { return; }
-        if (node.hasAttribute("data-queue")) { found.add(node); }
-        node.querySelectorAll("[data-queue]").forEach(function (box) { found.add(box); });
-      });
-    });
-    found.forEach(render);
-  }).observe(document.documentElement,
-    { childList: true, subtree: true, attributes: true, attributeFilter: ["data-queue"] });
-
-  // Links of our own making stay inside the application.
-  document.addEventListener("click", function (event) {
-    var go = event.target.closest && event.target.closest("a[data-go]");
-    if (!go || event.metaKey || event.ctrlKey || event.shiftKey || event.button) { return; }
-    event.preventDefault();
-    window.inopsio.go(go.getAttribute("href"));
-  });
+  window.inopsio.onData("data-queue", render);
 
   function choose(row, isOn) {
     row.setAttribute("aria-selected", String(isOn));

@@ -1,5 +1,6 @@
 """Work through what the detectors claim: a queue of groups, filters in the URL, keys, undo."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import dash_mantine_components as dmc
@@ -29,7 +30,7 @@ PAGE: Final = Page(
     group="Investigate",
 )
 _WORK: Final = "incidents:write"
-_SELECTS: Final = {"kind": KINDS, "state": STATES, "sort": SORTS}
+_SELECTS: Final = {"kind": KINDS, "state": STATES}
 _LABEL: Final = {"kind": "Kind", "state": "State", "sort": "Order", "rule": "Rule"}
 
 
@@ -50,6 +51,7 @@ def layout(view: View) -> Part:
                             html.Div(
                                 _views(console, scope, wanted), id="findings-views", className="who"
                             ),
+                            _pick("sort", _data(SORTS), wanted.sort, allowDeselect=False),
                             segmented("findings-shape", "Shape", SHAPES, wanted.shape),
                         ],
                         className="actions",
@@ -90,21 +92,26 @@ def _nothing_yet(scope: Scope) -> Part:
     )
 
 
-def _controls(wanted: FindingFilter, rules: list[tuple[str, str]]) -> Part:
-    def pick(name: str, data: list[dict[str, str]], value: str, **more: object) -> Part:
-        return dmc.Select(
-            id=f"findings-{name}",
-            data=data,
-            value=value or None,
-            className="control",
-            comboboxProps={"transitionProps": AT_ONCE},
-            **{"aria-label": _LABEL[name]},
-            **more,
-        )
+def _pick(name: str, data: list[dict[str, str]], value: str, **more: object) -> Part:
+    return dmc.Select(
+        id=f"findings-{name}",
+        data=data,
+        value=value or None,
+        className="control",
+        comboboxProps={"transitionProps": AT_ONCE},
+        **{"aria-label": _LABEL[name]},
+        **more,
+    )
 
-    offered = [{"value": v, "label": words} for v, words in rules]
+
+def _data(offered: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"value": value, "label": words} for value, words in offered.items()]
+
+
+def _controls(wanted: FindingFilter, rules: list[tuple[str, str]]) -> Part:
+    known = [{"value": v, "label": words} for v, words in rules]
     if wanted.rule and wanted.rule not in {v for v, _ in rules}:
-        offered.append({"value": wanted.rule, "label": wanted.rule})
+        known.append({"value": wanted.rule, "label": wanted.rule})
     clear = {"aria-label": "Clear rule"}
     return html.Div(
         [
@@ -118,9 +125,9 @@ def _controls(wanted: FindingFilter, rules: list[tuple[str, str]]) -> Part:
                 **{"aria-label": "Search findings"},
             ),
             segmented("findings-range", "Time range", RANGES, wanted.range),
-            pick(
+            _pick(
                 "rule",
-                offered,
+                known,
                 wanted.rule,
                 placeholder="Any rule",
                 clearable=True,
@@ -129,13 +136,8 @@ def _controls(wanted: FindingFilter, rules: list[tuple[str, str]]) -> Part:
                 clearButtonProps=clear,
             ),
             *[
-                pick(
-                    name,
-                    [{"value": k, "label": v} for k, v in _SELECTS[name].items()],
-                    getattr(wanted, name),
-                    allowDeselect=False,
-                )
-                for name in _SELECTS
+                _pick(name, _data(offered), getattr(wanted, name), allowDeselect=False)
+                for name, offered in _SELECTS.items()
             ],
         ],
         className="controls",
