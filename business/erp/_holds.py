@@ -145,7 +145,7 @@ def hold_payment(
     reason = checked_text("reason", reason, _LONGEST_REASON)
     take_turn(tx, MODULE)
     row = found_payment(tx, payment_id)
-    command = command_of(row, "hold", version, by, reason)
+    command = command_of(scope, row, "hold", version, by, reason)
     if command is None:
         return shown(row)
     if row["status"] in {"held", "paid"}:
@@ -188,7 +188,7 @@ def release_payment(
         raise ReleaseRefused(
             f"{scope.actor.name} had a hand in payment {payment_id}; another person releases it"
         )
-    command = command_of(row, "release", version, by, note)
+    command = command_of(scope, row, "release", version, by, note)
     if command is None:
         return shown(row)
     if row["status"] != "held":

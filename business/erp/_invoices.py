@@ -97,7 +97,7 @@ def approve_invoice(
     by = by or acting(scope)
     take_turn(tx, MODULE)
     row = _found(tx, invoice_id)
-    command = command_of(row, "approve", version, by)
+    command = command_of(scope, row, "approve", version, by)
     if command is None:
         return _view(row)
     if row["status"] != "issued":

@@ -85,7 +85,7 @@ def change_price(
     take_turn(tx, MODULE)
     row = _found(tx, item_id)
     money(price_cents, str(row["currency"]))
-    command = command_of(row, "price", version, by, price_cents, campaign)
+    command = command_of(scope, row, "price", version, by, price_cents, campaign)
     if command is None:
         return shown(row)
     after = _changed(tx, row, price_cents, int(row["stock"]), command, by)
@@ -116,7 +116,7 @@ def adjust_stock(
     _pieces("change", change, least=-MOST_CENTS)
     take_turn(tx, MODULE)
     row = _found(tx, item_id)
-    command = command_of(row, "stock", version, by, change, reason)
+    command = command_of(scope, row, "stock", version, by, change, reason)
     if command is None:
         return shown(row)
     stock = int(row["stock"]) + change

@@ -166,7 +166,7 @@ def approve_payment(
     by = by or acting(scope)
     take_turn(tx, MODULE)
     row = found_payment(tx, payment_id)
-    command = command_of(row, "approve", version, by)
+    command = command_of(scope, row, "approve", version, by)
     if command is None:
         return shown(row)
     check_status(row, "proposed")
@@ -206,7 +206,7 @@ def pay_payment(
     by = by or acting(scope)
     take_turn(tx, MODULE)
     row = found_payment(tx, payment_id)
-    command = command_of(row, "pay", version, by)
+    command = command_of(scope, row, "pay", version, by)
     if command is None:
         return shown(row)
     check_status(row, "approved")

@@ -93,7 +93,7 @@ def update_vendor(
     name = str(row["name"]) if name is None else checked_text("name", name)
     kept = str(row["address"])
     address = kept if address is None else checked_text("address", address, 500, empty=True)
-    command = command_of(row, "update", version, by, name, address)
+    command = command_of(scope, row, "update", version, by, name, address)
     if command is None:
         return shown(row)
     (after,) = select(
@@ -126,7 +126,7 @@ def change_bank_account(
     confirmed_by = _confirmed(confirmation, confirmed_by, by)
     take_turn(tx, MODULE)
     row = _found(tx, vendor_id)
-    command = command_of(row, "bank", version, by, bank, confirmation, confirmed_by)
+    command = command_of(scope, row, "bank", version, by, bank, confirmation, confirmed_by)
     if command is None:
         return shown(row)
     if bank == row["bank_account"]:

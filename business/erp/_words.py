@@ -11,11 +11,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from business._conflict import Conflict, OldVersion
-from business._fact import Acting
+from business._fact import IMPORT, Acting
 from storage.errors import InvalidInput
 from storage.identity import new_id
 from storage.schema.entity import canonical
 from storage.settings import Settings
+from storage.tenant import Scope
 
 MODULE: Final = "erp"
 Row = dict[str, Any]
@@ -135,14 +136,19 @@ def is_repeat(row: Mapping[str, Any] | None, made_from: str, what: str) -> bool:
 
 
 def command_of(
-    row: Mapping[str, Any], what: str, version: int | None, by: Acting, *content: str | int
+    scope: Scope,
+    row: Mapping[str, Any],
+    what: str,
+    version: int | None,
+    by: Acting,
+    *content: str | int,
 ) -> str | None:
     """Give the fingerprint of a change; None if it is a repeat of the last one; else OldVersion.
 
     `version` None: a bridge tells what happened elsewhere and does not know the house's versions;
     its changes are told apart by moment and content, and must not come after later ones.
     """
-    if version is None and not by.through:
+    if version is None and (scope.actor.kind == "user" or not scope.may(IMPORT)):
         raise InvalidInput("say the version that the change is meant for")
     when = by.at_us if version is None else version
     command = fingerprint(what, version is None, when, person(by.name), *content)

@@ -18,6 +18,7 @@ from storage.tenant import Actor, Role, Scope
 from tests.business.books import ACCOUNT, BOLT, NOON_US, NOW, OTHER, SECOND_US, Books, by, clerk
 
 ANN = clerk("ann")
+BRIDGE = Scope("acme", Actor("token", "bridge"), frozenset({Role.INTEGRATION}))
 FIRST = NewVendor("Bolt & Sons", ACCOUNT, "1 Main Street", "V-9")
 
 
@@ -100,9 +101,9 @@ def test_a_change_repeated_is_done_once_and_one_on_an_old_version_refused(books:
 
 def test_a_bridge_without_versions_changes_in_order_of_time_only(books: Books) -> None:
     def change(account: str, at_us: int) -> dict[str, Any]:
-        who = Acting("ann", at_us, NOON_US, through="token:bridge")
-        with books.database.app(ANN) as tx:
-            return erp.change_bank_account(ANN, tx, "V-9", account, None, by=who)
+        with books.database.app(BRIDGE) as tx:
+            who = by("ann", at_us)
+            return erp.change_bank_account(BRIDGE, tx, "V-9", account, None, by=who)
 
     change(OTHER, NOON_US + 2)
     assert change(OTHER, NOON_US + 2)["version"] == 2
@@ -347,10 +348,9 @@ def test_exposure_counts_open_money_once(books: Books) -> None:
 
 
 def test_an_import_is_audited_under_both_names(books: Books) -> None:
-    bridge = Scope("acme", Actor("token", "bridge"), frozenset({Role.INTEGRATION}))
     who = Acting("dora", NOON_US, NOW, "dev-3", "10.20.1.5", "token:bridge")
-    with books.database.app(bridge) as tx:
-        erp.post_invoice(bridge, tx, NewInvoice("V-9", 5, "EUR", None, "I-1"), who)
+    with books.database.app(BRIDGE) as tx:
+        erp.post_invoice(BRIDGE, tx, NewInvoice("V-9", 5, "EUR", None, "I-1"), who)
         row = tx.execute(
             "SELECT actor, detail->>'on_behalf_of' FROM audit_entries WHERE object = 'I-1'"
         ).fetchone()
