@@ -132,7 +132,7 @@ class Life:
         self._expect(clock)
         while not self._stop.wait(TICK_S):
             now_s = time.monotonic()
-            passed_s, before_s = min(now_s - before_s, 5 * TICK_S), now_s
+            passed_s, before_s = min(now_s - before_s, 10 * TICK_S), now_s
             clock = self.pace.after(clock, passed_s, time.time_ns() // 1000)
             due = list(self._before(clock))
             self._send(due, clock)
