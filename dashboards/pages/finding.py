@@ -14,6 +14,7 @@ from dashboards.read.rules import RuleText, rule_text
 from dashboards.shell import URL
 from dashboards.ui import events, why
 from dashboards.ui.cards import panel
+from dashboards.ui.events import counted
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, moment
 from dashboards.ui.process_tree import process_tree
@@ -193,7 +194,7 @@ def _timeline(claim: Row, near: Around) -> Part:
     lane = next((h.lane for h in told if h.look == "evidence"), "endpoint")
     told.append(Happening(at, lane, claim["title"], "this finding", "now", claim["level"]))
     cut = f", the nearest {read.MOST_NEAR} shown" if near.is_cut else ""
-    seen = f"{count_of(len(near.events))} events{cut}" if near.events is not None else "no events"
+    seen = f"{counted(len(near.events), 'event')}{cut}" if near.events is not None else "no events"
     switch = html.Nav(
         [
             dcc.Link(
@@ -209,7 +210,7 @@ def _timeline(claim: Row, near: Around) -> Part:
     return panel(
         f"{_SPAN_WORDS[near.span]} before and after",
         lanes("Timeline", told, at - span, at + span, at),
-        said=f"{seen} and {count_of(len(near.claims))} other claims about the same entities.",
+        said=f"{seen} and {counted(len(near.claims), 'other claim')} about the same entities.",
         actions=[switch],
     )
 
@@ -223,7 +224,9 @@ def _evidence(claim: Row, found: Surroundings, whole: dict[str, dict[str, str]])
     else:
         alone = len(found.evidence) == 1
         body = [events.whole_event(e, whole.get(e["event_id"], {}), alone) for e in found.evidence]
-    said = f"Rests on {count_of(rests)} event{'' if rests == 1 else 's'}."
+    shown = len(found.evidence or [])
+    cut = f", the first {count_of(shown)} are shown" if 0 < shown < rests else ""
+    said = f"Rests on {counted(rests, 'event')}{cut}."
     return panel("Evidence", html.Div(body), said=said)
 
 
@@ -257,11 +260,11 @@ def _entities(found: Surroundings, console: Console) -> Part:
 
 
 def _said_of(card: Row) -> str:
-    told = [f"{count_of(card['findings'])} findings", f"{count_of(card['signals'])} signals"]
+    told = [counted(card["findings"], "finding"), counted(card["signals"], "signal")]
     if card["grave"]:
         told.append(f"{count_of(card['grave'])} grave")
     if card["events"]:
-        told.append(f"{count_of(card['events'])} events")
+        told.append(counted(card["events"], "event"))
     return " · ".join(told)
 
 

@@ -15,7 +15,7 @@ from dashboards.read.names import BUSINESS, Key
 from dashboards.shell import URL
 from dashboards.ui.cards import panel
 from dashboards.ui.controls import act_button
-from dashboards.ui.events import entity_chip
+from dashboards.ui.events import counted, entity_chip
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, status_badge
 from dashboards.ui.states import Part, empty
@@ -37,7 +37,7 @@ _WRITE: Final = "incidents:write"
 
 def layout(view: View) -> Part:
     """Give the incident's story beside the panel to work on it."""
-    found = read.one(view.console.database, view.scope, view.key)
+    found = read.one(view.console.database, view.console.lake, view.scope, view.key)
     return html.Div(
         [
             html.Div(_body(view.console, view.scope, found), id="incident-body", className="stack"),
@@ -78,7 +78,7 @@ def _head(found: Detail) -> Part:
     lanes = dict.fromkeys(step.lane for step in found.steps)
     lasted = said_between(row["last_time"] - row["first_time"])
     graph = f"/graph?incident={row['incident_id']}"
-    said = f"{count_of(len(found.steps))} steps over {lasted}"
+    said = f"{counted(len(found.steps), 'step')} over {lasted}"
     if len(lanes) > 1:
         said += f", across {', '.join(lanes)}"
     merged = None
@@ -121,7 +121,7 @@ def _story(found: Detail, may_work: bool) -> Part:
     if not found.steps:
         return panel("Story", empty("No findings", "All were taken out or moved elsewhere."))
     row = found.incident
-    more = row["finding_count"] + (row.get("signal_count") or 0) - len(found.steps)
+    more = row["finding_count"] - len(found.steps)
     cut = f" The first {count_of(len(found.steps))} are shown." if more > 0 else ""
     return panel(
         "Story",
@@ -177,10 +177,7 @@ def _entities(found: Detail) -> Part:
             html.Li(
                 [
                     entity_chip(key),
-                    html.Span(
-                        f"{count_of(told['claims'])} claim{'' if told['claims'] == 1 else 's'}",
-                        className="muted small",
-                    ),
+                    html.Span(counted(int(told["claims"]), "claim"), className="muted small"),
                 ],
                 className="business" if key.kind in BUSINESS else "",
             )
@@ -243,7 +240,7 @@ def register(console: Console) -> None:
         finding = read.incident_uuid(str(asked.get("finding")))
         with console.database.app(scope) as tx:
             incidents.unlink(scope, tx, known, finding)
-        found = read.one(console.database, scope, known)
+        found = read.one(console.database, console.lake, scope, known)
         return _body(console, scope, found), toast("Taken out of this incident.")
 
     console.scoped_callback(

@@ -28,7 +28,7 @@ SPANS: Final = {
 }
 PEER_DAYS: Final = 7
 MOST_CLAIMS: Final = 1000
-MOST_EVENTS: Final = 300
+MOST_EVENTS: Final = 120
 MOST_LINKED: Final = 40
 QUERY_MS: Final = "10000"
 _STILL: Final = timedelta(days=2)
@@ -160,12 +160,23 @@ def lately(
     if scope.may("events:read"):
         with database.app(scope) as tx:
             select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-            hot = events_near(tx, [found.key], until, timedelta(0), MOST_EVENTS, SPANS[span])
+            hot = _latest(tx, found.key, since, until)
             write_audit(tx, scope, "event.view", found.key.id)
         facts = facts_near(database, lake, scope, [found.key], since, until, MOST_EVENTS)
         told, is_cut = merged(hot, facts), len(hot) >= MOST_EVENTS
     claims = [c for c in found.claims if since <= c["time"] < until]
     return Lately(span, since, until, told, claims[:200], is_cut)
+
+
+def _latest(tx: Connection[TupleRow], key: Key, since: datetime, until: datetime) -> list[Row]:
+    """Read back a day at a time until there is enough: the busy need only the last one."""
+    found: list[Row] = []
+    end = until
+    while end > since and len(found) < MOST_EVENTS:
+        step = min(end - since, timedelta(days=1))
+        found += events_near(tx, [key], end, timedelta(0), MOST_EVENTS - len(found), step)
+        end -= step
+    return found
 
 
 def claims_of(

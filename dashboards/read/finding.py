@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from business import incidents
 from dashboards.read.exposure import Value, held_of, value_of
-from dashboards.read.happenings import events_near, facts_near, lane_of_claim, merged, us
+from dashboards.read.happenings import events_near, facts_near, facts_of, lane_of_claim, merged, us
 from dashboards.read.names import Key, named_by
 from dashboards.read.processes import Process, process_trees
 from storage.audit import write_audit
@@ -28,13 +28,13 @@ SPANS: Final = {
     "1h": timedelta(hours=1),
     "24h": timedelta(hours=24),
 }
-MOST_NEAR: Final = 300
-MOST_EVIDENCE: Final = 100
+MOST_NEAR: Final = 120
+MOST_EVIDENCE: Final = 30
 MOST_PARTS: Final = 200
 MOST_CARDS: Final = 6
-WHOLE_EVENTS: Final = 10
+WHOLE_EVENTS: Final = 6
 """Events shown with all their columns; the rest in short."""
-LONGEST_VALUE: Final = 4000
+LONGEST_VALUE: Final = 2000
 QUERY_MS: Final = "10000"
 _LONG_AGO: Final = timedelta(days=30)
 
@@ -118,7 +118,7 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
     return Surroundings(
         finding=found,
         keys=keys,
-        parts=parts,
+        parts=enriched(database, lake, scope, parts),
         evidence=evidence,
         trees=_trees(database, lake, scope, found, evidence),
         similar=sorted(similar, key=lambda s: abs(s["time"] - at))[:6],
@@ -176,6 +176,20 @@ def steps(tx: Connection[TupleRow], scope: Scope, claims: Sequence[Row]) -> list
         event = known.get(first.get(str(claim["finding_id"]), ""))
         told.append(Step(claim, lane_of_claim(claim, event), event if may_see else None))
     return told
+
+
+def enriched(database: Database, lake: Lake, scope: Scope, told: Sequence[Step]) -> list[Step]:
+    """Give the same steps; mails and business facts with what the lake says of them beyond."""
+    events = [step.event for step in told if step.event is not None]
+    if not events or not scope.may("events:read"):
+        return list(told)
+    facts = facts_of(database, lake, scope, events)
+    return [
+        replace(step, event={**step.event, **facts.get(str(step.event["event_id"]), {})})
+        if step.event is not None
+        else step
+        for step in told
+    ]
 
 
 def events_of(tx: Connection[TupleRow], event_ids: Sequence[str]) -> list[Row]:

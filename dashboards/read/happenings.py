@@ -32,6 +32,7 @@ _IDENTITY: Final = frozenset({3001, 3002, 3003, 3005, 3006})
 FACTS: Final = (999001, 999002, 999003, 999004, 999005, 999011, 999012, 999013, 999014)
 _TOLD_BY_LAKE: Final = (MAIL, _API, *FACTS)
 """Classes whose telling columns are not in the hot table."""
+MOST_FACTS: Final = 200
 _MAILBOXES: Final = frozenset({"mailbox", "mailgate", "exchange", "office 365", "m365"})
 _COLUMNS: Final = {
     "event_id": "event_id",
@@ -141,6 +142,24 @@ def facts_near(
     except (pl.exceptions.PolarsError, OSError):
         return []
     return found.to_dicts()
+
+
+def facts_of(database: Database, lake: Lake, scope: Scope, events: Sequence[Row]) -> dict[str, Row]:
+    """Give event id -> what the lake says of mails and business facts among hot events."""
+    scope.require("events:read")
+    wanted = [e for e in events if e["class_uid"] in _TOLD_BY_LAKE][:MOST_FACTS]
+    if not wanted:
+        return {}
+    times, ids = [e["time"] for e in wanted], [str(e["event_id"]) for e in wanted]
+    classes = sorted({int(e["class_uid"]) for e in wanted})
+    try:
+        frame = lake.scan(database, scope, us(min(times)), us(max(times)) + 1, classes)
+        have = set(frame.collect_schema().names())
+        shown = [pl.col(c).alias(n) for n, c in _COLUMNS.items() if c in have]
+        found = frame.filter(pl.col("event_id").is_in(ids)).select(shown).collect()
+    except (pl.exceptions.PolarsError, OSError):
+        return {}
+    return {str(row["event_id"]): row for row in found.to_dicts()}
 
 
 def _about(keys: Iterable[Key], have: set[str]) -> pl.Expr | None:

@@ -9,12 +9,13 @@ from urllib.parse import parse_qs, urlencode
 from business import incidents
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.filters import like
-from dashboards.read.finding import Step, steps
+from dashboards.read.finding import Step, enriched, steps
 from dashboards.read.names import KINDS, Key, named_by
 from dashboards.ui.marks import LEVELS, STATUS
 from storage.database import Database
 from storage.database.queries import select
 from storage.errors import NotFound
+from storage.lake import Lake
 from storage.tenant import Scope
 
 BLOCK_ROWS: Final = 100
@@ -164,7 +165,7 @@ class Detail:
     held: list[Row]
 
 
-def one(database: Database, scope: Scope, incident_id: str) -> Detail:
+def one(database: Database, lake: Lake, scope: Scope, incident_id: str) -> Detail:
     """Give the incident with its story; NotFound when this tenant has none of that id."""
     scope.require("incidents:read")
     known = incident_uuid(incident_id)
@@ -178,6 +179,7 @@ def one(database: Database, scope: Scope, incident_id: str) -> Detail:
         activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
         named = [Key(str(k["entity_type"]), str(k["entity"])) for k in keys]
         value, held = value_of(tx, scope, named), held_of(tx, scope, named)
+    told = enriched(database, lake, scope, told)
     return Detail(found, told, keys, activity, value, held)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dash import dcc, html
 
 from dashboards.read.incidents import Column
-from dashboards.ui.events import entity_chips
+from dashboards.ui.events import counted, entity_chips
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import STATUS, count_of, level_badge, moment, verdict_badge
 from dashboards.ui.states import Part
@@ -107,8 +107,8 @@ def _card(card: Row, now: datetime, may_move: bool) -> Part:
 
 def _count(card: Row) -> str:
     signals = int(card.get("signal_count") or 0)
-    said = f"{count_of(card['finding_count'])} findings"
-    return f"{said}, {count_of(signals)} signals" if signals else said
+    said = counted(int(card["finding_count"]) - signals, "finding")
+    return f"{said}, {counted(signals, 'signal')}" if signals else said
 
 
 def _moves(card: Row) -> Part:

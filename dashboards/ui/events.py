@@ -7,7 +7,7 @@ from dash import dcc, html
 
 from dashboards.read.names import Key, key_of
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import exact_time, level_badge, mono, short
+from dashboards.ui.marks import count_of, exact_time, level_badge, mono, short
 from dashboards.ui.panels import money
 from dashboards.ui.states import Part
 from storage.schema.classes import CLASSES
@@ -80,12 +80,21 @@ def _fact(event: Row) -> str:
         str(event.get("bank_account") or ""),
         f"by {event['actor_user']}" if event.get("actor_user") else "",
     ]
-    return " ".join(t for t in told if t)
+    return " ".join(dict.fromkeys(t for t in told if t))
+
+
+def counted(number: int, word: str) -> str:
+    """Write a count with its word, in the singular where it is one.
+
+    >>> counted(1, "event"), counted(2000, "event")
+    ('1 event', '2,000 events')
+    """
+    return f"{count_of(number)} {word}{'' if number == 1 else 's'}"
 
 
 def whole_event(event: Row, columns: Mapping[str, str], is_open: bool) -> Part:
     """Show one event: a line, and every column when opened."""
-    shown = columns or {k: str(v) for k, v in event.items() if v is not None}
+    shown = columns or {k: short(str(v), _LONG) for k, v in event.items() if v is not None}
     shown = dict(sorted(shown.items(), key=lambda told: told[0] in _ENVELOPE))
     facts: list[Part] = []
     for name, value in shown.items():

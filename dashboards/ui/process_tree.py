@@ -12,7 +12,7 @@ from dashboards.ui.marks import count_of, exact_time, short
 from dashboards.ui.states import Part
 from dashboards.ui.timeline import said_gap
 
-_LONGEST = 1200
+_LONGEST = 500
 
 
 def process_tree(trees: Sequence[Process], at: datetime) -> Part:
@@ -49,7 +49,7 @@ def _node(node: Process, at: datetime, level: int, first: list[bool]) -> Part:
 def _words(node: Process) -> str:
     said = f"{node.name}, process {node.pid}" if node.pid is not None else node.name
     said = f"{said}, evidence" if node.is_evidence else said
-    return f"{said}: {short(node.cmd, 200)}" if node.cmd else said
+    return f"{said}: {short(node.cmd, 80)}" if node.cmd else said
 
 
 def _said(node: Process, at: datetime) -> Part:

@@ -9,9 +9,9 @@ from dash import dcc, html
 from dashboards.read.finding import Step
 from dashboards.read.happenings import LANES
 from dashboards.read.names import named_by
-from dashboards.ui.events import entity_chips, telling
+from dashboards.ui.events import counted, entity_chips, telling
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import count_of, exact_time, level_badge, short
+from dashboards.ui.marks import exact_time, level_badge, short
 from dashboards.ui.states import Part
 from dashboards.ui.timeline import LANE_ICONS
 
@@ -38,22 +38,31 @@ def _step(step: Step, acts: Any) -> Part:  # noqa: ANN401  a function of a claim
     claim = step.claim
     is_signal = claim.get("kind") == "signal"
     rests = int(claim.get("event_count") or 0)
-    said = telling(step.event) if step.event else ""
+    parts = claim.get("parts") or []
+    said = telling(step.event) if step.event and not parts else ""
     head = [
         level_badge(claim["level"]),
         html.Span("signal", className="badge plain") if is_signal else None,
-        html.Span(LANES[step.lane], className="muted small"),
+        html.Span(
+            f"joins {counted(len(parts), 'step')}" if parts else LANES[step.lane],
+            className="muted small",
+        ),
         html.Time(
             f"{claim['time']:%H:%M:%S}",
             dateTime=claim["time"].isoformat(),
             title=exact_time(claim["time"]),
             className="muted small",
         ),
-        html.Span(f"{count_of(rests)} events", className="muted small") if rests > 1 else None,
+        html.Span(counted(rests, "event"), className="muted small") if rests > 1 else None,
     ]
     return html.Li(
         [
-            html.Span(icon(LANE_ICONS[step.lane], LANES[step.lane]), className="story-mark"),
+            html.Span(
+                icon("link", "Correlation")
+                if parts
+                else icon(LANE_ICONS[step.lane], LANES[step.lane]),
+                className="story-mark",
+            ),
             html.Div(
                 [
                     html.Div(

@@ -47,7 +47,7 @@ def of_events(events: Iterable[Row], mine: frozenset[str] = frozenset()) -> list
             e["time"],
             lane_of(e),
             class_words(e),
-            short(telling(e), 220),
+            short(telling(e), 160),
             "evidence" if str(e["event_id"]) in mine else "event",
         )
         for e in events
