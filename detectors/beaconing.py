@@ -19,6 +19,8 @@ BLOCK: Final = 30
 BLOCKS: Final = 2
 SHORTEST_MS: Final = 5_000
 """Gaps below it are one page or transfer, no beacon."""
+SLOW_MS: Final = 900_000
+"""Calls a quarter of an hour apart and more are what timetables of servers do: a signal only."""
 FEW: Final = 3
 """Machines that may call a destination that is still rare: a share of a tenth at most, too."""
 SMALL: Final = 64_000
@@ -335,6 +337,7 @@ def _rare(
 def _claim(row: dict[str, Any]) -> Finding:
     host = row["host"]
     gap, off = int(row["gap_ms"]), int(row["gap_off"])
+    slow = gap > SLOW_MS
     told = f"{row['name']} ({row['dst']})" if row["name"] else row["dst"]
     reasons = [
         Reason(
@@ -362,7 +365,8 @@ def _claim(row: dict[str, Any]) -> Finding:
         row["tenant_id"],
         f"{row['src']}\x1f{row['dst']}\x1f{int(row['end_us']) // _DAY_US}",
         title=f"{host or row['src']} calls {told} every {gap / 1000:.0f} seconds like a clock",
-        level="high",
+        level="low" if slow else "high",
+        kind="signal" if slow else "finding",
         time_us=int(row["end_us"]),
         entity_type="host" if host else "ip",
         entity=host or row["src"],
