@@ -9,55 +9,9 @@ import polars as pl
 from pipelines.parsers._json import Records
 from pipelines.parsers._time import parse_times
 from pipelines.parsers._windows_classes import CHANNEL_CODES, FAMILY_STEP, MEANINGS
+from pipelines.parsers._windows_names import SYSTEM, WINLOGBEAT
 from storage.schema import UNMAPPED
 
-_SYSTEM: Final = {
-    "provider.#attributes.name": "Provider_Name",
-    "provider.#attributes.guid": "Provider_Guid",
-    "provider.#attributes.eventsourcename": "Provider_EventSourceName",
-    "provider.name": "Provider_Name",
-    "provider.guid": "Provider_Guid",
-    "providername": "Provider_Name",
-    "providerguid": "Provider_Guid",
-    "eventid": "EventID",
-    "eventid.#text": "EventID",
-    "eventid.#attributes.qualifiers": "Qualifiers",
-    "version": "Version",
-    "level": "Level",
-    "task": "Task",
-    "opcode": "Opcode",
-    "keywords": "Keywords",
-    "timecreated.#attributes.systemtime": "SystemTime",
-    "timecreated.systemtime": "SystemTime",
-    "systemtime": "SystemTime",
-    "eventrecordid": "EventRecordID",
-    "execution.#attributes.processid": "Execution_ProcessID",
-    "execution.#attributes.threadid": "Execution_ThreadID",
-    "processid": "Execution_ProcessID",
-    "threadid": "Execution_ThreadID",
-    "channel": "Channel",
-    "computer": "Computer",
-    "security.#attributes.userid": "UserID",
-    "message": "Message",
-    "severityvalue": "SeverityValue",
-}
-_WINLOGBEAT: Final = {
-    "winlog.channel": "Channel",
-    "winlog.event_id": "EventID",
-    "winlog.provider_name": "Provider_Name",
-    "winlog.provider_guid": "Provider_Guid",
-    "winlog.computer_name": "Computer",
-    "winlog.record_id": "EventRecordID",
-    "winlog.task": "Task",
-    "winlog.opcode": "Opcode",
-    "winlog.version": "Version",
-    "winlog.keywords": "Keywords",
-    "winlog.process.pid": "Execution_ProcessID",
-    "winlog.process.thread.id": "Execution_ThreadID",
-    "winlog.user.identifier": "UserID",
-    "event.code": "EventID",
-    "message": "Message",
-}
 _PREFIXES: Final = re.compile(
     r"^(?:_source\.|data\.)*(?:(?P<wazuh>win\.(?:eventdata|system)\.)|(?P<beat>winlog\.)|Event\.)"
 )
@@ -94,10 +48,10 @@ def _source_name(column: str) -> str:
         for section in ("event_data.", "user_data."):
             if rest.startswith(section):
                 return rest[len(section) :]
-        return _WINLOGBEAT.get(f"winlog.{rest}", f"winlog.{rest}")
+        return WINLOGBEAT.get(f"winlog.{rest}", f"winlog.{rest}")
     if found["wazuh"]:
         if found["wazuh"] == "win.system.":
-            return _SYSTEM.get(rest.lower(), rest)
+            return SYSTEM.get(rest.lower(), rest)
         return rest[:1].upper() + rest[1:]
     return _event_name(rest)
 
@@ -106,7 +60,7 @@ def _event_name(rest: str) -> str:
     """Name a field of the rendered XML (`Event.System...`, `Event.EventData...`)."""
     section, _, field = rest.partition(".")
     if section == "System":
-        return _SYSTEM.get(field.lower(), field)
+        return SYSTEM.get(field.lower(), field)
     if section == "UserData":
         field = field.partition(".")[2] or field
     if section in ("EventData", "UserData", "RenderingInfo", "ProcessingErrorData"):
