@@ -20,6 +20,8 @@ LONGEST_WAIT_S: Final = 60.0
 _RETRIED: Final = frozenset({429, 502, 503, 504})
 _IN: Final = re.compile(r"try again in (\d+) s")
 _NOT_YET: Final = ("screened", "waits for")
+_BEFORE: Final = (" already", ", not ")
+"""How the house says that a change was made before: after a stop the last step is sent again."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Fed:
 
     lines: int = 0
     commands: int = 0
+    repeated: int = 0
     held: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -148,6 +151,9 @@ class Feeder:
                 return
             if "on hold" in detail:
                 self.fed.held.add(command.fact[2])
+                return
+            if any(word in detail for word in _BEFORE):
+                self.fed.repeated += 1
                 return
         where = "/".join(command.path.split("/")[2::2])
         self.fed.refused[f"{answer.status_code} {where}: {detail[:160]}"] += 1

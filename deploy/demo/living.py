@@ -161,6 +161,8 @@ class Life:
 
     def _send(self, rows: list[Row], until_us: int) -> None:
         self._feeder.send(rows)
+        if self._stop.is_set():
+            return  # perhaps not all of it: it is sent again, and known again, at the next start
         self._state.sent_us = until_us
         _keep(self._settings, self._state)
 

@@ -129,7 +129,7 @@ def _deal(
     dice: random.Random, calendar: Calendar, day: int, hand: books.Hand, customer: Customer
 ) -> Iterator[Row]:
     at = calendar.begins(day) + int(dice.uniform(9, 16) * HOUR) + dice.randrange(SECOND)
-    uid = f"D-{at // SECOND % 10**8}"
+    uid = f"D-{day + 1000}{customer.uid[2:]}"
     contact = dice.choice(customer.contacts)[2]
     amount = int(100 * dice.lognormvariate(8.6, 0.9))
     yield books.deal_made(at, hand, uid, customer.uid, amount, contact)
