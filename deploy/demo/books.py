@@ -65,6 +65,12 @@ def vendor_made(
     return _row(time_us, ERP, hand, "/v1/vendors", body, (VENDOR, 1, vendor.uid), mark)
 
 
+def vendor_changed(time_us: int, hand: Hand, vendor: str, address: str) -> Row:
+    """Correct the address of a vendor."""
+    path, fact = f"/v1/vendors/{vendor}", (VENDOR, 3, vendor)
+    return _row(time_us, ERP, hand, path, {"address": address}, fact, method="PATCH")
+
+
 def bank_changed(
     time_us: int, hand: Hand, vendor: str, iban: str, mark: Mark | None = None, **more: str
 ) -> Row:

@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.demo import books, cloud
 from deploy.demo.calendar import Calendar
-from deploy.demo.company import Company, Customer, Person, Vendor, iban
+from deploy.demo.company import Company, Customer, Person, Vendor, address, iban
 from deploy.demo.rows import DAY, HOUR, MINUTE, SECOND, Row
 
 _STAGES: Final = ("qualified", "proposal", "negotiation", "won")
@@ -48,11 +48,18 @@ def billed(dice: random.Random, company: Company, calendar: Calendar, day: int) 
             yield from _billed(dice, company, calendar, day, vendor)
         if dice.random() < 0.0012:
             yield from _moved_bank(dice, company, calendar.begins(day), vendor)
+    hand = books.of(dice.choice(company.by("purchasing")))
+    at = calendar.begins(day) + int(dice.uniform(9, 16) * HOUR)
     if dice.random() < 0.5:
         uid, _, price = dice.choice(company.items)
-        hand = books.of(dice.choice(company.by("purchasing")))
-        at = calendar.begins(day) + int(dice.uniform(9, 16) * HOUR)
-        yield books.price_changed(at, hand, uid, int(price * dice.uniform(0.93, 1.09)))
+        new = int(price * dice.uniform(0.93, 1.09))
+        if dice.random() < 0.06:
+            # A digit too many, seen and put right at once.
+            yield books.price_changed(at - 3 * MINUTE, hand, uid, new * 10)
+        yield books.price_changed(at, hand, uid, new)
+    if dice.random() < 0.2:
+        vendor = dice.choice(company.vendors)
+        yield books.vendor_changed(at + 5 * MINUTE, hand, vendor.uid, address(dice))
 
 
 def sold(dice: random.Random, company: Company, calendar: Calendar, day: int) -> Iterator[Row]:
@@ -143,4 +150,7 @@ def _deal(
         yield books.stage_changed(when, hand, uid, stage)
         if stage == "proposal" and dice.random() < 0.5:
             percent = float(dice.choice((3, 5, 5, 8, 10, 10, 12, 15, 20)))
+            if dice.random() < 0.02:
+                # Typed wrongly, seen and put right at once.
+                yield books.discounted(when + 5 * MINUTE, hand, uid, min(90.0, percent * 10))
             yield books.discounted(when + 7 * MINUTE, hand, uid, percent)
