@@ -42,7 +42,7 @@ from storage.tenant import Role, system_scope
 FIRST_US: Final = 1_780_272_000_000_000
 """2026-06-01, a Monday."""
 STEP_US: Final = 10 * MINUTE
-SETTLED_S: Final = 12.0
+SETTLED_S: Final = 20.0
 MOST_OTHERS: Final = 5.0
 LEAST_RATIO: Final = 10.0
 _SURROUNDINGS: Final = {"INOPSIO_LATENESS_S": "900", "INOPSIO_PAYMENT_WAIT_S": "15"}

@@ -9,8 +9,8 @@ from deploy.demo.rows import Row
 from deploy.demo.tale import NEAR_MISS
 
 _LOOK: Final = {
-    "vendor_fraud": "a payment to a vendor whose account was changed is stopped: Incidents; "
-    "look at why, then release or refuse it under Payments",
+    "vendor_fraud": "a payment to {vendor}, whose account was changed, is stopped: look at why "
+    "under Incidents, then at the payment under Payments",
     "phishing": "a macro, a shell, a jump to a server, an archive, an upload: one incident, "
     "with the chain of processes",
     "leaver": "somebody who leaves takes the customer list to a private cloud: Incidents",
@@ -34,7 +34,9 @@ def look_at(told: Told) -> str:
     name = told.tale.name
     if told.tale.kind == NEAR_MISS:
         return _CALM.format(name.replace("_", " "))
-    return _LOOK[name]
+    uid = next((name for kind, name in told.tale.entities if kind == "vendor"), "")
+    vendor = next((v.name for v in told.tale.company.vendors if v.uid == uid), "a vendor")
+    return _LOOK[name].format(vendor=vendor)
 
 
 def preview(told: Iterable[Told], pace: Pace, story_us: int) -> Iterator[str]:
