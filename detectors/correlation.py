@@ -6,18 +6,18 @@ slide, and claims may come in any order: a match is found with its last part to 
 most `max_keys` groups a tenant, 256 claims a group (twice the count asked for, if more).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import polars as pl
 
-from detectors._correlation.claim import Claim, Pair, groups, is_about, values
+from detectors._correlation.claim import Claim, Pair, groups, is_about, slim, values
 from detectors._correlation.memory import TABLES, Memory, Place
 from detectors._correlation.rule import Correlation
 from detectors._correlation.say import finding_of
-from detectors._correlation.window import Held, find
+from detectors._correlation.window import Held, find, find_again
 from detectors._sigma.rules import RuleSet
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
@@ -63,29 +63,35 @@ class _Desk:
         for turn in _turns(self._rules, tenant_id, claim):
             place = turn.place(tenant_id)
             group = self._memory.group(place)
-            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, claim)
+            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, slim(claim))
             gone = group.add(turn.rule, new)
             if gone is None:
                 continue
             self._memory.evict(tenant_id, turn.rule.rule_id, gone)
             parts = find(turn.rule, group.held, new, group.fired)
+            is_again = not parts and self._is_base(tenant_id, turn.rule)
+            if is_again:
+                parts = find_again(turn.rule, group.held, new, group.fired)
             if parts:
-                group.fired.append(parts[0].time_us)
-                self._tell(tenant_id, turn, parts, group.held, depth)
+                group.fired.append((parts[0].time_us, parts[-1].time_us))
+                wanted = _carried(self._rules, tenant_id, turn.rule.rule_id)
+                made = finding_of(
+                    META,
+                    tenant_id,
+                    turn.rule,
+                    turn.group,
+                    parts,
+                    group.held,
+                    wanted,
+                    is_again=is_again,
+                )
+                self.findings.append(made)
+                if depth < DEEPEST:
+                    self.take(tenant_id, as_claim(made), depth + 1)
 
-    def _tell(
-        self,
-        tenant_id: str,
-        turn: _Turn,
-        parts: Sequence[Held],
-        held: Sequence[Held],
-        depth: int,
-    ) -> None:
-        wanted = _carried(self._rules, tenant_id, turn.rule.rule_id)
-        made = finding_of(META, tenant_id, turn.rule, turn.group, parts, held, wanted)
-        self.findings.append(made)
-        if depth < DEEPEST:
-            self.take(tenant_id, as_claim(made), depth + 1)
+    def _is_base(self, tenant_id: str, rule: Correlation) -> bool:
+        own = (self._rules.get(owner) for owner in ("", tenant_id))
+        return any(r.correlations_on(rule.rule_id, META.name) for r in own if r is not None)
 
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:

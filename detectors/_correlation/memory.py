@@ -30,7 +30,12 @@ TABLES: Final = {
         "value": pl.String(),
         "claim": pl.String(),
     },
-    "fired": {"tenant_id": pl.String(), "key": pl.String(), "first_us": pl.Int64()},
+    "fired": {
+        "tenant_id": pl.String(),
+        "key": pl.String(),
+        "first_us": pl.Int64(),
+        "last_us": pl.Int64(),
+    },
     "evicted": {"tenant_id": pl.String(), "key": pl.String(), "claims": pl.Int64()},
 }
 """`key`: rule id and group; `evicted` has the rule id alone, and how many claims had to go."""
@@ -41,10 +46,10 @@ Place = tuple[str, str]
 
 @dataclass(slots=True)
 class Group:
-    """What is held for one rule and group: claims in order of time, and matches told."""
+    """What is held for one rule and group: claims in order of time, and the matches' spans."""
 
     held: list[Held] = field(default_factory=list)
-    fired: list[int] = field(default_factory=list)
+    fired: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, rule: Correlation, new: Held) -> int | None:
         """Hold one more claim; give how many had to go for it, None if it was held before."""
@@ -55,7 +60,7 @@ class Group:
         oldest = self.held[-1].time_us - rule.timespan_us - LATE_US
         if self.held[0].time_us < oldest:
             self.held = [h for h in self.held if h.time_us >= oldest]
-            self.fired = [t for t in self.fired if t >= oldest]
+            self.fired = [span for span in self.fired if span[1] >= oldest]
         gone = max(0, len(self.held) - max(LEAST_HELD, 2 * rule.least))
         del self.held[:gone]
         return gone
@@ -92,9 +97,10 @@ class Memory:
                 claim = msgspec.json.decode(row[6], type=Claim)
                 held = Held(row[2], row[3], row[4], row[5], claim)
                 self._groups[row[0], row[1]].held.append(held)
-        for tenant, key, first_us in self._state["fired"].filter(pl.col("key").is_in(keys)).rows():
+        told = self._state["fired"].filter(pl.col("key").is_in(keys))
+        for tenant, key, first_us, last_us in told.rows():
             if (tenant, key) in places:
-                self._groups[tenant, key].fired.append(first_us)
+                self._groups[tenant, key].fired.append((first_us, last_us))
         for place in places:
             self._groups[place].held.sort()
             self._groups[place].fired.sort()
@@ -106,7 +112,7 @@ class Memory:
             for place, group in self._groups.items()
             for h in group.held
         ]
-        fired = [(*p, t) for p, group in self._groups.items() for t in group.fired]
+        fired = [(*p, *span) for p, group in self._groups.items() for span in group.fired]
         touched = pl.DataFrame(list(self._groups), schema=["tenant_id", "key"], orient="row").cast(
             pl.String
         )

@@ -26,20 +26,23 @@ def finding_of(
     spine: Sequence[Held],
     held: Sequence[Held],
     wanted: Iterable[str],
+    *,
+    is_again: bool = False,
 ) -> Finding:
     """Make the finding. `spine`: the parts that make the match; `held`: all of the group;
-    `wanted`: fields that further correlations ask of it.
+    `wanted`: fields that further correlations ask of it; `is_again`: it was told already and ends
+    anew, which is a signal for those.
     """
     parts = _with_company(rule, spine, held)
     claims = list({p.finding_id: p.claim for p in parts}.values())
     version = f"{meta.version}.{rule.version}"
     key = "\x1f".join(f"{kind}:{name}" for kind, name in group)
     about = _entity(group, spine)
+    group_key = f"{key}\x1f{spine[0].finding_id}"
+    group_key += f"\x1f{spine[-1].finding_id}" if is_again else ""
     ids = [i for c in claims for i in (*c.parts, c.finding_id)]
     return Finding(
-        finding_id=finding_id(
-            tenant_id, meta.name, version, rule.rule_id, f"{key}\x1f{spine[0].finding_id}"
-        ),
+        finding_id=finding_id(tenant_id, meta.name, version, rule.rule_id, group_key),
         tenant_id=tenant_id,
         detector=meta.name,
         detector_version=version,
@@ -54,7 +57,7 @@ def finding_of(
         reasons=tuple(_reasons(rule, spine, parts)),
         attack=tuple(dict.fromkeys((*rule.attack, *(t for c in claims for t in c.attack)))),
         links=_links(about, group, claims),
-        kind=rule.kind,
+        kind="signal" if is_again else rule.kind,
         parts=tuple(dict.fromkeys(ids))[:MOST_PARTS],
         fields=tuple(_fields(rule, group, spine, wanted)),
     )

@@ -28,8 +28,9 @@ class Held:
         return self.time_us, self.finding_id, self.step, self.value
 
 
-Fired = Sequence[int]
-"""Times (UTC µs) of the first parts of this group's earlier matches."""
+Fired = Sequence[tuple[int, int]]
+"""Times (UTC µs) of the first and last parts of this group's earlier matches."""
+_LONGEST_PAUSE_US: Final = 600 * 1_000_000
 _Find = Callable[[Correlation, Sequence[Held], Held, Fired], list[Held]]
 
 
@@ -42,8 +43,22 @@ def find(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> li
     return _FINDERS[rule.type](rule, held, new, fired)
 
 
+def find_again(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
+    """Give the parts of a sequence that is told already, but goes on: it ends anew with `new`.
+
+    Another correlation may count its own time from that end. None within a twentieth of the
+    timespan (10 minutes at most) of an end that was told.
+    """
+    if not rule.type.startswith("temporal"):
+        return []
+    parts = _FINDERS[rule.type](rule, held, new, ())
+    pause_us = min(rule.timespan_us // 20, _LONGEST_PAUSE_US)
+    is_new = all(abs(parts[-1].time_us - end) > pause_us for _, end in fired) if parts else False
+    return parts if is_new else []
+
+
 def _is_told(rule: Correlation, first_us: int, fired: Fired) -> bool:
-    return any(abs(first_us - told) < rule.timespan_us for told in fired)
+    return any(abs(first_us - told) < rule.timespan_us for told, _ in fired)
 
 
 def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:

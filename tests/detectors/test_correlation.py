@@ -191,6 +191,22 @@ def test_correlations_rest_on_correlations() -> None:
     assert set(outer.event_ids) > set(inner.event_ids)
 
 
+def test_a_base_sequence_that_goes_on_reaches_what_rests_on_it() -> None:
+    rules = ruleset(
+        "{type: temporal_ordered, rules: [step_1, step_2], group-by: user, timespan: 1d}",
+        "{type: temporal_ordered, rules: [story_0, step_3], group-by: user, timespan: 1h}",
+    )
+    early = [claim(A, 0), claim(B, 60), claim(B, 70)]
+    late = [claim(B, 20_000), claim(C, 20_100)]
+    found = told(rules, early, late)
+    assert [(f.title, f.kind, len(f.parts)) for f in found] == [
+        ("Story 0", "signal", 2),
+        ("Story 0", "signal", 4),
+        ("Story 1", "finding", 6),
+    ]
+    assert found == told(rules, [*early, *late])
+
+
 def test_a_claim_told_twice_counts_once() -> None:
     assert told(COUNTED, [claim(A, 0), claim(A, 1)], [claim(A, 0), claim(A, 1)]) == []
 
