@@ -33,10 +33,12 @@ META: Final = DetectorMeta(
             "last_us": pl.Int64(),
             "day": pl.Int64(),
             "today": pl.Int64(),
+            "today_exports": pl.Int64(),
+            "today_learned": pl.Int64(),
         }
     },
     max_keys=50_000,
-    bytes_per_key=90,
+    bytes_per_key=110,
 )
 
 _OWN: Final = ["tenant_id", "key"]
@@ -90,21 +92,35 @@ def _exports(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _judged(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     """Add the counts and sums of account and company before each row, `today` and the `bar`."""
-    own = usual.select(*_OWN, own_n="exports", own_sum="records", own_day="day", own_today="today")
+    days = {n: f"own_{n}" for n in ("day", "today", "today_exports", "today_learned")}
+    own = usual.rename(days).select(*_OWN, *days.values(), own_n="exports", own_sum="records")
     whole = usual.filter(pl.col("key") == _WHOLE).select(
         "tenant_id", all_n="exports", all_sum="records"
     )
     n, total = pl.int_range(pl.len()), pl.col("learned").cum_sum() - pl.col("learned")
+    day = [*_OWN, "day"]
+
+    def of_today(name: str) -> pl.Expr:
+        return pl.when(pl.col("own_day") == pl.col("day")).then(name).otherwise(0)
+
     rows = (
         rows.join(own, on=_OWN, how="left", maintain_order="left")
         .join(whole, on="tenant_id", how="left", maintain_order="left")
         .with_columns(
-            own_n=pl.col("own_n").fill_null(0) + n.over(_OWN),
-            own_sum=pl.col("own_sum").fill_null(0) + total.over(_OWN),
+            today=of_today("own_today") + pl.col("records").cum_sum().over(day),
+            today_exports=of_today("own_today_exports") + n.over(day),
+            today_learned=of_today("own_today_learned") + total.over(day),
             all_n=pl.col("all_n").fill_null(0) + n.over("tenant_id"),
             all_sum=pl.col("all_sum").fill_null(0) + total.over("tenant_id"),
-            today=pl.when(pl.col("own_day") == pl.col("day")).then("own_today").otherwise(0)
-            + pl.col("records").cum_sum().over([*_OWN, "day"]),
+        )
+        .with_columns(
+            # What an account does today is not yet its habit.
+            own_n=pl.col("own_n").fill_null(0) + n.over(_OWN) - pl.col("today_exports"),
+            own_sum=pl.col("own_sum").fill_null(0) + total.over(_OWN) - pl.col("today_learned"),
+        )
+        .with_columns(
+            today_exports=pl.col("today_exports") + 1,
+            today_learned=pl.col("today_learned") + pl.col("learned"),
         )
     )
     by_company = (
@@ -118,7 +134,10 @@ def _judged(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
 
 def _learned(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     sums = [pl.len().cast(pl.Int64).alias("exports"), pl.col("learned").sum().alias("records")]
-    last = [pl.col("last_us").max(), pl.col("day").last(), pl.col("today").last()]
+    last = [
+        pl.col("last_us").max(),
+        *(pl.col(n).last() for n in ("day", "today", "today_exports", "today_learned")),
+    ]
     own = rows.group_by(_OWN).agg(*sums, *last)
     whole = rows.group_by("tenant_id").agg(*sums, *last).with_columns(key=pl.lit(_WHOLE))
     merged = (
