@@ -198,7 +198,9 @@ def undo(database: Database, scope: Scope, data: Mapping[str, Any]) -> str:
         for one, back in changes:
             incidents.change(scope, tx, one.id, back, one.version)
         for home, back in homes:
-            again = incidents.open_by_hand(scope, tx, home.title or "Incident", home.ids)
+            again = incidents.open_by_hand(
+                scope, tx, home.title or "Incident", home.ids, undoes=told.made
+            )
             incidents.change(scope, tx, str(again["incident_id"]), back, again["version"])
         if told.made:
             made = incidents.get(scope, tx, told.made)

@@ -170,12 +170,13 @@ def unlink(scope: Scope, tx: Transaction, incident_id: str, finding_id: str) -> 
 
 
 def open_by_hand(
-    scope: Scope, tx: Transaction, title: str, finding_ids: Sequence[str]
+    scope: Scope, tx: Transaction, title: str, finding_ids: Sequence[str], undoes: str = ""
 ) -> dict[str, Any]:
     """Make one incident of the findings chosen, under a name of one's own; give it.
 
     They leave the incidents they are in; one left empty leads on to the new one. The same choice
-    again gives the same incident. NotFound for a finding that is not there.
+    again gives the same incident, or another one where it `undoes` an incident (its id): the one
+    that the findings came from may lead on to that by now. NotFound for a finding not there.
     """
     scope.require("incidents:write")
     name = title.strip()
@@ -189,7 +190,7 @@ def open_by_hand(
     if missing := [f for f in ids if f not in known]:
         raise NotFound(f"finding {missing[0]} is not there")
     enter_stored(tx, scope.tenant_id, ids)
-    which = incident_id_for(scope.tenant_id, "\x1f".join(ids))
+    which = incident_id_for(scope.tenant_id, "\x1f".join([*ids, undoes] if undoes else ids))
     gravest = select(tx, "incident_gravest", ids=ids, levels=list(LEVELS))[0]
     if not execute(tx, "incident_open", incident_id=which, title=name, is_named=True, **gravest):
         return get(scope, tx, which)

@@ -8,12 +8,13 @@ from storage.plugins import discover
 from storage.tenant import Role
 from tests.dashboards.conftest import CANARY, House
 
-PATHS = ("/findings", "/incidents", "/hunt")
+PATHS = ("/", "/live", "/findings", "/incidents", "/hunt")
+EVERYBODYS = {"/", "/live", "/findings", "/incidents"}
 OPENS = {
-    Role.VIEWER: {"/findings", "/incidents"},
-    Role.ANALYST: {"/findings", "/incidents", "/hunt"},
-    Role.ADMIN: {"/findings", "/incidents", "/hunt"},
-    Role.AUDITOR: {"/findings", "/incidents"},
+    Role.VIEWER: EVERYBODYS,
+    Role.ANALYST: {*EVERYBODYS, "/hunt"},
+    Role.ADMIN: {*EVERYBODYS, "/hunt"},
+    Role.AUDITOR: EVERYBODYS,
     Role.INGEST: set(),
 }
 CLOSED = "Your role does not open this page"
@@ -73,6 +74,8 @@ def test_each_role_reads_a_finding_and_an_incident(filled: House, role: Role) ->
 def test_pages_of_an_empty_house_say_what_to_do(house: House) -> None:
     person = house.person(house.acme, "p", Role.ADMIN)
     assert "inopsio ingest /path/to/logs --tenant acme" in house.open(person, "/findings")
+    assert "Nothing has arrived yet" in house.open(person, "/")
+    assert "Nothing arrived in this time" in house.open(person, "/live")
     assert "No incidents yet" in house.open(person, "/incidents")
     assert "hunt-sql" in house.open(person, "/hunt")
     assert "Not found" in house.open(person, "/finding/0196f000-0000-8000-8000-000000000001")
@@ -117,7 +120,8 @@ def test_what_dash_could_do_besides_is_not_there(house: House) -> None:
     person = house.person(house.acme, "p", Role.ADMIN)
     for path in ("/_reload-hash", "/_mcp", "/_dash-component-suites/os/path.py", "/_alive_x"):
         assert person.get(path).status_code == 404, path
-    assert all("websocket" not in type(r).__name__.lower() for r in house.app.routes)
+    sockets = [r for r in house.app.routes if "websocket" in type(r).__name__.lower()]
+    assert [getattr(r, "path", "") for r in sockets] == ["/_live"]
 
 
 def test_a_write_from_another_site_is_refused(filled: House) -> None:
