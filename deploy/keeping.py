@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from deploy.house import House
+from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
 from storage.database.commit import flow_position
@@ -54,20 +55,21 @@ def _forget(house: House, now_us: int) -> None:
 
 
 def _trim(house: House, now_us: int) -> None:
-    """Forget raw messages that were read and are older than the setting; others are kept."""
+    """Forget what a flow has read of its topic and is older than the setting; others are kept."""
     limit_us = now_us - house.settings.raw_days * DAY_US
-    for (topic, partition), (next_offset, _) in flow_position(house.database, FLOW).items():
-        if topic != RAW_TOPIC:
-            continue
-        before = _first_kept(house, partition, next_offset, limit_us)
-        gone = house.log.trim(topic, partition, before) if before else 0
-        if gone:
-            log.info("log_trimmed", topic=topic, partition=partition, messages=gone)
+    for flow, read in ((FLOW, RAW_TOPIC), (signals.FLOW, signals.TOPIC)):
+        for (topic, partition), (next_offset, _) in flow_position(house.database, flow).items():
+            if topic != read:
+                continue
+            before = _first_kept(house, topic, partition, next_offset, limit_us)
+            gone = house.log.trim(topic, partition, before) if before else 0
+            if gone:
+                log.info("log_trimmed", topic=topic, partition=partition, messages=gone)
 
 
-def _first_kept(house: House, partition: int, next_offset: int, limit_us: int) -> int:
+def _first_kept(house: House, topic: str, partition: int, next_offset: int, limit_us: int) -> int:
     place = 0
-    while found := house.log.read(RAW_TOPIC, partition, place, _AT_ONCE):
+    while found := house.log.read(topic, partition, place, _AT_ONCE):
         for message in found:
             if message.offset >= next_offset or message.appended_at_us >= limit_us:
                 return min(message.offset, next_offset)

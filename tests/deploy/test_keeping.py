@@ -9,6 +9,7 @@ import pytest
 
 from deploy.house import House
 from deploy.keeping import DAY_US, keep
+from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
 from pipelines.sinks import events
@@ -37,17 +38,13 @@ def house(database: Database, settings: Settings) -> Iterator[House]:
     folder.cleanup()
 
 
-def _read_to(house: House, offset: int) -> None:
-    step = PartitionStep(RAW_TOPIC, 0, 0, offset, 0)
-    commit(house.database, Outcome(FLOW, (step,)), [])
-
-
-def test_only_old_messages_that_were_read_are_trimmed(house: House) -> None:
+@pytest.mark.parametrize(("flow", "topic"), [(FLOW, RAW_TOPIC), (signals.FLOW, signals.TOPIC)])
+def test_only_old_messages_that_were_read_are_trimmed(house: House, flow: str, topic: str) -> None:
     for _ in range(5):
-        house.log.append(RAW_TOPIC, [Record(b"k", b"v", {"tenant": "acme"})])
-    _read_to(house, 2)
+        house.log.append(topic, [Record(b"k", b"v", {"tenant": "acme"})])
+    commit(house.database, Outcome(flow, (PartitionStep(topic, 0, 0, 2, 0),)), [])
     keep(house, NOW_US)
-    assert [m.offset for m in house.log.read(RAW_TOPIC, 0, 0)] == [2, 3, 4]
+    assert [m.offset for m in house.log.read(topic, 0, 0)] == [2, 3, 4]
 
 
 def test_hot_days_are_kept_unless_a_limit_is_set(house: House) -> None:
