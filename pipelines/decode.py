@@ -89,6 +89,9 @@ def _follows(before: Message, after: Message) -> bool:
         return False
     ours, theirs = dict(before.headers), dict(after.headers)
     first, second = ours.pop("position", ""), theirs.pop("position", "")
+    for name in ("id", "trace_id"):  # which record, and who asked: nothing of how it is read
+        ours.pop(name, None)
+        theirs.pop(name, None)
     if ours != theirs or not (first.isdecimal() and second.isdecimal()):
         return False
     # One record a line and nothing but records: no heading lines, no binary chunks.
