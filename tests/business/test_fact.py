@@ -7,7 +7,7 @@ import pytest
 from psycopg import Rollback
 
 from business._fact import Acting, Claim, Fact, acting, announce
-from pipelines.decode import parse_run
+from pipelines.decode import parse_run, runs_of
 from storage.database import Database
 from storage.errors import InvalidInput, NotAllowed
 from storage.log.memory import MemoryLog
@@ -110,6 +110,21 @@ def test_facts_of_commands_at_the_same_time_arrive_in_the_order_of_their_positio
     for tenant in ("acme", "bolt"):
         places = [int(m.headers["position"]) for m in told if m.headers["tenant"] == tenant]
         assert places == list(range(3 * 6 * 2))
+
+
+def test_facts_of_many_requests_are_read_in_one_go_as_each_alone(
+    database: Database, two_tenants: Two
+) -> None:
+    log = MemoryLog(partitions=1)
+    told = []
+    for number in range(3):
+        with database.app(two_tenants[0]) as tx:
+            fact = a_fact(f"P-{number}")
+            told.append(announce(two_tenants[0], tx, "erp", fact, NOON_US, f"trace-{number}"))
+    relay(database.writer, log)
+    (run,) = runs_of(log.read("raw.events", 0, 0))
+    ((batch, _),) = parse_run(run)
+    assert batch.frame["event_id"].to_list() == told
 
 
 def test_two_modules_and_two_tenants_count_apart(database: Database, two_tenants: Two) -> None:
