@@ -119,7 +119,7 @@ def signed_in(browser: Browser, house: House, home: str, scheme: str, width: int
 def paths(house: House) -> list[str]:
     finding, incident = house.finding_ids(house.acme), house.incident_ids(house.acme)
     hunt = "/hunt?span=all&q=class_uid%3D1007"
-    told = ["/findings", "/incidents", "/hunt", hunt]
+    told = ["/", "/live", "/findings", "/findings?kind=all&shape=flat", "/incidents", "/hunt", hunt]
     return [*told, f"/finding/{finding[0]}", f"/finding/{finding[2]}", f"/incident/{incident[0]}"]
 
 
@@ -185,8 +185,8 @@ def test_the_whole_way_from_list_to_closed_incident(
     opened(page, "/findings")
     page.fill("#findings-q", "beta")
     page.wait_for_url("**/findings?q=beta")
-    page.wait_for_selector(".ag-row a >> nth=1", state="detached")
-    page.click(".ag-row a")
+    page.wait_for_selector(".queue tbody tr >> nth=1", state="detached")
+    page.click(".queue .c1 a")
     page.wait_for_url("**/finding/*")
     page.wait_for_selector("#page h1:has-text('Title beta')")
     page.click("#incident-status label:has-text('Closed')")
@@ -197,6 +197,46 @@ def test_the_whole_way_from_list_to_closed_incident(
     page.wait_for_url("**/findings?q=beta")
     page.wait_for_selector(".chip:has-text('Text: beta')")
     assert watch.heard == []
+
+
+def test_the_queue_is_worked_by_keys_alone(filled: House, served: str, browser: Browser) -> None:
+    page = signed_in(browser, filled, served, "light")
+    watch = Watch(page, served)
+    opened(page, "/findings")
+    before = page.locator(".queue tbody tr").count()
+    page.keyboard.press("?")
+    page.wait_for_selector(".facts.keys")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".facts.keys", state="detached")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.wait_for_selector("#findings-bar[data-open] :text('1 row chosen')")
+    page.keyboard.press("e")
+    page.wait_for_selector(".mantine-Modal-content [data-act]")
+    page.keyboard.press("2")
+    page.wait_for_selector(".toast:has-text('closed as false positive')")
+    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length < {before}")
+    page.click("#undo")
+    page.wait_for_selector(".toast:has-text('Undone')")
+    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length === {before}")
+    assert watch.heard == []
+
+
+def test_new_findings_wait_behind_a_pill_and_come_in_by_themselves_on_live(
+    filled: House, served: str, browser: Browser
+) -> None:
+    page = signed_in(browser, filled, served, "light")
+    opened(page, "/findings")
+    rows = page.locator(".queue tbody tr").count()
+    filled.fill(filled.acme, ["delta", "epsilon", "zeta", "eta"])
+    with filled.database.writer() as tx:
+        tx.execute("SELECT pg_notify('inopsio_live', 'acme')")
+    page.wait_for_selector("#findings-new:visible")
+    assert page.locator(".queue tbody tr").count() == rows
+    page.click("#findings-new")
+    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length > {rows}")
+    opened(page, "/live")
+    page.wait_for_selector(".stream li:has-text('Title eta')")
 
 
 def test_the_theme_is_remembered_and_set_before_the_first_paint(
@@ -214,6 +254,7 @@ def test_a_session_that_ended_leads_to_the_sign_in(
     filled: House, served: str, browser: Browser
 ) -> None:
     page = signed_in(browser, filled, served, "light")
+    page.click(".account summary")
     page.click("#sign-out")
     page.wait_for_url("**/sign-in")
     page.goto(f"{served}/findings")

@@ -83,8 +83,6 @@ def test_a_tenant_has_a_bounded_number_of_seats(
         heard(first)
         with pytest.raises(InvalidStatus):
             connect(feed[0], additional_headers=feed[1])
-    with connect(feed[0], additional_headers=feed[1]) as again:
-        assert heard(again)
 
 
 def test_a_role_without_events_hears_of_findings_only(filled: House) -> None:
