@@ -167,12 +167,13 @@ def _walk(
     failed, seen = [], set[str]()
     modules = discover("dashboards.pages", CONTRACT)
     plain = sorted((m.PAGE for m in modules.values()), key=lambda p: "<" in p.path)
+    needed = {p.under for p in plain if "<" in p.path and (not only or p.path.startswith(only))}
     for one in plain:
         path = one.path
         if "<" in path:
             path = next((href for href in sorted(seen) if href.startswith(one.stem)), "")
         if not path or (only and not one.path.startswith(only)):
-            if path and "<" not in one.path:
+            if path in needed:
                 seen |= _links(page, url + path)
             continue
         name = one.stem.strip("/").replace("/", "-") or "home"

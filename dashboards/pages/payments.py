@@ -35,13 +35,13 @@ PAGE: Final = Page(
 )
 _COLUMNS: Final = (
     column("level", "State", 124, "pillCell"),
-    column("title", "To", 220, "goCell", minWidth=180) | {"flex": 2},
+    column("title", "To", 220, "goCell", minWidth=170) | {"flex": 2},
     column("amount", "Amount", 150, type="rightAligned"),
     column("invoice", "Invoice", 130, "monoCell"),
-    column("created_by", "Proposed by", 130, "textCell"),
-    column("approved_by", "Approved by", 130, "textCell"),
-    column("why", "Held because", 220, "textCell") | {"flex": 2},
-    column("at", "Proposed (UTC)", 158, "timeCell"),
+    column("created_by", "Proposed by", 122, "textCell"),
+    column("approved_by", "Approved by", 122, "textCell"),
+    column("why", "Held because", 180, "textCell", minWidth=120) | {"flex": 2},
+    column("at", "Proposed (UTC)", 174, "timeCell"),
 )
 _LOOKS: Final = {
     "held": {"words": "On hold", "look": "critical", "icon": "hold"},

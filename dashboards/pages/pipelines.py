@@ -74,10 +74,12 @@ def _live(found: Overview, before: dict[str, Any], now: datetime) -> list[Part]:
     return [
         html.Div(_figures(found, now), className="figures four flat"),
         html.Div(
-            [_flows(found, before, now), _parts(found)],
+            [
+                html.Div([_flows(found, before, now), _sources(found, now)], className="stack"),
+                _parts(found),
+            ],
             className="split",
         ),
-        _sources(found, now),
     ]
 
 

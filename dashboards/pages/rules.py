@@ -33,8 +33,8 @@ _COLUMNS: Final = (
     column("week", "7 days", 84, type="rightAligned"),
     column("steps", "Trend, 7 days", 140, "sparkCell", sortable=False),
     column("precision", "Right", 138, "shareCell", sortable=False),
-    column("last_time", "Last claim (UTC)", 158, "timeCell"),
-    column("state", "State", 110, "pillCell", sortable=False),
+    column("last_time", "Last claim (UTC)", 172, "timeCell"),
+    column("state", "State", 96, "pillCell", sortable=False),
 )
 
 

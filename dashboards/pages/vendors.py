@@ -35,14 +35,14 @@ PAGE: Final = Page(
     group="Business",
 )
 _COLUMNS: Final = (
-    column("level", "State", 150, "pillCell", sortable=False),
+    column("level", "State", 168, "pillCell", sortable=False),
     column("title", "Vendor", 240, "goCell", minWidth=200) | {"flex": 2},
-    column("open", "Open invoices", 140, type="rightAligned", sortable=False),
-    column("waiting", "To be paid", 140, type="rightAligned", sortable=False),
-    column("held", "On hold", 140, type="rightAligned", sortable=False),
-    column("findings", "Findings", 96, type="rightAligned"),
-    column("account", "Bank account", 210, "monoCell"),
-    column("changed", "Account changed", 170, "textCell", sortable=False),
+    column("open", "Open invoices", 136, type="rightAligned", sortable=False),
+    column("waiting", "To be paid", 132, type="rightAligned", sortable=False),
+    column("held", "On hold", 136, type="rightAligned", sortable=False),
+    column("findings", "Findings", 92, type="rightAligned"),
+    column("changed", "Account changed", 164, "textCell", sortable=False),
+    column("account", "Bank account", 200, "monoCell", sortable=False),
 )
 CONFIRMED: Final = {
     "none": "not confirmed",
@@ -158,7 +158,7 @@ def _state(found: dict[str, Any]) -> dict[str, str]:
         return {"words": "Unconfirmed", "look": "medium", "icon": "alert"}
     if found["findings"]:
         return {"words": "Findings", "look": "high", "icon": "findings"}
-    return {"words": "Quiet", "look": "good"}
+    return {"words": "Quiet", "look": "plain"}
 
 
 def _detail(console: Console, scope: Scope, vendor_id: str) -> Part:

@@ -80,7 +80,7 @@ def rows(found: hunts.Look, asked: HuntAsk) -> list[Part]:
     if not found.rows:
         none = empty("No event matches", "Take a word away, or look at a longer time.")
         return [chart, html.Section(none, className="card")]
-    columns = [column("title", "Time (UTC)", 190, "goCell")]
+    columns = [column("title", "Time (UTC)", 200, "goCell")]
     columns += [
         column(f"c{i}", name, 150, "pickCell", minWidth=120, flex=1)
         for i, name in enumerate(found.columns)
@@ -107,7 +107,7 @@ def _row(row: dict[str, str], columns: tuple[str, ...], asked: HuntAsk) -> dict[
         told[f"said_c{columns.index('class_uid')}"] = _CLASS.get(row.get("class_uid", ""), "")
     under = " ".join(row.get(n, "") for n in columns[1:4])
     href = asked.but(event=row.get("event_id", ""), sql="").search()
-    return {**told, "title": at[:23], "href": href, "under": short(under, 120)}
+    return {**told, "title": at[:19], "href": href, "under": short(under, 120)}
 
 
 def top_values(found: hunts.Look, asked: HuntAsk) -> Part:
