@@ -84,14 +84,8 @@ def held_panel(held: Sequence[Row]) -> Part:
                     ],
                     className="badges",
                 ),
-                html.Span(
-                    [
-                        dcc.Link(
-                            row["payment_id"], href=Key("document", str(row["payment_id"])).path
-                        ),
-                        f" to {short(str(row['vendor_name']), 60)}",
-                    ]
-                ),
+                dcc.Link(row["payment_id"], href=Key("document", str(row["payment_id"])).path),
+                html.Span(f"to {short(str(row['vendor_name']), 60)}"),
                 html.Span(short(str(row["hold_reason"] or ""), 200), className="muted small"),
             ],
             className="stack tight",
