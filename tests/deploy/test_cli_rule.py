@@ -46,3 +46,19 @@ def test_people_see_only_what_cannot_run(tmp_path: Path, capfd: pytest.CaptureFi
     assert "bad.yml" in said.out
     assert "good.yml" not in said.out
     assert "1 of 2 rules and files can run" in said.err
+
+
+def test_a_correlation_is_a_line_that_says_which_base_rule_is_missing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    story = "---\ntitle: c\nid: 22222222-2222-4333-8444-555555555555\ncorrelation:\n"
+    story += "  {{type: event_count, rules: {}, timespan: 1h, condition: {{gte: 2}}}}\n"
+    known = "11111111-2222-4333-8444-555555555555"
+    (tmp_path / "good.yml").write_text(GOOD + story.format(known))
+    assert run(["rule", "lint", str(tmp_path), "--json"]) == DONE
+    capfd.readouterr()
+    (tmp_path / "good.yml").write_text(GOOD + story.format("nobody"))
+    assert run(["rule", "lint", str(tmp_path), "--json"]) == PARTLY
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [r["executable"] for r in rows] == [True, False]
+    assert rows[1]["reason"].startswith("base rule 'nobody' is not there")
