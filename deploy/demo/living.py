@@ -30,11 +30,11 @@ from deploy.up import up
 from storage.errors import InopsioError, InvalidInput, Unavailable
 from storage.settings import Settings
 
-LOGS_D: Final = 4
+LOGS_D: Final = 3
 BOOKS_D: Final = 45
 LIVE_H: Final = 48
 MORNING_H: Final = 8
-HISTORY_STEP: Final = 10 * MINUTE
+HISTORY_STEP: Final = 15 * MINUTE
 TICK_S: Final = 1.0
 MOST_BEHIND: Final = 400
 _FOREVER: Final = 100_000
