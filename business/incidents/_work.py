@@ -190,7 +190,8 @@ def open_by_hand(
     if missing := [f for f in ids if f not in known]:
         raise NotFound(f"finding {missing[0]} is not there")
     enter_stored(tx, scope.tenant_id, ids)
-    which = incident_id_for(scope.tenant_id, "\x1f".join([*ids, undoes] if undoes else ids))
+    # By a name of its own: one finding alone may have opened an incident under its own id.
+    which = incident_id_for(scope.tenant_id, "\x1f".join(["by hand", *ids, undoes]))
     gravest = select(tx, "incident_gravest", ids=ids, levels=list(LEVELS))[0]
     if not execute(tx, "incident_open", incident_id=which, title=name, is_named=True, **gravest):
         return get(scope, tx, which)

@@ -384,7 +384,16 @@ ORDER BY 1;
 SELECT finding_id::text FROM findings WHERE finding_id = ANY(%(ids)s::uuid[]);
 
 -- name: incident_take_back_in
-UPDATE incident_claims SET is_left_out = false WHERE finding_id = ANY(%(ids)s::uuid[]);
+-- A person wants these in an incident again: they spread as they did before they were taken out.
+WITH back AS (
+    UPDATE incident_claims AS c SET is_left_out = false, is_core = c.is_grave
+        OR EXISTS (SELECT FROM incident_parts AS p WHERE p.part_id = c.finding_id)
+        OR EXISTS (SELECT FROM incident_parts AS p WHERE p.finding_id = c.finding_id)
+    WHERE c.finding_id = ANY(%(ids)s::uuid[]) AND c.is_left_out
+    RETURNING c.finding_id, c.is_core
+)
+UPDATE incident_entities AS e SET is_core = back.is_core FROM back
+WHERE e.finding_id = back.finding_id;
 
 -- name: incident_gravest
 SELECT entity_type, entity, rule_id, level, "time"

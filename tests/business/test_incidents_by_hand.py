@@ -128,6 +128,14 @@ def test_an_incident_opened_by_hand_takes_its_findings_with_it(database: Databas
     assert (now["title"], now["finding_count"]) == ("Night of the 4th", 4)
 
 
+def test_what_is_put_in_again_by_hand_draws_others_in_as_before(database: Database) -> None:
+    with database.app(ANN) as tx:
+        unlink(ANN, tx, of(database, B), B.finding_id)
+        open_by_hand(ANN, tx, "again", [B.finding_id])
+    put(database, [signal("late", 30, IP)])
+    assert frozenset({"b", "late"}) in partition(database)
+
+
 def test_the_timeline_and_the_entities_say_what_happened_to_whom(database: Database) -> None:
     which = of(database, A)
     with database.app(ANN) as tx:
