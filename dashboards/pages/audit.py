@@ -45,7 +45,8 @@ _LOOKS: Final = {
     "failed": {"words": "Failed", "look": "critical", "icon": "alert"},
 }
 _PLAIN: Final = {"transitionProps": {"duration": 0}}
-_BESIDE: Final = ("before", "after", "was", "now")
+_MOVED: Final = frozenset({"name", "address", "bank_account", "price_cents", "stock", "stage"})
+"""Fields of business documents whose change is told as [before, after]."""
 
 
 def layout(view: View) -> Part:
@@ -147,18 +148,28 @@ def _entry(console: Console, scope: Scope, wanted: AuditFilter) -> Part:
 
 def _beside(detail: dict[str, Any]) -> Part:
     """Show before and after side by side where the entry tells both."""
-    before = detail.get("before", detail.get("was"))
-    after = detail.get("after", detail.get("now"))
-    if not isinstance(before, dict) or not isinstance(after, dict):
+    before, after = _pairs(detail)
+    if not before and not after:
         return None
     names = sorted({*before, *after})
     rows = [(name, _said(before.get(name)), _said(after.get(name))) for name in names]
     return panel("What changed", table("Before and after", ("Field", "Before", "After"), rows))
 
 
+def _pairs(detail: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give what was and what is: told whole, or field by field as [before, after]."""
+    before, after = detail.get("before"), detail.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before, after
+    moved = {k: v for k, v in detail.items() if k in _MOVED and isinstance(v, list)}
+    told = {k: v for k, v in moved.items() if len(v) == 2}
+    return {k: v[0] for k, v in told.items()}, {k: v[1] for k, v in told.items()}
+
+
 def _rest(detail: dict[str, Any]) -> Part:
-    is_beside = isinstance(detail.get("before", detail.get("was")), dict)
-    rest = {k: v for k, v in detail.items() if not (is_beside and k in _BESIDE)}
+    before, _ = _pairs(detail)
+    beside = {"before", "after", *before} if before else set()
+    rest = {k: v for k, v in detail.items() if k not in beside}
     if not rest:
         return html.P("Nothing more was noted.", className="muted small")
     return panel("Detail", key_values([(name, mono(_said(v))) for name, v in rest.items()]))
