@@ -14,7 +14,7 @@ from deploy.demo.month import stream
 from deploy.demo.pace import Pace
 from deploy.demo.plan import STORIES
 from deploy.demo.playlist import LIVE_FROM_D, playlist
-from deploy.demo.rows import DAY, HOUR, MINUTE, SECOND
+from deploy.demo.rows import DAY, HOUR, SECOND
 from deploy.demo.tale import PLANTED
 from deploy.output import DONE, WRONG_USE
 from tests.deploy.conftest import Place
@@ -65,7 +65,7 @@ def test_steps_have_the_rows_before_their_end_and_days_of_books_only_are_one() -
     for end, part in steps(rows, HISTORY_STEP, CALENDAR.begins(0)):
         assert last <= part[0].time_us <= part[-1].time_us < end
         assert part[-1].time_us - part[0].time_us < (
-            DAY if part[0].time_us < FIRST else 10 * MINUTE
+            DAY if part[0].time_us < FIRST else HISTORY_STEP
         )
         last = part[-1].time_us
 
