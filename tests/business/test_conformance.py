@@ -11,7 +11,10 @@ from storage.plugins import discover
 from tests.business.conftest import Tell, a_finding
 
 MODULES = discover("business", CONTRACT)
-TABLES = ("incidents", "incident_findings", "incident_notes", "outbox")
+TABLES = (
+    *("incidents", "incident_findings", "incident_notes", "outbox"),
+    *("incident_claims", "incident_entities", "incident_parts"),
+)
 
 
 def ledger(database: Database) -> list[list[str]]:

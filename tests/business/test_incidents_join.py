@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import combinations
 
@@ -177,6 +178,15 @@ def test_another_tenants_claim_never_joins_nor_is_brought_in_as_a_part(database:
     put(database, [claim("story", 2, "high", HOST, parts=["theirs", "p"])])
     assert partition(database) == {frozenset({"mine", "story", "p"})}
     assert partition(database, "bolt") == set()
+
+
+def test_four_workers_at_once_make_one_incident_of_one_story(database: Database) -> None:
+    told = [claim(f"f{n}", n, "high", HOST) for n in range(12)]
+    with database.writer() as tx:
+        insert_findings(tx, told)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda f: put(database, [f], keep=False), told))
+    assert [len(p) for p in partition(database)] == [12]
 
 
 @pytest.mark.parametrize(
