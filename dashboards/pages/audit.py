@@ -32,7 +32,7 @@ PAGE: Final = Page(
     group="Platform",
 )
 _COLUMNS: Final = (
-    column("level", "Result", 118, "pillCell"),
+    column("level", "Result", 118, "pillCell", cellDataType=False),
     column("title", "What", 210, "goCell", flex=1),
     column("actor", "Who", 170, "textCell"),
     column("object", "To what", 280, "monoCell", flex=1),

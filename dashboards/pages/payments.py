@@ -34,7 +34,7 @@ PAGE: Final = Page(
     group="Business",
 )
 _COLUMNS: Final = (
-    column("level", "State", 124, "pillCell"),
+    column("level", "State", 124, "pillCell", cellDataType=False),
     column("title", "To", 220, "goCell", minWidth=170) | {"flex": 2},
     column("amount", "Amount", 150, type="rightAligned"),
     column("invoice", "Invoice", 130, "monoCell"),

@@ -31,10 +31,10 @@ _COLUMNS: Final = (
     column("attack", "ATT&CK", 112, "textCell"),
     column("day", "24 h", 76, type="rightAligned"),
     column("week", "7 days", 84, type="rightAligned"),
-    column("steps", "Trend, 7 days", 140, "sparkCell", sortable=False),
-    column("precision", "Right", 138, "shareCell", sortable=False),
+    column("steps", "Trend, 7 days", 140, "sparkCell", cellDataType=False, sortable=False),
+    column("precision", "Right", 138, "shareCell", cellDataType=False, sortable=False),
     column("last_time", "Last claim (UTC)", 172, "timeCell"),
-    column("state", "State", 96, "pillCell", sortable=False),
+    column("state", "State", 96, "pillCell", cellDataType=False, sortable=False),
 )
 
 

@@ -35,7 +35,7 @@ PAGE: Final = Page(
     group="Business",
 )
 _COLUMNS: Final = (
-    column("level", "State", 168, "pillCell", sortable=False),
+    column("level", "State", 168, "pillCell", cellDataType=False, sortable=False),
     column("title", "Vendor", 240, "goCell", minWidth=200) | {"flex": 2},
     column("open", "Open invoices", 136, type="rightAligned", sortable=False),
     column("waiting", "To be paid", 132, type="rightAligned", sortable=False),
