@@ -4,8 +4,12 @@
 
   // A session that ended shows in the first answer: go and sign in, then come back.
   var plainFetch = window.fetch;
-  window.fetch = function () {
-    return plainFetch.apply(this, arguments).then(function (answer) {
+  var asking = 0;
+  window.fetch = function (what) {
+    var isOurs = String((what && what.url) || what).indexOf("/_dash-update-component") !== -1;
+    if (!isOurs) { return plainFetch.apply(this, arguments); }
+    asking += 1;
+    return plainFetch.apply(this, arguments).finally(function () { asking -= 1; }).then(function (answer) {
       if (answer.status === 401 && answer.url.indexOf("/_dash-") !== -1) {
         var here = window.location.pathname;
         window.location.assign("/sign-in?next=" + encodeURIComponent(here));
@@ -81,7 +85,7 @@
     window.inopsio.go(go.getAttribute("href"));
   });
 
-  window.inopsio = { go: go, make: make, icon: icon, badge: badge, link: link, onData: onData,
+  window.inopsio = { go: go, isAsking: function () { return asking > 0; }, make: make, icon: icon, badge: badge, link: link, onData: onData,
     LEVELS: LEVELS, STATUSES: STATUSES };
 
   // React notices a change only if it comes through the element's own setter.

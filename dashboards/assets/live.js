@@ -20,6 +20,8 @@
   function hand() {
     pending = 0;
     if (isPaused() || !last) { return; }
+    // A slow machine must not be asked again before it has answered.
+    if (window.inopsio.isAsking()) { pending = window.setTimeout(hand, 100); return; }
     // Before the first page stands, Dash knows no store to put it into.
     if (!window.dash_clientside || !window.dash_clientside.set_props || !document.querySelector("#page > *")) {
       pending = window.setTimeout(hand, LEAST_MS);
