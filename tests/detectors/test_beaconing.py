@@ -1,15 +1,20 @@
 """See that a clock is told from people, and a rare address from a popular one."""
 
 import random
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import beaconing
+from pipelines.parsing import parse_stream
+from storage.errors import InvalidBatch
 from storage.schema import Finding
 from tests.detectors.streams import START_US, batches, frame_of
 from tests.detectors.test_detector_conformance import fold
+from tests.shared import shared_data
 
 IMPLANT = "203.0.113.7"
 
@@ -101,3 +106,21 @@ def test_two_logs_of_one_connection_do_not_disturb_each_other() -> None:
 def test_timetables_of_servers_are_signals() -> None:
     (claim,) = _found(_calls([3600.0] * 60))
     assert (claim.level, claim.kind) == ("low", "signal")
+
+
+@pytest.mark.slow
+def test_public_captures_hold_no_clock_that_would_be_told() -> None:
+    flows = 0
+    for path in sorted(shared_data("pcap").glob("*.pcap*")):
+        read = parse_stream(
+            "pcap",
+            [path.read_bytes()],
+            tenant_id="acme",
+            source=path.name,
+            ingested_at_us=2 * 10**15,
+        )
+        with suppress(InvalidBatch):  # some are broken on purpose; what was good came before
+            for batch, _ in read:
+                flows += int((batch.frame["class_uid"] == 4001).sum())
+                assert fold(beaconing, [batch])[1] == [], path.name
+    assert flows > 2_500
