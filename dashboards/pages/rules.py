@@ -25,7 +25,7 @@ PAGE: Final = Page(
 )
 KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Model"}
 _COLUMNS: Final = (
-    column("level", "Level", 130, "levelCell"),
+    column("level", "Level", 150, "levelCell"),
     column("title", "Rule", 300, "goCell", minWidth=240) | {"flex": 3},
     column("kind", "Kind", 112, "textCell"),
     column("attack", "ATT&CK", 112, "textCell"),

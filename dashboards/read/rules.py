@@ -244,14 +244,16 @@ def newest(database: Database, scope: Scope) -> datetime | None:
 
 
 def _model(rule_id: str, row: Row) -> RuleText:
+    # A claim's title names its own entities; a detector's rule is called after its id.
+    is_named = re.fullmatch(r"[a-z][a-z0-9_]*", rule_id) is not None
     return RuleText(
-        title=str(row["title"]) if rule_id != row["detector"] else _words(rule_id),
+        title=_words(rule_id) if is_named else str(row["title"]),
         description=f"A detector of the house, in code: {row['detector']}.",
         text="",
         false_positives=(),
         rule_id=rule_id,
         level=str(row["level"]),
-        kind="model" if rule_id == row["detector"] else "rule",
+        kind="model" if is_named else "rule",
         area="model",
     )
 
