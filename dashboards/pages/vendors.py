@@ -153,9 +153,9 @@ def _row(found: dict[str, Any], wanted: VendorFilter, now: datetime) -> dict[str
 
 def _state(found: dict[str, Any]) -> dict[str, str]:
     if found["held"]:
-        return {"words": "Payment held", "look": "critical", "icon": "hold"}
+        return {"words": "Held", "look": "critical", "icon": "hold"}
     if found["bank_changed_at"] is not None and found["confirmation"] == "none":
-        return {"words": "Unconfirmed", "look": "medium", "icon": "alert"}
+        return {"words": "Unconfirmed", "look": "medium"}
     if found["findings"]:
         return {"words": "Findings", "look": "high", "icon": "findings"}
     return {"words": "Quiet", "look": "plain"}
