@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cyclopts
 
-from deploy.demo.living import demo, is_demo
+from deploy.demo.living import HISTORY_D, demo, is_demo
 from deploy.output import DONE, FAILED
 from deploy.running import running, settings_for
 from storage.errors import InvalidInput, Unavailable
@@ -20,6 +20,7 @@ def demo_(
     speed: float = 60.0,
     seed: int = 7,
     people: int = 60,
+    history: int = HISTORY_D,
     fresh: bool = False,
     no_wait: bool = False,
 ) -> int:
@@ -40,17 +41,20 @@ def demo_(
         number from which the company and its stories are drawn; of the first start.
     people
         how many employees it has (20 to 2000); of the first start.
+    history
+        days of logs that come in at once, with fifteen days of the books each; of the first start.
     fresh
         throw away what an earlier demo left in the data folder, and begin anew.
     no_wait
         do not stay up until Ctrl-C: stop everything once the first story was read.
     """
-    if not 1 <= speed <= 1000 or not 20 <= people <= 2000:
-        raise InvalidInput("--speed must be 1 to 1000 and --people 20 to 2000")
+    if not 1 <= speed <= 1000 or not 20 <= people <= 2000 or not 1 <= history <= 60:
+        raise InvalidInput("--speed is 1 to 1000, --people 20 to 2000, --history 1 to 60")
     settings = settings_for(data or _FOLDER, port)
     if fresh and settings.data_dir.exists():
         _throw_away(settings.data_dir, is_up=running(settings) is not None)
-    done = demo(settings, stay=not no_wait, speed=speed, seed=seed, people=people)
+    how = {"seed": seed, "people": people, "history_d": history}
+    done = demo(settings, stay=not no_wait, speed=speed, **how)
     return DONE if done else FAILED
 
 

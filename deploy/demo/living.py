@@ -30,8 +30,9 @@ from deploy.up import up
 from storage.errors import InopsioError, InvalidInput, Unavailable
 from storage.settings import Settings
 
-LOGS_D: Final = 3
-BOOKS_D: Final = 45
+HISTORY_D: Final = 3
+BOOKS_A_DAY: Final = 15
+"""Days of the books for each day of the logs: what vendors usually ask for shows in weeks."""
 LIVE_H: Final = 48
 MORNING_H: Final = 8
 HISTORY_STEP: Final = 15 * MINUTE
@@ -51,9 +52,12 @@ class State:
     people: int
     first_us: int
     sent_us: int
+    history_d: int = HISTORY_D
 
 
-def _state(settings: Settings, seed: int, people: int, now_us: int) -> State:
+def _state(
+    settings: Settings, seed: int, people: int, now_us: int, history_d: int = HISTORY_D
+) -> State:
     """Read the state of the data folder, or begin a new one."""
     place = settings.data_dir / _STATE
     if place.exists():
@@ -62,7 +66,7 @@ def _state(settings: Settings, seed: int, people: int, now_us: int) -> State:
         except (ValueError, TypeError) as wrong:
             raise InvalidInput(f"{place} cannot be read ({wrong}); start with --fresh") from wrong
     first_us = now_us - (LIVE_H + MORNING_H) * HOUR
-    return State(seed, people, first_us - first_us % MINUTE, 0)
+    return State(seed, people, first_us - first_us % MINUTE, 0, history_d)
 
 
 def _keep(settings: Settings, state: State) -> None:
@@ -90,8 +94,9 @@ class Life:
         self.pace = Pace(self._calendar, speed)
         self._tales_of = playlist(state.seed, company, self._calendar)
         self._herald = Herald()
-        days = range(-LOGS_D, _FOREVER)
-        self._rows = stream(company, self._calendar, state.seed, days, self._tales_of, BOOKS_D)
+        days = range(-state.history_d, _FOREVER)
+        books_d = state.history_d * BOOKS_A_DAY
+        self._rows = stream(company, self._calendar, state.seed, days, self._tales_of, books_d)
         self._ahead = self._first_unsent()
         self._announced = LIVE_FROM_D - 1
 
@@ -116,7 +121,7 @@ class Life:
 
     def history(self, until_us: int) -> None:
         """Send everything before `until_us` as fast as the house takes it."""
-        logs_us = self._calendar.begins(-LOGS_D)
+        logs_us = self._calendar.begins(-self._state.history_d)
         for end_us, rows in steps(self._before(until_us), HISTORY_STEP, logs_us):
             if self._stop.is_set():
                 return
@@ -174,6 +179,7 @@ def demo(
     speed: float = 60.0,
     seed: int = 7,
     people: int = 60,
+    history_d: int = HISTORY_D,
 ) -> bool:
     """Bring a house up and the company to life in it; True unless something was refused.
 
@@ -185,7 +191,8 @@ def demo(
 
     def tell(stop: threading.Event) -> None:
         try:
-            whole.append(_lived(settings, stop, stay=stay, speed=speed, seed=seed, people=people))
+            state = _state(settings, seed, people, time.time_ns() // 1000, history_d)
+            whole.append(_lived(settings, state, stop, stay=stay, speed=speed))
         except InopsioError as failed:
             if not stop.is_set():
                 say(f"the company's life ended: {failed}")
@@ -198,15 +205,8 @@ def demo(
 
 
 def _lived(
-    settings: Settings,
-    stop: threading.Event,
-    *,
-    stay: bool,
-    speed: float,
-    seed: int,
-    people: int,
+    settings: Settings, state: State, stop: threading.Event, *, stay: bool, speed: float
 ) -> bool:
-    state = _state(settings, seed, people, time.time_ns() // 1000)
     _keep(settings, state)
     with database_of(settings) as database:
         token = let_in(database, found(state.seed, state.people))
@@ -217,7 +217,8 @@ def _lived(
         long_ago = time.time_ns() // 1000 - LIVE_H * HOUR
         life.history(max(life.opening(), long_ago) if stay else life.first_story_us())
         fed = feeder.fed
-        say(f"{fed.lines:,} log lines and {fed.commands:,} commands of the books were sent.")
+        if fed.lines:
+            say(f"{fed.lines:,} log lines and {fed.commands:,} commands of the books were sent.")
         if stay:
             say("What to look at:")
             for line in life.previewed():

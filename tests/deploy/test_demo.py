@@ -84,7 +84,7 @@ def test_fresh_leaves_a_folder_alone_that_holds_no_demo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_holds_the_fraud_and_goes_on_where_it_ended(place: Place) -> None:
-    words = ["demo", "--no-wait", "--people", "20", "--port", str(place.port)]
+    words = ["demo", "--no-wait", "--people", "20", "--history", "1", "--port", str(place.port)]
     first = place.start(*words)
     assert first.returncode == DONE, first.stdout + first.stderr
     state = json.loads((place.data / "demo.json").read_text())
