@@ -138,7 +138,9 @@ def opened(page: Page, path: str) -> None:
     with page.expect_response("**/_dash-update-component*"):
         page.evaluate("path => window.inopsio.go(path)", path)
     page.wait_for_selector("#page > div")
-    if path in {"/findings", "/incidents"} or "span=" in path:
+    if path.startswith("/findings"):
+        page.wait_for_selector(".queue tbody tr")
+    if path == "/incidents" or "span=" in path:
         scroll_to_rows(page)
     page.wait_for_load_state("networkidle")
 
