@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +53,7 @@ class State:
     first_us: int
     sent_us: int
     history_d: int = HISTORY_D
+    positions: dict[str, int] = field(default_factory=dict)
 
 
 def _state(
@@ -101,13 +102,7 @@ class Life:
         self._announced = LIVE_FROM_D - 1
 
     def _first_unsent(self) -> Row | None:
-        for row in self._rows:
-            if row.time_us >= self._state.sent_us:
-                return row
-            if row.command is None:
-                places = self._feeder.positions
-                places[row.source] = places.get(row.source, 0) + 1
-        return None
+        return next((r for r in self._rows if r.time_us >= self._state.sent_us), None)
 
     def _before(self, until_us: int) -> Iterator[Row]:
         """Take the rows before a moment off those still to come."""
@@ -168,7 +163,7 @@ class Life:
         self._feeder.send(rows)
         if self._stop.is_set():
             return  # perhaps not all of it: it is sent again, and known again, at the next start
-        self._state.sent_us = until_us
+        self._state.sent_us, self._state.positions = until_us, dict(self._feeder.positions)
         _keep(self._settings, self._state)
 
 
@@ -210,7 +205,7 @@ def _lived(
     _keep(settings, state)
     with database_of(settings) as database:
         token = let_in(database, found(state.seed, state.people))
-    feeder = Feeder(url_of(settings), token, stop)
+    feeder = Feeder(url_of(settings), token, stop, state.positions)
     try:
         life = Life(settings, state, feeder, stop, speed)
         say(f"Meridian Instruments: {state.people} people; sign in now, history comes in.")

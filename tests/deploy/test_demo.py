@@ -90,9 +90,11 @@ def test_the_demo_holds_the_fraud_and_goes_on_where_it_ended(place: Place) -> No
     state = json.loads((place.data / "demo.json").read_text())
     assert state["sent_us"] > state["first_us"]
     assert state["sent_us"] < time.time_ns() // 1000
+    assert state["positions"]["wec"] > 0
     again = place.start(*words)
     assert again.returncode == DONE, again.stdout + again.stderr
-    assert _state(place.settings, 1, 1, 0).first_us == state["first_us"]
+    kept = _state(place.settings, 1, 1, 0)
+    assert (kept.first_us, kept.positions) == (state["first_us"], state["positions"])
     assert place.up().returncode == 0
     levels = {f["level"] for f in place.read("main", "/v1/findings", limit="200")}
     assert "critical" in levels or "high" in levels
