@@ -86,8 +86,7 @@ def _incidents_of(scope: Scope, tx: Transaction, groups: Sequence[list[Row]]) ->
 
 
 def _title(claim: Row) -> str:
-    words = f"{claim['title']} on {claim['entity']}".replace("\x00", "").strip()
-    return words[: incidents.LONGEST_TITLE] or "Finding"
+    return incidents.title_of(claim["title"], claim["entity_type"], claim["entity"]) or "Finding"
 
 
 def change(

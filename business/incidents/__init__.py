@@ -8,12 +8,11 @@ finding opens a new one. How claims join: docs/decisions/009-incidents-join-by-e
 from typing import Final
 
 from business._event import Event, Transaction
-from business.incidents._claims import LEVELS, claim_of
+from business.incidents._claims import LEVELS, LONGEST_TITLE, claim_of, title_of
 from business.incidents._join import WINDOW_S, incident_id_for, join
 from business.incidents._work import (
     LONGEST_NAME,
     LONGEST_NOTE,
-    LONGEST_TITLE,
     MOST_BY_HAND,
     Change,
     Status,
@@ -60,6 +59,7 @@ __all__ = [
     "set_status",
     "set_verdict",
     "timeline",
+    "title_of",
     "unlink",
 ]
 

@@ -1,6 +1,7 @@
 """Read what a machine claims, and enter it: by which entities it can be joined, what it ties."""
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _GRAVE: Final = frozenset({"high", "critical"})
 _MOST_LINKS: Final = 64
 _MOST_PARTS: Final = 1000
 _LONGEST: Final = 512
+LONGEST_TITLE: Final = 300
 
 
 class _Finding(msgspec.Struct):
@@ -126,6 +128,21 @@ def enter_stored(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[st
 
 def _stored(row: Mapping[str, Any]) -> _Finding:
     return msgspec.convert(dict(row), _Finding)
+
+
+def title_of(title: str, kind: str, name: str) -> str:
+    r"""Name an incident by a claim; its entity is added unless the title tells it already.
+
+    >>> title_of("Backups deleted", "host", "WS-7")
+    'Backups deleted on WS-7'
+    >>> title_of("ws-7.corp.example calls 198.51.100.9", "host", "WS-7")
+    'ws-7.corp.example calls 198.51.100.9'
+    """
+    names = {name.strip(), canonical(kind, name)[1]} - {""}
+    words = "|".join(re.escape(n) for n in sorted(names))
+    is_told = not names or re.search(rf"(?<![\w-])(?:{words})(?![\w-])", title, re.IGNORECASE)
+    said = title if is_told else f"{title} on {name}"
+    return said.replace("\x00", "").strip()[:LONGEST_TITLE]
 
 
 def is_outside(name: str) -> bool:

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from business._event import Transaction
-from business.incidents._claims import LEVELS, Claim, enter, enter_stored, is_outside
+from business.incidents._claims import (
+    LEVELS,
+    Claim,
+    enter,
+    enter_stored,
+    is_outside,
+    title_of,
+)
 from storage.database.queries import execute, select
 from storage.errors import InvalidInput
 
@@ -235,7 +242,7 @@ def _open(tx: Transaction, incident_id: str, opener: Mapping[str, Any]) -> str:
         tx,
         "incident_open",
         incident_id=incident_id,
-        title=f"{opener['title']} on {opener['entity']}"[:300],
+        title=title_of(opener["title"], opener["entity_type"], opener["entity"]),
         is_named=False,
         **{name: opener[name] for name in names},
     )
@@ -252,7 +259,11 @@ def merge_into(tx: Transaction, into: str, other: str) -> None:
 
 def refresh(tx: Transaction, incident_id: str) -> None:
     """Count again what the incident holds, and name it by the gravest of it."""
-    execute(tx, "incident_refresh", incident_id=incident_id, levels=list(LEVELS))
+    for row in select(tx, "incident_refresh", incident_id=incident_id, levels=list(LEVELS)):
+        gravest: Any = row["gravest"]
+        title = title_of(*gravest[0]) if gravest else row["title"]
+        if title != row["title"]:
+            execute(tx, "incident_name", incident_id=incident_id, title=title)
 
 
 def _size(row: Mapping[str, Any]) -> int:

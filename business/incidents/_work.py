@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from business._event import Transaction
-from business.incidents._claims import LEVELS, enter_stored
+from business.incidents._claims import LEVELS, LONGEST_TITLE, enter_stored
 from business.incidents._join import incident_id_for, merge_into, refresh
 from storage.audit import write_audit
 from storage.database.queries import execute, select
@@ -17,7 +17,6 @@ from storage.tenant import Scope
 
 LONGEST_NOTE: Final = 10_000
 LONGEST_NAME: Final = 200
-LONGEST_TITLE: Final = 300
 MOST_BY_HAND: Final = 500
 
 Status = Literal["open", "in_progress", "closed"]

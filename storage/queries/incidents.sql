@@ -241,28 +241,32 @@ SET finding_count = finding_count + 1,
 WHERE incident_id = %(incident_id)s::uuid;
 
 -- name: incident_refresh
--- Figures and title from the claims: a grave correlation names it, else its gravest finding.
+-- Figures from the claims. Gives the claim that names it (a grave correlation, else its gravest
+-- finding), or null where people named it.
 UPDATE incidents AS i
 SET finding_count = c.findings, signal_count = c.signals,
     first_time = coalesce(c.first_time, i.first_time),
     last_time = coalesce(c.last_time, i.last_time),
-    level = coalesce((%(levels)s::text[])[c.level], i.level),
-    title = CASE WHEN i.is_named THEN i.title ELSE coalesce(left(c.title, 300), i.title) END
+    level = coalesce((%(levels)s::text[])[c.level], i.level)
 FROM (
     SELECT count(*) AS findings, count(*) FILTER (WHERE f.kind = 'signal') AS signals,
         min(f."time") AS first_time, max(f."time") AS last_time,
         max(array_position(%(levels)s::text[], f.level)) AS level,
-        (array_agg(f.title || ' on ' || f.entity ORDER BY
+        (array_agg(ARRAY[f.title, f.entity_type, f.entity] ORDER BY
             (k.is_grave AND cardinality(f.parts) > 0) DESC,
             f.kind = 'finding' DESC, array_position(%(levels)s::text[], f.level) DESC,
-            f."time", f.finding_id))[1] AS title
+            f."time", f.finding_id))[1:1] AS gravest
     FROM incident_findings AS l
     JOIN findings AS f ON f.tenant_id = l.tenant_id AND f.finding_id = l.finding_id
     LEFT JOIN incident_claims AS k
         ON k.tenant_id = l.tenant_id AND k.finding_id = l.finding_id
     WHERE l.incident_id = %(incident_id)s::uuid
 ) AS c
-WHERE i.incident_id = %(incident_id)s::uuid;
+WHERE i.incident_id = %(incident_id)s::uuid
+RETURNING i.title, CASE WHEN NOT i.is_named THEN c.gravest END AS gravest;
+
+-- name: incident_name
+UPDATE incidents SET title = %(title)s WHERE incident_id = %(incident_id)s::uuid;
 
 -- name: incident_merge_claims
 WITH moved AS (

@@ -172,7 +172,7 @@ WITH judged AS MATERIALIZED (
     JOIN incidents AS i ON i.tenant_id = l.tenant_id AND i.incident_id = l.incident_id
     WHERE %(state)s = 'open' AND i.status = 'closed' AND i.verdict IS NOT NULL
 )
-SELECT f.finding_id::text, f.title, f.entity,
+SELECT f.finding_id::text, f.title, f.entity_type, f.entity,
     (SELECT i.incident_id::text FROM incident_findings AS l
         JOIN incidents AS i ON i.tenant_id = l.tenant_id AND i.incident_id = l.incident_id
         WHERE l.finding_id = f.finding_id AND i.merged_into IS NULL
@@ -200,7 +200,7 @@ LIMIT %(limit)s;
 
 -- name: queue_chosen_ones
 -- Claims by id, with their incident.
-SELECT f.finding_id::text, f.title, f.entity,
+SELECT f.finding_id::text, f.title, f.entity_type, f.entity,
     (SELECT i.incident_id::text FROM incident_findings AS l
         JOIN incidents AS i ON i.tenant_id = l.tenant_id AND i.incident_id = l.incident_id
         WHERE l.finding_id = f.finding_id AND i.merged_into IS NULL

@@ -156,6 +156,15 @@ def test_the_name_is_that_of_the_gravest_correlation(database: Database) -> None
     assert incidents(database)[0][:2] == ("story on WS-1", "critical")
 
 
+def test_an_incident_does_not_name_its_entity_twice(database: Database) -> None:
+    told = replace(claim("beacon", 0, "high", HOST), title="ws-1.corp.example calls out")
+    put(database, [told, claim("planned", 5 * DAY, "high", ("user", "ann"))])
+    assert [row[0] for row in incidents(database)] == [
+        "planned on ann",
+        "ws-1.corp.example calls out",
+    ]
+
+
 def test_a_hub_does_not_join_but_an_accused_one_does(database: Database) -> None:
     hub = ("ip", "203.0.113.1")
     crowd = [signal(f"u{n}", n, ("user", f"u{n}"), hub) for n in range(13)]
