@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench faults services lock clean
+.PHONY: help setup demo test check bench screens faults services lock clean
 
 help:
 	@echo "make setup     environment in .venv, exact versions with hashes"
@@ -14,6 +14,7 @@ help:
 	@echo "make test      all tests (real database, real log, real browser)"
 	@echo "make check     lint, types, contracts, sizes"
 	@echo "make bench     the speed claims, each with a peer in the same run"
+	@echo "make screens   a picture of every page, light and dark, wide and narrow: docs/screens/"
 	@echo "make faults    long fault campaigns"
 	@echo "make services  start PostgreSQL for development, print its address"
 	@echo "make clean     remove the environment and everything built"
@@ -44,6 +45,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+screens: setup
+	$(BIN)/python -m benchmarks.screens
 
 faults: setup
 	$(BIN)/python -m pytest -m faults --timeout 3600 tests/faults
