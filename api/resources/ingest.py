@@ -26,7 +26,7 @@ Format = Annotated[
     str | None,
     Query(max_length=40, pattern=r"^[a-z0-9_.-]*$", description="parser; found by content if none"),
 ]
-OWN_SOURCES: Final = ("file:", "api:", "retry:", "business:")
+OWN_SOURCES: Final = ("file:", "api:", "retry:", "business:", "signals/")
 """Beginnings of the house's own source names: who could use one could hide that source's events."""
 
 Source = Annotated[
