@@ -184,7 +184,8 @@ def release_payment(
     note = checked_text("note", " ".join(note.split()), LONGEST_NOTE)
     take_turn(tx, MODULE)
     row = found_payment(tx, payment_id)
-    if person(scope.actor.name) in row["acted"]:
+    # The invoice may have been approved after the payment was proposed.
+    if person(scope.actor.name) in {*row["acted"], person(row["invoice_approved_by"])}:
         raise ReleaseRefused(
             f"{scope.actor.name} had a hand in payment {payment_id}; another person releases it"
         )

@@ -167,5 +167,6 @@ def command_of(
 
 def shown(row: Mapping[str, Any]) -> Row:
     """Give the row without what only the commands need."""
-    inner = {"made_from", "last_command", "changed_at", "acted", "fact_position", "invoice_status"}
+    inner = {"made_from", "last_command", "changed_at", "acted", "fact_position"}
+    inner |= {"invoice_status", "invoice_approved_by"}
     return {k: v for k, v in row.items() if k not in inner}

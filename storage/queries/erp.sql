@@ -88,7 +88,8 @@ LIMIT %(limit)s;
 SELECT p.payment_id, p.row_id::text, p.vendor_id, v.name AS vendor_name, p.invoice_id,
     p.amount_cents, p.currency, p.bank_account, p.status, p.held_from, p.created_by, p.created_at,
     p.proposed_at, p.approved_by, p.approved_at, p.paid_by, p.paid_at, p.acted, p.fact_position,
-    p.version, p.made_from, p.last_command, coalesce(i.status, '') AS invoice_status
+    p.version, p.made_from, p.last_command, coalesce(i.status, '') AS invoice_status,
+    coalesce(i.approved_by, '') AS invoice_approved_by
 FROM erp_payments AS p
 JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
 LEFT JOIN erp_invoices AS i ON i.tenant_id = p.tenant_id AND i.invoice_id = p.invoice_id

@@ -264,6 +264,18 @@ def test_nobody_with_a_hand_in_it_releases_it(books: Books, who: str) -> None:
     assert books.payment("P-1")["status"] == "held"
 
 
+def test_who_approves_the_invoice_after_the_proposal_has_a_hand_in_it_too(books: Books) -> None:
+    books.invoice("I-7")
+    payment = books.propose("ann", invoice_id="I-7", payment_id="P-7")
+    books.approved_invoice("I-7", "cleo")
+    with books.database.app(clerk("dan")) as tx:
+        held = erp.hold_payment(clerk("dan"), tx, "P-7", "odd", payment["version"])
+    with pytest.raises(ReleaseRefused):
+        erp.try_release(books.database, clerk("ACME\\Cleo"), "P-7", "fine", held["version"])
+    released = erp.try_release(books.database, clerk("eve"), "P-7", "fine", held["version"])
+    assert released["status"] == "proposed"
+
+
 @pytest.mark.parametrize("kind", ["token", "system", "agent"])
 def test_a_program_never_releases_a_payment_and_its_attempt_is_written_down(
     books: Books, kind: str
