@@ -147,6 +147,7 @@ def _detail(console: Console, scope: Scope, payment_id: str, said: Part = None) 
 def register(console: Console) -> None:
     """Register the list and what can be done with a payment on hold."""
     _register_list(console)
+    _register_grid(console)
     _register_work(console)
 
 
@@ -181,6 +182,8 @@ def _register_list(console: Console) -> None:
         prevent_initial_call=True,
     )(from_url)
 
+
+def _register_grid(console: Console) -> None:
     def rows(scope: Scope, asked: dict[str, Any] | None, search: str | None) -> Any:  # noqa: ANN401  Dash's own values
         if not asked:
             return no_update
