@@ -61,7 +61,10 @@ class Group:
         if self.held[0].time_us < oldest:
             self.held = [h for h in self.held if h.time_us >= oldest]
             self.fired = [span for span in self.fired if span[1] >= oldest]
-        gone = max(0, len(self.held) - max(LEAST_HELD, 2 * rule.least))
+        most = max(LEAST_HELD, 2 * rule.least)
+        if len(self.fired) > most:  # a group that fires all the time would be told for ever
+            self.fired = sorted(self.fired)[-most:]
+        gone = max(0, len(self.held) - most)
         del self.held[:gone]
         return gone
 

@@ -1,6 +1,7 @@
 """Find a match among the claims held for one rule and group: sliding windows, no bucket edges."""
 
 import bisect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -70,27 +71,24 @@ def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
 
 def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
     near = _near(rule, held, new)
+    values: Counter[str] = Counter()
+    end = 0
     for i, first in enumerate(near):
         if first.time_us > new.time_us:
             break
-        if _is_told(rule, first.time_us, fired):
-            continue
-        end = bisect.bisect_right(
-            near, first.time_us + rule.timespan_us, lo=i, key=lambda h: h.time_us
-        )
-        window = near[i:end]
-        is_in = new.time_us <= first.time_us + rule.timespan_us
-        if is_in and _count(rule, window) >= rule.least:
-            return list(window)
-        if end == len(near):  # later starts only have less
-            break
+        while end < len(near) and near[end].time_us <= first.time_us + rule.timespan_us:
+            values[near[end].value] += 1
+            end += 1
+        count = end - i if rule.type == "event_count" else len(values)
+        if not _is_told(rule, first.time_us, fired):
+            if count >= rule.least:
+                return list(near[i:end])
+            if end == len(near):  # later starts only have less
+                break
+        values[first.value] -= 1
+        if not values[first.value]:
+            del values[first.value]
     return []
-
-
-def _count(rule: Correlation, window: Sequence[Held]) -> int:
-    if rule.type == "event_count" or len(window) < rule.least:
-        return len(window)
-    return len({h.value for h in window})
 
 
 def _ordered(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:

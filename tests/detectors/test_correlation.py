@@ -246,6 +246,15 @@ def test_groups_and_claims_are_bounded_and_what_went_is_counted(
     assert state["evicted"].rows() == [("acme", "f0000000-0000-4000-8000-000000000000", 36)]
 
 
+def test_what_was_told_is_bounded_however_often_a_rule_fires() -> None:
+    eager = ruleset(
+        "{type: event_count, rules: step_1, group-by: user, timespan: 1s, condition: {gte: 1}}"
+    )
+    state, found = fold(eager, [claim(A, 10 * t) for t in range(memory.LEAST_HELD + 50)])
+    assert len(found) == memory.LEAST_HELD + 50
+    assert state["fired"].height <= memory.LEAST_HELD + 1
+
+
 def test_a_tenant_s_own_correlation_looks_at_house_rules_and_only_its_own_claims() -> None:
     house = ruleset()
     text = (
