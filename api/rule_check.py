@@ -10,6 +10,8 @@ from storage.errors import InvalidRule
 from storage.rules import Check, CheckedRule
 from storage.settings import Settings
 
+MOST_IN_ONE: Final = 16
+"""Rules that one text may hold: the number of texts bounds the number of rules."""
 _HOUSE: Final = Path(__file__).resolve().parent.parent / "detectors" / "rules"
 
 
@@ -38,13 +40,15 @@ def _house(rules_dirs: str, data_dir: Path) -> RuleSet:
 
 def _checked(text: str, others: Mapping[str, str], house: RuleSet) -> CheckedRule:
     alone = compile_texts({"rule": text.encode()}, beside=house)
+    if len(alone.reports) > MOST_IN_ONE:
+        raise InvalidRule(f"a text holds at most {MOST_IN_ONE} rules")
     ids = [report.rule_id for report in alone.reports]
     if not ids or not ids[-1] or ids[-1].startswith("rule-"):
         reason = next((r.reason for r in alone.reports if r.reason), "")
         raise InvalidRule(reason or "the rule has no 'id'; give it one (a UUID)")
     rule_id = ids[-1]
-    if rule_id in _titles(house):
-        raise InvalidRule(f"id {rule_id} is a rule of the house; give yours an id of its own")
+    if taken := _titles(house).keys() & set(ids):
+        raise InvalidRule(f"id {taken.pop()} is a rule of the house; give yours an id of its own")
     beside = {name: other.encode() for name, other in others.items() if name != rule_id}
     whole = compile_texts({**beside, rule_id: text.encode()}, beside=house)
     mine = [r for r in whole.reports if r.file == rule_id]

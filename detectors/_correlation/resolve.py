@@ -12,6 +12,9 @@ _FOLDER: Final = Path(__file__).resolve().parent.parent
 ENGINES: Final = frozenset({"sigma", "correlation"})
 """Detectors that run rules: their rules are named, not they themselves."""
 
+MOST_STOREYS: Final = 32
+"""Correlations that may rest one upon another."""
+
 
 @dataclass(slots=True)
 class Resolved:
@@ -60,6 +63,8 @@ class _Walk:
     def visit(self, one: Correlation, above: tuple[str, ...]) -> str:
         if one.rule_id in above:
             return "correlation rests on itself: " + " -> ".join((*above, one.rule_id))
+        if len(above) >= MOST_STOREYS:
+            return f"more than {MOST_STOREYS} correlations rest one upon another"
         if one.rule_id not in self.reasons:
             names = {n: self._base(n, (*above, one.rule_id)) for n in one.rules}
             reason = next((r for _, r in names.values() if r), "")

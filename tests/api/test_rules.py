@@ -66,6 +66,18 @@ def test_a_text_that_cannot_run_is_refused_with_its_reason(front: Front) -> None
         assert (answer.status_code, reason in answer.text) == (422, True), answer.text
 
 
+def test_one_text_holds_few_rules_none_of_the_house(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    house = TEXT.replace(ID, "ee5987c3-ae52-5c27-8f46-da51b9d16cf3")
+    many = [TEXT.replace(ID, f"{n:08d}{ID[8:]}") for n in range(17)]
+    for text, reason in (
+        (f"{house}---\n{TEXT}", "a rule of the house"),
+        ("---\n".join(many), "at most 16 rules"),
+    ):
+        answer = client.post("/v1/rules", json={"text": text})
+        assert (answer.status_code, reason in answer.text) == (422, True), answer.text
+
+
 def test_another_tenant_s_rule_is_not_there(front: Front) -> None:
     front.bearer(front.acme, Role.ANALYST).post("/v1/rules", json={"text": TEXT})
     other = front.bearer(front.bolt, Role.ANALYST)

@@ -295,6 +295,16 @@ def test_what_cannot_run_says_why(inside: str, reason: str) -> None:
     assert rules.correlations == ()
 
 
+def test_a_tower_of_correlations_is_refused_not_climbed() -> None:
+    tower = [
+        f"{{type: temporal, rules: [story_{n + 1}, step_1], timespan: 1h}}" for n in range(600)
+    ]
+    head = "title: T{n}\nid: f0000000-0000-4000-8000-{n:012d}\nname: story_{n}\ncorrelation: "
+    texts = [head.format(n=n) + inside + "\n" for n, inside in enumerate(tower)]
+    rules = sigma.compile_texts({"rules.yml": "---\n".join(texts).encode()})
+    assert any("more than 32" in r.reason for r in rules.reports)
+
+
 def test_base_rules_are_signals_unless_they_are_to_be_seen() -> None:
     inside = "{type: temporal, rules: [step_1, step_2], timespan: 1h, group-by: actor.user.name"
     quiet, loud = ruleset(inside + "}"), ruleset(inside + ", generate: true}")
