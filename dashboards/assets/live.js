@@ -39,9 +39,9 @@
 
   function age(iso) {
     var s = Math.max(0, Math.round((Date.now() - new Date(iso).getTime()) / 1000));
-    if (!iso || isNaN(s)) { return "not within a minute"; }
-    if (s < 90) { return s + " s ago"; }
-    return s < 5400 ? Math.round(s / 60) + " min ago" : Math.round(s / 3600) + " h ago";
+    if (!iso || isNaN(s)) { return "no event within a minute"; }
+    var said = s < 90 ? s + " s" : s < 5400 ? Math.round(s / 60) + " min" : Math.round(s / 3600) + " h";
+    return s > 900 ? "events are " + said + " behind the clock" : "newest event " + said + " ago";
   }
 
   // Numbers that need no server: text of elements that carry data-live-text.

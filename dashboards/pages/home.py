@@ -8,7 +8,7 @@ from dash import dcc, html
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import home as read
-from dashboards.ui.cards import delta_of, figure_card, panel
+from dashboards.ui.cards import Better, behind_clock, delta_of, figure_card, first_of, panel
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, said_time, short
 from dashboards.ui.states import Part, command, empty
@@ -23,7 +23,7 @@ PAGE: Final = Page(
     nav=1,
     group="Overview",
 )
-_DAY: Final = "last 24 h"
+_DAY: Final = "arrived in 24 h"
 _LATE_S: Final = 120.0
 
 
@@ -85,7 +85,9 @@ def _figures(found: read.Home) -> list[Part]:
             figure_card(
                 "Open incidents",
                 count_of(told["open"]),
-                delta=delta_of(told["opened"], told["opened_before"], "down"),
+                delta=first_of("week")
+                if found.is_first_week
+                else delta_of(told["opened"], told["opened_before"], "down"),
                 trend=found.incident_days,
                 period=f"opened this week; {count_of(told['grave'])} grave",
                 href="/incidents",
@@ -93,7 +95,7 @@ def _figures(found: read.Home) -> list[Part]:
             )
         )
     if found.findings is not None:
-        cards.append(_hours("Findings today", found.findings, "/findings?range=24h", "findings"))
+        cards.append(_hours("Findings today", found.findings, "/findings", "findings"))
     if found.events is not None:
         cards.append(_hours("Events today", found.events, "/live", "live"))
     if found.held is not None:
@@ -114,7 +116,9 @@ def _figures(found: read.Home) -> list[Part]:
 
 
 def _hours(label: str, hours: read.Hours, href: str, mark: str) -> Part:
-    delta = delta_of(hours.now, hours.before, "down" if mark == "findings" else "")
+    better: Better = "down" if mark == "findings" else ""
+    before = hours.before
+    delta = first_of("day") if before is None else delta_of(hours.now, before, better)
     return figure_card(
         label,
         count_of(hours.now),
@@ -251,6 +255,7 @@ def _health(found: read.Home, now: datetime) -> Part:
             "Silent sources",
             ", ".join(short(s["source"], 24) for s in found.silent[:3]) or "none",
         ),
+        _behind(found),
         _line("good", "Sources sending", count_of(len(found.sources) - len(found.silent))),
     ]
     return panel(
@@ -258,6 +263,13 @@ def _health(found: read.Home, now: datetime) -> Part:
         html.Ul(lines, className="health"),
         actions=[dcc.Link("Pipelines", href="/pipelines")],
     )
+
+
+def _behind(found: read.Home) -> Part:
+    if found.behind is None:
+        return None
+    said = html.Span(behind_clock(found.behind), className="span-all")
+    return html.Li([icon("clock"), said], className="good")
 
 
 def _line(state: str, name: str, value: str) -> Part:

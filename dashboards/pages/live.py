@@ -13,7 +13,7 @@ from dashboards.read import live as read
 from dashboards.read.names import key_of
 from dashboards.shell import TICK
 from dashboards.ui.attack import attack_strip
-from dashboards.ui.cards import freshness, panel
+from dashboards.ui.cards import behind_clock, freshness, panel
 from dashboards.ui.charts import Series, area_chart
 from dashboards.ui.controls import segmented
 from dashboards.ui.marks import count_of, exact_time, said_time, short
@@ -72,17 +72,22 @@ def _pulse(view: View) -> list[Part]:
     told = snapshot(view.console.database, view.scope, view.console.now())
     if "minute" not in told:
         return []
-    newest = told["newest"]
-    said = (
-        said_time(datetime.fromisoformat(newest), view.console.now())
-        if newest
-        else "not within a minute"
-    )
     return [
         html.Span([_number("per_s", f"{told['per_s']:,}"), " events a second"]),
         html.Span([_number("minute", count_of(told["minute"])), " in the last minute"]),
-        html.Span(["newest event ", _number("newest", said)]),
+        html.Span(_newest_event(told), **{"data-live-text": "newest"}),
     ]
+
+
+def _newest_event(told: dict[str, Any]) -> str:
+    """Say how old the newest event is, or how far events are behind; as assets/live.js does."""
+    if not told["newest"]:
+        return "no event within a minute"
+    at = datetime.fromisoformat(told["at"])
+    newest = datetime.fromisoformat(told["newest"])
+    if at - newest > read.LAG_TOLD:
+        return behind_clock(at - newest).lower()
+    return f"newest event {said_time(newest, at)}"
 
 
 def _number(name: str, said: str) -> Part:
@@ -143,9 +148,9 @@ def _finding(row: dict[str, Any], now: datetime, seen: str) -> dict[str, Any]:
         "title": short(row["title"], 200),
         "entity": short(row["entity"], 120),
         "path": key_of(row["entity_type"], row["entity"]).path,
-        "said": said_time(row["time"], now),
-        "exact": exact_time(row["time"]),
-        "iso": row["time"].isoformat(),
+        "said": said_time(row["created_at"], now),
+        "exact": f"Made {exact_time(row['created_at'])}, of {exact_time(row['time'])}",
+        "iso": row["created_at"].isoformat(),
         "new": bool(seen) and row["created_at"].isoformat() > seen and age_s < _NEW_S,
     }
 
@@ -160,7 +165,7 @@ def _sources(found: read.Live, now: datetime) -> Part:
             [
                 html.Th(short(s["source"], 40), scope="row"),
                 html.Td(count_of(s["lately"]), className="number"),
-                html.Td(freshness(s["newest"], now, read.SILENT_AFTER.total_seconds())),
+                html.Td(freshness(s["last_bucket"], now, read.SILENT_AFTER.total_seconds())),
             ]
         )
         for s in found.sources[:12]
@@ -169,12 +174,14 @@ def _sources(found: read.Live, now: datetime) -> Part:
         [
             html.Th("Source", scope="col"),
             html.Th("Last 10 min", scope="col", className="number"),
-            html.Th("Newest event", scope="col"),
+            html.Th("Last arrival", scope="col"),
         ]
     )
     table = html.Table([html.Thead(head), html.Tbody(rows)], className="table")
+    lag = read.lag_of(found.sources)
+    late = html.P(f"{behind_clock(lag)}.", className="muted small") if lag else None
     inside = table if rows else html.P("No source sent in the last day.", className="muted")
-    return panel("Sources", inside, said=said if rows else "")
+    return panel("Sources", inside, late, said=said if rows else "")
 
 
 def _attack(found: read.Live) -> Part:

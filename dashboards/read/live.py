@@ -17,6 +17,8 @@ _STEP: Final = {
 }
 MOST_SHOWN: Final = 7
 SILENT_AFTER: Final = timedelta(minutes=15)
+LAG_TOLD: Final = timedelta(minutes=15)
+"""Events whose own time lies further behind their arrival are told to be behind the clock."""
 NEWEST: Final = 40
 _QUERY_MS: Final = "5000"
 
@@ -85,3 +87,15 @@ def rates_of(rows: list[Row], now: datetime, length: timedelta, step_s: int) -> 
 def is_silent(source: Row, now: datetime) -> bool:
     """Answer whether a source that sent within the day has sent nothing for 15 minutes."""
     return bool(source["last_bucket"] < now - SILENT_AFTER)
+
+
+def lag_of(sources: list[Row]) -> timedelta | None:
+    """Give how far the newest events lie behind their arrival, where that is worth a word.
+
+    >>> lag_of([]) is None
+    True
+    """
+    last = max((s["last_bucket"] for s in sources), default=None)
+    newest = max((s["newest"] for s in sources), default=None)
+    lag = last - newest if last and newest else timedelta(0)
+    return lag if lag > LAG_TOLD else None

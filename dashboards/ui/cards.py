@@ -7,7 +7,7 @@ panel("Newest findings", rows, newest=newest, now=console.now(), stale_s=120)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dash import dcc, html
@@ -51,6 +51,11 @@ def delta_of(value: float, before: float, better: Better = "") -> Delta:
     if better:
         look = "good" if better == direction else "bad"
     return Delta(words.replace("-", "\u2212"), direction, look)
+
+
+def first_of(period: str) -> Delta:
+    """Say that there is nothing to compare with yet: 'first day', 'first week'."""
+    return Delta(f"first {period}", "flat")
 
 
 def figure_card(
@@ -103,6 +108,15 @@ def freshness(newest: datetime | None, now: datetime, stale_s: float) -> Part:
         className=look,
         title=f"Newest: {exact_time(newest)}",
     )
+
+
+def behind_clock(lag: timedelta) -> str:
+    """Say calmly that events are older than their arrival.
+
+    >>> behind_clock(timedelta(hours=47))
+    'Events are 47 h behind the clock'
+    """
+    return f"Events are {_age(lag.total_seconds())} behind the clock"
 
 
 def _age(age_s: float) -> str:

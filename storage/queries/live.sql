@@ -124,7 +124,8 @@ SELECT count(*) FILTER (WHERE status <> 'closed')::bigint AS open,
     count(*) FILTER (WHERE status <> 'closed' AND level IN ('critical', 'high'))::bigint AS grave,
     count(*) FILTER (WHERE opened_at >= now() - interval '7 days')::bigint AS opened,
     count(*) FILTER (WHERE opened_at >= now() - interval '14 days'
-        AND opened_at < now() - interval '7 days')::bigint AS opened_before
+        AND opened_at < now() - interval '7 days')::bigint AS opened_before,
+    coalesce(min(opened_at) > now() - interval '14 days', true) AS is_first_week
 FROM incidents WHERE merged_into IS NULL;
 
 -- name: home_incident_days
@@ -135,17 +136,27 @@ LEFT JOIN incidents AS i ON i.opened_at >= d.day AND i.opened_at < d.day + inter
 GROUP BY d.day ORDER BY d.day;
 
 -- name: home_finding_hours
--- Findings of the 48 hours before now, counted back hour by hour (0 = this one).
-SELECT floor(extract(epoch FROM now() - "time") / 3600)::bigint AS ago, count(*)::bigint AS findings
+-- Findings made in the 48 hours before now, by arrival, counted back hour by hour (0 = this one).
+SELECT floor(extract(epoch FROM now() - created_at) / 3600)::bigint AS ago,
+    count(*)::bigint AS findings
 FROM findings
-WHERE kind = 'finding' AND "time" > now() - interval '48 hours' AND "time" <= now()
+WHERE kind = 'finding' AND created_at > now() - interval '48 hours' AND created_at <= now()
 GROUP BY ago ORDER BY ago;
 
 -- name: home_event_hours
-SELECT floor(extract(epoch FROM date_trunc('hour', now()) - hour) / 3600)::bigint AS ago, events
-FROM event_hours
-WHERE hour > now() - interval '49 hours' AND hour <= now()
-ORDER BY ago;
+-- Events that arrived in the 48 hours before now, counted back hour by hour (0 = this one).
+SELECT floor(extract(epoch FROM now() - bucket) / 3600)::bigint AS ago,
+    sum(events)::bigint AS events
+FROM source_rates
+WHERE bucket_s = 60 AND bucket > now() - interval '48 hours' AND bucket <= now()
+GROUP BY ago ORDER BY ago;
+
+-- name: home_watched
+-- Whether the day before was watched from its beginning: what has none before has no delta.
+SELECT (SELECT min(created_at) FROM findings WHERE kind = 'finding')
+        <= now() - interval '47 hours' AS findings,
+    (SELECT min(bucket) FROM source_rates WHERE bucket_s = 60)
+        <= now() - interval '47 hours' AS events;
 
 -- name: home_verdict_minutes
 -- From an incident's opening to its first verdict, the last 30 days, by the audit trail's newest.
@@ -204,4 +215,6 @@ LIMIT %(limit)s;
 -- name: home_health
 SELECT (SELECT coalesce(sum(rejected), 0)::bigint FROM sources) AS rejected,
     (SELECT coalesce(sum(events), 0)::bigint FROM sources) AS events,
-    (SELECT max(bucket) FROM source_rates WHERE bucket_s = 10) AS last_arrival;
+    (SELECT max(bucket) FROM source_rates WHERE bucket_s = 10) AS last_arrival,
+    (SELECT max(newest) FROM source_rates
+        WHERE bucket_s = 10 AND bucket >= now() - interval '5 minutes') AS newest;
