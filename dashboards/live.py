@@ -2,7 +2,7 @@
 
 A commit of the pipelines tells `NOTIFY inopsio_live`; one thread of this process listens and wakes
 that tenant's pages. What they get is read in the scope of their own session, which is checked at
-connect and every minute. A page only listens: whoever sends is closed.
+connect and every few seconds. A page only listens: whoever sends is closed.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ MOST_OF_A_TENANT: Final = 50
 MOST_OF_ALL: Final = 400
 EVERY_S: Final = 0.25
 """Least time between two messages to one page."""
-CHECK_S: Final = 60.0
+CHECK_S: Final = 2.0
+"""Who signs out or is shut out hears nothing a few seconds later."""
 QUIET_S: Final = 5.0
 """Without news a page hears this often that it is still connected."""
 MOST_FINDINGS: Final = 50

@@ -75,6 +75,22 @@ def test_a_page_that_speaks_is_closed(feed: Feed) -> None:
             list(socket)
 
 
+def test_a_page_whose_session_ends_hears_no_more(
+    filled: House, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "QUIET_S", 0.1)
+    person = filled.person(filled.acme, "q", Role.ADMIN)
+    cookies = "; ".join(f"{k}={v}" for k, v in person.cookies.items())
+    told = {"Cookie": cookies, "Origin": served}
+    with connect(served.replace("http", "ws") + live.PATH, additional_headers=told) as socket:
+        heard(socket)
+        with filled.database.app(filled.acme) as tx:
+            tx.execute("DELETE FROM sessions")
+        with pytest.raises(ConnectionClosed):
+            for _ in range(40):
+                heard(socket)
+
+
 def test_a_tenant_has_a_bounded_number_of_seats(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
