@@ -4,9 +4,11 @@ import gzip
 import hashlib
 import mimetypes
 import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
+import msgspec
 from dash.backends._fastapi import (
     FastAPIDashServer,
     FastAPIRequestAdapter,
@@ -15,6 +17,8 @@ from dash.backends._fastapi import (
 from dash.fingerprint import check_fingerprint
 from fastapi import Request
 from fastapi.responses import Response
+
+from api.problems import problem
 
 _KEEP: Final = "public, max-age=31536000, immutable"
 _NEEDLESS: Final = frozenset({"/_reload-hash", "/_dash-ws-callback"})
@@ -27,6 +31,40 @@ class _Adapter(FastAPIRequestAdapter):  # type: ignore[misc]  # Dash carries no 
             super().__init__()
         except RuntimeError:
             self._request = None
+
+
+class _Place(msgspec.Struct):
+    id: str
+    property: str
+
+
+class _Asked(msgspec.Struct, rename={"changed": "changedPropIds"}):
+    output: str
+    inputs: list[_Place]
+    outputs: _Place | list[_Place]
+    state: list[_Place] = []
+    changed: list[str] = []
+
+
+def is_asked(body: object, known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Answer whether a body asks for one of the callbacks, with all that this one is given.
+
+    `known`: output -> callback, as Dash keeps them. Dash itself trusts what it is sent.
+    """
+    try:
+        asked = msgspec.convert(body, _Asked)
+    except msgspec.ValidationError:
+        return False
+    found = known.get(asked.output)
+    if found is None or "callback" not in found:
+        return False
+    outputs = found["output"]
+    count = len(outputs) if isinstance(outputs, list | tuple) else None
+    told = len(asked.outputs) if isinstance(asked.outputs, list) else None
+    return count == told and all(
+        [(p.id, p.property) for p in places] == [(w["id"], w["property"]) for w in found[name]]
+        for name, places in (("inputs", asked.inputs), ("state", asked.state))
+    )
 
 
 class Backend(FastAPIDashServer):  # type: ignore[misc]  # Dash carries no types
@@ -49,6 +87,18 @@ class Backend(FastAPIDashServer):  # type: ignore[misc]  # Dash carries no types
         """Add a route of Dash's, unless the console has no use for it."""
         if rule not in _NEEDLESS:
             super().add_url_rule(rule, *args, **kwargs)
+
+    def serve_callback(self, dash_app: Any) -> Callable[[Request], Awaitable[Any]]:  # noqa: ANN401  Dash's own values
+        """Give what answers callbacks: 400 for what asks for none as the pages ask."""
+        answer = super().serve_callback(dash_app)
+
+        async def checked(request: Request) -> Any:  # noqa: ANN401  Dash's own values
+            if not is_asked(self.request_adapter().get_json(), dash_app.callback_map):
+                trace_id = str(getattr(request.state, "trace_id", ""))
+                return problem(400, "this is no callback of these pages", trace_id)
+            return await answer(request)
+
+        return checked
 
     def serve_component_suites(
         self,

@@ -38,6 +38,21 @@ def test_no_callback_trusts_the_guard_alone(filled: House, monkeypatch: pytest.M
     assert answers == {401}
 
 
+def test_a_malformed_callback_is_refused_not_tried(filled: House) -> None:
+    person = filled.person(filled.acme, "odd", Role.ADMIN)
+    bodies = [b"", b"nonsense", b"[]", b"{}", b'{"output": 1}', b"[" * 100_000]
+    places = [{"id": "x", "property": "y"}]
+    odd: list[dict[str, object]] = [{"inputs": []}, {"inputs": places, "outputs": 7, "state": "s"}]
+    known = [c["output"] for c in filled.callbacks()]
+    bodies += [json.dumps({"output": o, **told}).encode() for o in known for told in odd]
+    heads = {"content-type": "application/json"}
+    answers = {
+        person.post("/_dash-update-component", content=body, headers=heads).status_code
+        for body in bodies
+    }
+    assert answers == {400}
+
+
 def test_a_role_without_the_grant_gets_words_and_no_data(filled: House) -> None:
     sender = filled.person(filled.acme, "sender", Role.INGEST)
     for listed in filled.callbacks():
