@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -34,6 +34,7 @@ from storage.plugins import discover
 OUT: Final = Path("docs/screens")
 WIDTHS: Final = {1440: "", 390: "-narrow"}
 THEMES: Final = ("light", "dark")
+_GRAPH: Final = "/graph"
 _HEIGHT: Final = {1440: 900, 390: 844}
 _QUIET_MS: Final = 700
 _PATIENCE_S: Final = 20.0
@@ -164,22 +165,25 @@ def _walk(
     )
     page, blank = context.new_page(), context.new_page()
     out.mkdir(parents=True, exist_ok=True)
-    failed, seen = [], set[str]()
+    failed: list[str] = []
+    seen: dict[str, None] = {}  # links in the order met: what comes first on a page matters most
     modules = discover("dashboards.pages", CONTRACT)
-    plain = sorted((m.PAGE for m in modules.values()), key=lambda p: "<" in p.path)
+    plain = sorted((m.PAGE for m in modules.values()), key=_turn)
     needed = {p.under for p in plain if "<" in p.path and (not only or p.path.startswith(only))}
     for one in plain:
         path = one.path
         if "<" in path:
-            path = next((href for href in sorted(seen) if href.startswith(one.stem)), "")
+            path = next((href for href in seen if href.startswith(one.stem)), "")
+        elif path == _GRAPH:  # it shows something once it is told around what
+            path = next((href for href in seen if href.startswith(f"{_GRAPH}?incident")), path)
         if not path or (only and not one.path.startswith(only)):
             if path in needed:
-                seen |= _links(page, url + path)
+                seen |= dict.fromkeys(_links(page, url + path))
             continue
         name = one.stem.strip("/").replace("/", "-") or "home"
         target = out / f"{name}-{theme}{WIDTHS.get(width, f'-{width}')}.png"
         try:
-            seen |= _links(page, url + path)
+            seen |= dict.fromkeys(_links(page, url + path))
             _keep(page, blank, target)
         except Exception as error:  # noqa: BLE001  one page must not end the walk
             failed.append(f"{path} ({theme}, {width} px): {str(error)[:200]}")
@@ -187,7 +191,12 @@ def _walk(
     return failed
 
 
-def _links(page: Page, address: str) -> set[str]:
+def _turn(page: Any) -> int:  # noqa: ANN401  a page's PAGE, untyped by the discovery
+    """Take plain pages first, then those about one thing, the graph of such a thing last."""
+    return 2 if page.path == _GRAPH else int("<" in page.path)
+
+
+def _links(page: Page, address: str) -> list[str]:
     """Open a page, wait until nothing is being fetched; give the addresses it leads to."""
     page.goto(address)
     page.wait_for_selector("#page > div", timeout=30_000)
@@ -197,7 +206,7 @@ def _links(page: Page, address: str) -> set[str]:
         is_waiting = page.locator(_WAITING).locator("visible=true").count() > 0
         quiet = 0 if is_waiting else quiet + 100
     told = page.eval_on_selector_all("#page a[href]", "all => all.map(a => a.getAttribute('href'))")
-    return {str(href) for href in told if str(href).startswith("/")}
+    return [str(href) for href in told if str(href).startswith("/")]
 
 
 def _keep(page: Page, blank: Page, target: Path) -> None:
