@@ -19,6 +19,8 @@ REMEMBERED: Final = 40
 FACTOR: Final = 3
 AFTER_BANK_CHANGE: Final = 2
 """Factors over the 95th percentile of the earlier payments."""
+LARGEST: Final = 10**13
+"""Minor units; a larger payment counts as one of these: products stay within 64 bits."""
 FRESH_US: Final = 45 * DAY_US
 """How long an unconfirmed bank change makes payments suspect."""
 
@@ -73,12 +75,15 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     )
     paid = pl.concat([state["paid"], rows.select(state["paid"].columns)])
     judged = _with_moves(_with_usual(rows, paid), moves, state["moved"])
+    judged = _with_others(judged, state["paid"])
     moved = pl.col("moved_us").is_not_null()
     far = pl.col("amount_cents") >= pl.col("usual") * (
         pl.when(moved).then(AFTER_BANK_CHANGE).otherwise(FACTOR)
     )
     enough = pl.col("before") >= pl.when(moved).then(1).otherwise(HISTORY)
-    is_far = (far & enough).fill_null(value=False)
+    least = pl.when(moved).then(1).otherwise(HISTORY)
+    is_new = (pl.col("before") == 0) & (pl.col("others") >= least)
+    is_far = (far & enough).fill_null(value=False) | is_new
     strange = judged.with_columns(is_far=is_far).filter(is_far | moved)
     kept = paid.filter(pl.col("place") > pl.col("place").max().over(_OWN) - REMEMBERED)
     after = {
@@ -121,12 +126,12 @@ def _payments(frame: pl.DataFrame) -> pl.DataFrame:
         (pl.col("class_uid") == PAYMENT)
         & (pl.col("activity_id") == 1)
         & pl.col("vendor.uid").is_not_null()
-        & pl.col("amount_cents").is_between(1, 10**13)
+        & (pl.col("amount_cents") > 0)
     ).select(
         "row",
         "tenant_id",
         "event_id",
-        "amount_cents",
+        amount_cents=pl.col("amount_cents").clip(upper_bound=LARGEST),
         key=cut("vendor.uid") + "\x1f" + pl.col("currency").fill_null(""),
         vendor=cut("vendor.uid"),
         vendor_name=pl.col("vendor.name").fill_null(pl.col("vendor.uid")),
@@ -157,6 +162,23 @@ def _with_usual(rows: pl.DataFrame, paid: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _with_others(rows: pl.DataFrame, paid: pl.DataFrame) -> pl.DataFrame:
+    """Add `others`: how many earlier payments the vendor had in other currencies."""
+    vendor = pl.col("key").str.splitn("\x1f", 2).struct.field("field_0")
+    known = paid.select("tenant_id", "key", vendor=vendor, then=pl.lit(-1, pl.Int64()))
+    fresh = rows.select("tenant_id", "key", "vendor", then=pl.col("row").cast(pl.Int64))
+    others = (
+        rows.select("row", "tenant_id", "vendor", own="key")
+        .join(pl.concat([known, fresh]), on=["tenant_id", "vendor"])
+        .filter((pl.col("then") < pl.col("row").cast(pl.Int64)) & (pl.col("key") != pl.col("own")))
+        .group_by("row")
+        .agg(others=pl.len().cast(pl.Int64))
+    )
+    return rows.join(others, on="row", how="left", maintain_order="left").with_columns(
+        pl.col("others").fill_null(0)
+    )
+
+
 def _with_moves(rows: pl.DataFrame, moves: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     """Add `moved_us` and `move_id`: the unconfirmed bank change in force before each payment."""
     none = pl.lit(None, pl.UInt32()).alias("row")
@@ -180,7 +202,9 @@ def _claim(row: dict[str, Any]) -> Finding:
     name = row["vendor_name"]
     events = [row["move_id"], row["event_id"]] if moved else [row["event_id"]]
     title = f"Payment to {name} goes to a bank account that nobody confirmed"
-    if far:
+    if far and not row["before"]:
+        title = f"Payment to {name} is in {row['currency']}, in which it was never paid"
+    elif far:
         times = int(row["amount_cents"]) * 10 // int(row["usual"])
         title = f"Payment to {name} is {times // 10}.{times % 10} times what it usually gets"
     return claim(
@@ -213,6 +237,9 @@ def _reasons(row: dict[str, Any], moved: bool, far: bool) -> Iterator[Reason]:
         usual = money(int(row["usual"]), currency)
         known = f"{usual} or less in 95 of 100 of the last {row['before']} payments"
         yield Reason("amount", money(int(row["amount_cents"]), currency), known if far else usual)
+    elif far:
+        usual = f"one of its {row['others']} earlier payments' currencies"
+        yield Reason("currency", money(int(row["amount_cents"]), currency), usual)
     if moved:
         yield Reason("bank account", "changed without confirmation", "confirmed by phone or letter")
 

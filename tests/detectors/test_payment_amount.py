@@ -65,5 +65,19 @@ def test_a_few_large_payments_among_many_do_not_hide_the_next() -> None:
     assert _rules(*rows, _payment(50, 40_000))[-1:] == ["payment_amount.unusual"]
 
 
+def test_no_amount_is_too_large_to_be_told() -> None:
+    assert _rules(*_usual(), _payment(9, 10**15)) == ["payment_amount.unusual"]
+
+
+def test_a_currency_the_vendor_was_never_paid_in_does_not_hide_a_payment() -> None:
+    other = _payment(9, 5_000) | {"currency": "KWD"}
+    (told,) = _found([*_usual(), _change(6), other])
+    assert (told.rule_id, told.level) == ("payment_amount.unusual", "medium")
+    assert "KWD" in told.title
+    assert _rules(*_usual(), other) == ["payment_amount.unusual"]
+    assert _rules(*_usual(4), other) == []
+    assert _rules(other) == []
+
+
 def test_absurd_amounts_do_not_overflow() -> None:
     assert _rules(*[_payment(n, 10**13) for n in range(6)], _payment(9, 2**62)) == []
