@@ -1,4 +1,4 @@
-"""Drive the console in a real Chromium: no violation of axe, of the policy, no attack that runs."""
+"""Drive the console in a real Chromium: list, keys, what is new, theme, session."""
 
 import importlib.util
 import os
@@ -22,44 +22,6 @@ FLAGS = (
     "--disable-sync",
 )
 RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-RUN = "window.__ran=(window.__ran||0)+1"
-ATTACKS = (
-    f"<script>{RUN}</script>",
-    f"<img src=x onerror='{RUN}'>",
-    f"<svg onload='{RUN}'>",
-    f"<svg><script>{RUN}</script></svg>",
-    f'"><script>{RUN}</script>',
-    f"'><img src=x onerror={RUN}>",
-    f"</title><script>{RUN}</script>",
-    f"</textarea><script>{RUN}</script>",
-    f"</style><script>{RUN}</script>",
-    f"--><script>{RUN}</script>",
-    f"javascript:{RUN}",
-    f"[click](javascript:{RUN})",
-    f"![x](x' onerror='{RUN})",
-    f"<a href='javascript:{RUN}'>x</a>",
-    f"<iframe srcdoc='<script>parent.{RUN}</script>'>",
-    f"<iframe src='javascript:parent.{RUN}'>",
-    f"<body onload='{RUN}'>",
-    f"<details open ontoggle='{RUN}'>",
-    f"<video><source onerror='{RUN}'></video>",
-    f"<input autofocus onfocus='{RUN}'>",
-    f"<math><mtext><script>{RUN}</script></mtext></math>",
-    f"<object data='javascript:{RUN}'>",
-    f"<embed src='javascript:{RUN}'>",
-    f"<form action='javascript:{RUN}'><button>x</button></form>",
-    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
-    "<base href='https://evil.example/'>",
-    "<link rel=stylesheet href='https://evil.example/x.css'>",
-    "${alert(1)}",
-    "{{constructor.constructor('" + RUN + "')()}}",
-    "params.api; " + RUN,
-    "function(){" + RUN + "}()",
-    "\u202e<script>" + RUN + "</script>",
-    "\x1b]0;evil\x07",
-    "a\r\nSet-Cookie: evil=1",
-    "=cmd|'/c calc'!A0",
-)
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +78,6 @@ def signed_in(browser: Browser, house: House, home: str, scheme: str, width: int
     return page
 
 
-def paths(house: House) -> list[str]:
-    finding, incident = house.finding_ids(house.acme), house.incident_ids(house.acme)
-    hunt = "/hunt?span=all&q=class_uid%3D1007"
-    told = ["/", "/live", "/findings", "/findings?kind=all&shape=flat", "/incidents", "/hunt", hunt]
-    return [*told, f"/finding/{finding[0]}", f"/finding/{finding[2]}", f"/incident/{incident[0]}"]
-
-
 def scroll_to_rows(page: Page) -> None:
     """Scroll until the grid draws its rows; the page may put a new grid in place meanwhile."""
     for _ in range(150):
@@ -135,48 +90,16 @@ def scroll_to_rows(page: Page) -> None:
 
 def opened(page: Page, path: str) -> None:
     """Go there inside the application, as a click on a link does."""
-    with page.expect_response("**/_dash-update-component*"):
-        page.evaluate("path => window.inopsio.go(path)", path)
+    if page.evaluate("location.pathname + location.search") != path:
+        with page.expect_response("**/_dash-update-component*"):
+            page.evaluate("path => window.inopsio.go(path)", path)
     page.wait_for_selector("#page > div")
+    page.wait_for_selector("#page .skeleton >> visible=true", state="detached")
     if path.startswith("/findings"):
         page.wait_for_selector(".queue tbody tr")
-    if path == "/incidents" or "span=" in path:
+    if "span=" in path:
         scroll_to_rows(page)
     page.wait_for_load_state("networkidle")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_violates_axe(filled: House, served: str, browser: Browser, scheme: str) -> None:
-    script = axe_script()
-    page = signed_in(browser, filled, served, scheme)
-    found = {}
-    for path in [*paths(filled), "/finding/none"]:
-        opened(page, path)
-        assert page.get_attribute("html", "data-mantine-color-scheme") == scheme
-        page.evaluate(script)
-        answer = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
-        for violation in answer["violations"]:
-            nodes = [n["html"][:160] for n in violation["nodes"][:3]]
-            found[path, violation["id"]] = nodes
-    assert found == {}
-
-
-def test_no_attack_runs_and_the_policy_is_never_touched(
-    house: House, served: str, browser: Browser
-) -> None:
-    house.fill(house.acme, list(ATTACKS))
-    page = signed_in(browser, house, served, "dark")
-    watch = Watch(page, served)
-    finding, incident = house.finding_ids(house.acme), house.incident_ids(house.acme)
-    told = ["/findings", "/incidents", "/hunt?span=all&q=class_uid%3D1007"]
-    told += [f"/finding/{name}" for name in finding[:: max(1, len(finding) // 8)]]
-    told += [f"/incident/{incident[0]}", f"/incident/{incident[1]}"]
-    for path in told:
-        opened(page, path)
-        assert page.evaluate("window.__ran || 0") == 0, path
-    opened(page, f"/finding/{finding[1]}")
-    assert ATTACKS[1] in page.inner_text("#page h1")
-    assert watch.heard == []
 
 
 def test_the_whole_way_from_list_to_closed_incident(
@@ -217,10 +140,10 @@ def test_the_queue_is_worked_by_keys_alone(filled: House, served: str, browser: 
     page.wait_for_selector(".mantine-Modal-content [data-act]")
     page.keyboard.press("2")
     page.wait_for_selector(".toast:has-text('closed as false positive')")
-    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length < {before}")
+    page.wait_for_selector(f".queue tbody tr >> nth={before - 1}", state="detached")
     page.click("#undo")
     page.wait_for_selector(".toast:has-text('Undone')")
-    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length === {before}")
+    page.wait_for_selector(f".queue tbody tr >> nth={before - 1}")
     assert watch.heard == []
 
 
@@ -236,7 +159,7 @@ def test_new_findings_wait_behind_a_pill_and_come_in_by_themselves_on_live(
     page.wait_for_selector("#findings-new:visible")
     assert page.locator(".queue tbody tr").count() == rows
     page.click("#findings-new")
-    page.wait_for_function(f"document.querySelectorAll('.queue tbody tr').length > {rows}")
+    page.wait_for_selector(f".queue tbody tr >> nth={rows}")
     opened(page, "/live")
     page.wait_for_selector(".stream li:has-text('Title eta')")
 
@@ -261,15 +184,3 @@ def test_a_session_that_ended_leads_to_the_sign_in(
     page.wait_for_url("**/sign-in")
     page.goto(f"{served}/findings")
     assert "/sign-in" in page.url
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_screen_needs_no_sideways_scrolling(
-    filled: House, served: str, browser: Browser, scheme: str
-) -> None:
-    page = signed_in(browser, filled, served, scheme, 390)
-    wide = {}
-    for path in paths(filled):
-        opened(page, path)
-        wide[path] = page.evaluate("document.documentElement.scrollWidth")
-    assert {p: w for p, w in wide.items() if w > 390} == {}
