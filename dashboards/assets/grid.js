@@ -38,7 +38,8 @@
       if (all.indexOf("title") === -1) { return; }
       api.setColumnsVisible(all.filter(function (name) { return kept.indexOf(name) === -1; }),
         !isNarrow);
-      api.setColumnWidths([{ key: "level", newWidth: isNarrow ? 126 : 138 }]);
+      api.setColumnWidths([{ key: "level", newWidth: 148 }]);
+      api.setGridOption("rowHeight", isNarrow ? 50 : 38);
     }).catch(function () { /* the grid is gone with its page */ });
   }
 

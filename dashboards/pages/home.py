@@ -151,11 +151,11 @@ def money(amount_cents: int, currency: str) -> str:
     """Write an amount with its currency, without cents from 1,000 on.
 
     >>> money(123456700, "EUR"), money(950, "EUR")
-    ('EUR 1,234,567', 'EUR 9.50')
+    ('1,234,567 EUR', '9.50 EUR')
     """
     whole = abs(amount_cents) >= 100_000
     said = f"{amount_cents / 100:,.0f}" if whole else f"{amount_cents / 100:,.2f}"
-    return f"{currency} {said}".strip()
+    return f"{said} {currency}".strip()
 
 
 def _verdict(told: read.Row) -> Part:

@@ -131,7 +131,7 @@ def _flows(found: Overview, before: dict[str, Any], now: datetime) -> Part:
         "Flows",
         table("Flows", heads, rows, numbers=(1, 2, 3, 4)),
         _partitions(found.partitions),
-        said="Rates are measured between two looks of this page.",
+        said="Rates are measured between two looks of this page, five seconds apart.",
     )
 
 
@@ -150,10 +150,10 @@ def _flow_row(
 def _rate(before: dict[str, Any], kind: str, flow: str, number: int, now: datetime) -> str:
     was, at = before.get(kind, {}), before.get("at")
     if not isinstance(was, dict) or flow not in was or not isinstance(at, int | float):
-        return "measuring"
+        return "…"
     seconds = now.timestamp() - at
     if seconds <= 0 or not isinstance(was[flow], int | float):
-        return "measuring"
+        return "…"
     return f"{max(0.0, (number - was[flow]) / seconds):,.1f}/s"
 
 

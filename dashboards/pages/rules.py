@@ -25,15 +25,15 @@ PAGE: Final = Page(
 )
 KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Model"}
 _COLUMNS: Final = (
-    column("level", "Level", 150, "levelCell"),
-    column("title", "Rule", 300, "goCell", minWidth=240) | {"flex": 3},
-    column("kind", "Kind", 112, "textCell"),
+    column("level", "Level", 164, "levelCell"),
+    column("title", "Rule", 300, "goCell", minWidth=220) | {"flex": 3},
+    column("kind", "Kind", 104, "textCell"),
     column("attack", "ATT&CK", 112, "textCell"),
-    column("day", "24 h", 76, type="rightAligned"),
+    column("day", "24 h", 68, type="rightAligned"),
     column("week", "7 days", 84, type="rightAligned"),
     column("steps", "Trend, 7 days", 140, "sparkCell", cellDataType=False, sortable=False),
-    column("precision", "Right", 138, "shareCell", cellDataType=False, sortable=False),
-    column("last_time", "Last claim (UTC)", 172, "timeCell"),
+    column("precision", "Right", 120, "shareCell", cellDataType=False, sortable=False),
+    column("last_time", "Last claim (UTC)", 164, "timeCell"),
     column("state", "State", 96, "pillCell", cellDataType=False, sortable=False),
 )
 

@@ -35,14 +35,14 @@ PAGE: Final = Page(
     group="Business",
 )
 _COLUMNS: Final = (
-    column("level", "State", 168, "pillCell", cellDataType=False, sortable=False),
-    column("title", "Vendor", 240, "goCell", minWidth=200) | {"flex": 2},
-    column("open", "Open invoices", 136, type="rightAligned", sortable=False),
-    column("waiting", "To be paid", 132, type="rightAligned", sortable=False),
-    column("held", "On hold", 136, type="rightAligned", sortable=False),
+    column("level", "State", 132, "pillCell", cellDataType=False, sortable=False),
+    column("title", "Vendor", 240, "goCell", minWidth=180) | {"flex": 2},
+    column("open", "Open invoices", 144, type="rightAligned", sortable=False),
+    column("waiting", "To be paid", 144, type="rightAligned", sortable=False),
+    column("held", "On hold", 148, type="rightAligned", sortable=False),
     column("findings", "Findings", 92, type="rightAligned"),
-    column("changed", "Account changed", 164, "textCell", sortable=False),
-    column("account", "Bank account", 200, "monoCell", sortable=False),
+    column("changed", "Account changed", 150, "textCell", sortable=False),
+    column("account", "Bank account", 236, "monoCell", sortable=False),
 )
 CONFIRMED: Final = {
     "none": "not confirmed",
