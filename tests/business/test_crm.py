@@ -19,6 +19,7 @@ from storage.tenant import Actor, Role, Scope
 
 NOON_US = 1_795_000_000_000_000
 ANN = Scope("acme", Actor("user", "ann"), frozenset({Role.SALES}))
+BOSS = Scope("acme", Actor("user", "boss"), frozenset({Role.OPERATOR}))
 BRIDGE = Scope("acme", Actor("token", "bridge"), frozenset({Role.INTEGRATION}))
 AUDITOR = Scope("acme", Actor("user", "aud"), frozenset({Role.AUDITOR}))
 VIEWER = Scope("acme", Actor("user", "vic"), frozenset({Role.VIEWER}))
@@ -191,6 +192,7 @@ def test_an_export_counts_what_is_there(database: Database) -> None:
 Wrong = Callable[[Transaction], object]
 WRONG: list[tuple[type[InopsioError], Wrong]] = [
     (NotAllowed, lambda tx: crm.export_records(ANN, tx, crm.NewExport(record_count=9))),
+    (NotAllowed, lambda tx: crm.export_records(BOSS, tx, crm.NewExport(record_count=9))),
     (NotAllowed, lambda tx: crm.create_company(AUDITOR, tx, crm.NewCompany("x"))),
     (NotAllowed, lambda tx: crm.exposure(VIEWER, tx, [("customer", "C-1")])),
     (InvalidInput, lambda tx: crm.export_records(BRIDGE, tx, crm.NewExport("ledger"))),
