@@ -1,4 +1,6 @@
 import itertools
+import re
+from importlib import resources
 
 import pytest
 
@@ -10,6 +12,33 @@ from dashboards.ui.why import features, matched
 
 SCHEMES = ("light", "dark")
 GROUNDS = ("page", "surface", "sunken")
+
+
+RULE = re.compile(r"\{([^{}]*)\}")
+COLOUR = re.compile(r"(?<![-\w])color:\s*var\(--([\w-]+)\)")
+GROUND = re.compile(r"background(?:-color)?:\s*var\(--([\w-]+)\)")
+
+
+def written_pairs() -> set[tuple[str, str]]:
+    """Give every text and ground that one rule of a stylesheet puts together."""
+    told = set()
+    for sheet in resources.files("dashboards.assets").iterdir():
+        if sheet.name.endswith(".css"):
+            for body in RULE.findall(sheet.read_text(encoding="utf-8")):
+                told |= set(itertools.product(COLOUR.findall(body), GROUND.findall(body)))
+    return told
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_text_can_be_read_on_every_ground_it_may_stand_on(scheme: str) -> None:
+    told = tokens()[scheme]
+    meant = (*LEVELS, "good")
+    softs = [*(f"{n}-soft" for n in meant), "accent-soft"]
+    pairs = written_pairs() | set(itertools.product(("text", "muted"), softs))
+    pairs |= set(itertools.product((f"{n}-text" for n in meant), (*GROUNDS, "accent-soft")))
+    assert ("critical-text", "critical-soft") in pairs
+    weak = {p: round(contrast(told[p[0]], told[p[1]]), 2) for p in pairs}
+    assert {p: c for p, c in weak.items() if c < 4.5} == {}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
