@@ -43,10 +43,10 @@
         "label": function (n) {
           return n.data("label") + (n.data("more") ? "\n+" + n.data("more") + " more" : "");
         },
-        "font-size": 11, "font-family": "Inter, sans-serif", "color": text,
-        "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap", "text-max-width": 130,
+        "font-size": 13, "font-family": "Inter, sans-serif", "color": text,
+        "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap", "text-max-width": 120,
         "text-background-color": surface, "text-background-opacity": 0.85,
-        "text-background-padding": 2, "min-zoomed-font-size": 7, "overlay-opacity": 0,
+        "text-background-padding": 2, "min-zoomed-font-size": 6, "overlay-opacity": 0,
       } },
       { selector: "node[kind = 'finding']", style: {
         "shape": "round-diamond", "width": 38, "height": 38, "border-width": 0,
@@ -63,7 +63,7 @@
         "border-width": 4, "border-color": accent, "z-index": 9, "color": text, "font-weight": 700,
       } },
       { selector: "edge", style: {
-        "width": 1.3, "line-color": line, "opacity": 0.55, "curve-style": "straight",
+        "width": 1.6, "line-color": line, "opacity": 0.55, "curve-style": "straight",
       } },
       { selector: "edge[what = 'rests on']", style: {
         "line-style": "dashed", "line-color": accent, "opacity": 0.9, "width": 2,
@@ -86,9 +86,9 @@
   function lay(isNew) {
     cy.layout({
       name: "cose", animate: false, randomize: isNew, fit: true, padding: 40,
-      nodeRepulsion: function () { return 26000; }, idealEdgeLength: function () { return 76; },
-      edgeElasticity: function () { return 90; }, nodeOverlap: 24, gravity: 0.35,
-      componentSpacing: 90, numIter: cy.nodes().length > 150 ? 400 : 900, nodeDimensionsIncludeLabels: true,
+      nodeRepulsion: function () { return 120000; }, idealEdgeLength: function () { return 90; },
+      edgeElasticity: function () { return 60; }, nodeOverlap: 60, gravity: 0.7,
+      componentSpacing: 90, numIter: cy.nodes().length > 150 ? 400 : 900, nodeDimensionsIncludeLabels: false,
     }).run();
     if (cy.zoom() > 1.3) { cy.zoom(1.3); cy.center(); }
   }
