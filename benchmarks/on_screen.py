@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=1000, help="events a second")
     parser.add_argument("--port", type=int, default=8657)
     given = parser.parse_args()
-    with _house(given.port) as (url, link, folder), sync_playwright() as play:
+    with house_up(given.port) as (url, link, folder), sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium") or None, args=["--no-sandbox", "--disable-gpu"]
         )
@@ -75,7 +75,8 @@ def _say(accepted: dict[str, float], seen: dict[str, float], rate: int) -> int:
 
 
 @contextmanager
-def _house(port: int) -> Iterator[tuple[str, str, Path]]:
+def house_up(port: int) -> Iterator[tuple[str, str, Path]]:
+    """Bring up a house in a folder of its own; give its address, first sign-in and folder."""
     folder = Path(tempfile.mkdtemp(prefix="inopsio-on-screen-"))
     log = folder.with_suffix(".log")
     words = [sys.executable, "-m", "deploy", "up", "--data", str(folder), "--port", str(port)]
