@@ -210,8 +210,8 @@ def filled(house: House) -> House:
 
 
 @pytest.fixture
-def served(house: House) -> Iterator[str]:
-    """Serve the house on a free port; give its address."""
+def served(house: House, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serve the house on a free port; give its address. Pages are closed before it ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -225,6 +225,9 @@ def served(house: House) -> Iterator[str]:
     while not server.started and time.monotonic() < until:
         time.sleep(0.02)
     yield f"http://127.0.0.1:{port}"
+    if "browser" in request.fixturenames:
+        for context in request.getfixturevalue("browser").contexts:
+            context.close()
     server.should_exit = True
     thread.join(20)
 
