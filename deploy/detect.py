@@ -129,7 +129,7 @@ class _Correlator:
         """Give what the correlations say, once all files were read."""
         counts: dict[tuple[str, str], tuple[Finding, int]] = {}
         for one in self.found:
-        files = sorted({self.files.get(e, "") for e in one.event_ids})
+            files = sorted({self.files.get(e, "") for e in one.event_ids})
             more = f" (and {len(files) - 1} more)" if len(files) > 1 else ""
             place = (files[0] + more, one.rule_id)
             counts[place] = (one, counts.get(place, (one, 0))[1] + 1)
