@@ -42,6 +42,7 @@ def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ..
                 "SELECT 'findings', finding_id FROM findings",
                 "SELECT 'counts', entity, window_start::text, events FROM window_counts",
                 "SELECT 'lake', path FROM lake_files",
+                "SELECT 'rates', source, bucket_s, events FROM source_rates",
             ):
                 rows += tx.execute(query.encode()).fetchall()
     return sorted(rows, key=str)
