@@ -183,7 +183,7 @@
       refreshGrid: function (_search, name) {
         if (name && window.dash_ag_grid) {
           window.dash_ag_grid.getApiAsync(name).then(function (api) {
-            api.ensureIndexVisible(0);
+            if (api.getDisplayedRowCount() > 0) { api.ensureIndexVisible(0); }
             api.purgeInfiniteCache();
           }).catch(function () { /* the grid is gone with its page */ });
         }

@@ -86,6 +86,8 @@ def test_the_whole_queue_is_emptied_by_keys_alone(
     page.wait_for_selector("#findings-bar[data-open] :text('2 rows chosen')")
     hand.press("c")
     page.wait_for_selector(".toast")
+    page.wait_for_selector("#findings-bar[data-open]", state="detached")
+    page.wait_for_load_state("networkidle")
     while left := page.locator(ROWS).count():
         hand.press("j")
         hand.press("e")
@@ -93,6 +95,7 @@ def test_the_whole_queue_is_emptied_by_keys_alone(
         hand.press("2")
         fewer_rows(page, left)
         page.wait_for_selector(".mantine-Modal-content", state="detached")
+        page.wait_for_load_state("networkidle")
     with house.database.app(house.acme) as tx:
         judged = tx.execute("SELECT DISTINCT verdict FROM incidents WHERE merged_into IS NULL")
         assert [row[0] for row in judged] == ["false_positive"]
