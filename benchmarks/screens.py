@@ -1,6 +1,7 @@
 """Walk every page of a running console and keep a picture of each: `make screens`.
 
-    python -m benchmarks.screens                     bring up a demo house, walk it, take it down
+    python -m benchmarks.screens                     bring up a demo house, walk it once its eight
+                                                     stories were seen, take it down
     python -m benchmarks.screens --data .inopsio     walk the house that is up in that folder
 
 Each page found by folder is opened in light and dark, 1,440 and 390 px wide, and written to
@@ -40,6 +41,11 @@ _QUIET_MS: Final = 700
 _PATIENCE_S: Final = 20.0
 _LINK: Final = re.compile(r"/sign-in/once\?token=\S+")
 _URL: Final = re.compile(r"Inopsio is up: (\S+)")
+_STORY: Final = re.compile(r"^  \[\d\d:\d\d:\d\d\] ", re.MULTILINE)
+_STORIES: Final = 8
+_SPEED: Final = "240"
+"""How fast the company lives for its pictures: its stories are over within some four minutes."""
+_STORIES_S: Final = 600.0
 _WAITING: Final = ".skeleton, .bone, .ag-overlay-loading-center"
 _PIXELS: Final = """async data => {
   const picture = new Image();
@@ -89,7 +95,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--themes", default=",".join(THEMES))
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)))
     parser.add_argument("--port", type=int, default=8655, help="of the house brought up for this")
-    parser.add_argument("--wait", type=float, default=0.0, help="seconds for the demo to live")
+    parser.add_argument("--wait", type=float, default=0.0, help="more seconds for the demo to live")
     return parser
 
 
@@ -109,11 +115,14 @@ def _house(data: Path | None, port: int) -> Iterator[tuple[str, str]]:
         return
     folder = Path(tempfile.mkdtemp(prefix="inopsio-screens-"))
     words = [sys.executable, "-m", "deploy", "demo", "--data", str(folder), "--port", str(port)]
+    words += ["--speed", _SPEED]
     log = folder.with_suffix(".log")
     try:
         with log.open("wb") as out:
             child = subprocess.Popen(words, stdout=out, stderr=out)
-        yield _told(log, child)
+        url, path = _told(log, child)
+        _wait_for_stories(log, child)
+        yield url, path
     finally:
         child.terminate()
         child.wait(60)
@@ -130,6 +139,19 @@ def _told(log: Path, child: subprocess.Popen[bytes]) -> tuple[str, str]:
             return url[1], link[0]
         time.sleep(0.3)
     raise SystemExit(f"the demo did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _wait_for_stories(log: Path, child: subprocess.Popen[bytes]) -> None:
+    """Wait until every story was seen, ten minutes at most: what came by then is pictured."""
+    until = time.monotonic() + _STORIES_S
+    seen = -1
+    while time.monotonic() < until and child.poll() is None:
+        if (now := len(_STORY.findall(log.read_text(errors="replace")))) > seen:
+            seen = now
+            print(f"stories seen: {seen} of {_STORIES}", flush=True)
+        if seen >= _STORIES:
+            break
+        time.sleep(1)
 
 
 def _signed_in(browser: Browser, link: str) -> Path:
