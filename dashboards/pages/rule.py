@@ -113,7 +113,7 @@ def _claims(claims: list[dict[str, Any]], now: datetime) -> Part:
         (
             moment(c["time"], now),
             dcc.Link(short(str(c["title"]), 90), href=f"/finding/{c['finding_id']}"),
-            f"{c['entity_type']} {short(str(c['entity']), 60)}",
+            html.Div([html.Div(short(str(c["entity"]), 36), className="nowrap"), _type(c)]),
             pill("Signal" if c["kind"] == "signal" else "Finding"),
             count_of(int(c["event_count"])),
         )
@@ -123,6 +123,10 @@ def _claims(claims: list[dict[str, Any]], now: datetime) -> Part:
     said = f"The last {len(rows)}." if len(rows) == _MOST_CLAIMS else ""
     shown = table("Newest claims", heads, rows, numbers=(4,), look="roomy")
     return panel("Newest claims", shown, said=said)
+
+
+def _type(claim: dict[str, Any]) -> Part:
+    return html.Div(str(claim["entity_type"]), className="muted small")
 
 
 def _about(found: Listed) -> Part:
@@ -154,7 +158,7 @@ def _flow(rule: RuleText) -> str:
 def _detector(found: DetectorText) -> Part:
     """Say what a detector in code does: its own description, and the numbers it judges by."""
     says = [html.P(words) for words in found.says[1:] or found.says]
-    rows = [(html.Strong(value), why) for _, value, why in found.limits]
+    rows = [(html.Strong(value, className="nowrap"), why) for _, value, why in found.limits]
     limits = table("Numbers it judges by", ("Number", "What it is"), rows, look="tight")
     return panel("How it judges", html.Div(says, className="says"), limits if rows else None)
 
