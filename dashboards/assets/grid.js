@@ -11,6 +11,7 @@
     var minutes = Math.floor((Date.now() - at.getTime()) / 60000);
     if (minutes >= 0 && minutes < 60) { return minutes < 1 ? "just now" : minutes + " min ago"; }
     if (minutes >= 0 && minutes < 2880) { return Math.floor(minutes / 60) + " h ago"; }
+    if (minutes >= 0 && minutes < 10080) { return Math.floor(minutes / 1440) + " days ago"; }
     return at.toISOString().slice(0, 16).replace("T", " ");
   }
 
@@ -20,27 +21,47 @@
   }
 
   // On a narrow screen a row is its level and its title with entity and time beneath.
-  var kept = ["level", "title"];
+  var kept = ["level", "title"], NARROW_PX = 66;
   var later = 0;
 
+  function again() {
+    window.clearTimeout(later);
+    later = window.setTimeout(fitAll, 100);
+  }
+
+  // A grid reaches from where it begins to the end of the window (the style sheet has the rest).
+  function reach(grid) {
+    var above = Math.round(grid.getBoundingClientRect().top + window.scrollY) + "px";
+    if (grid.style.getPropertyValue("--above") !== above) { grid.style.setProperty("--above", above); }
+  }
+
   function fit(grid) {
+    if (!grid.clientWidth) { return; }
+    reach(grid);
     var isNarrow = grid.clientWidth < 640;
-    if (!grid.clientWidth || grid.dataset.narrow === String(isNarrow)) { return; }
+    if (grid.dataset.narrow === String(isNarrow)) { return; }
+    if (!isNarrow && !grid.dataset.narrow) { grid.dataset.narrow = "false"; return; }
     // Columns hidden before the grid's own first layout would leave it waiting for ever.
-    if (!grid.querySelector(".ag-root") || grid.querySelector(".ag-delay-render")) {
-      window.clearTimeout(later);
-      later = window.setTimeout(fitAll, 100);
-      return;
-    }
+    if (!grid.querySelector(".ag-root") || grid.querySelector(".ag-delay-render")) { again(); return; }
     grid.dataset.narrow = String(isNarrow);
     window.dash_ag_grid.getApiAsync(grid.id).then(function (api) {
-      var all = api.getColumns().map(function (column) { return column.getColId(); });
+      var columns = api.getColumns();
+      if (!columns || !columns.length) { delete grid.dataset.narrow; again(); return; }
+      var all = columns.map(function (column) { return column.getColId(); });
       if (all.indexOf("title") === -1) { return; }
+      if (!grid.dataset.rowPx) { grid.dataset.rowPx = api.getGridOption("rowHeight"); }
+      var rowPx = isNarrow ? NARROW_PX : Number(grid.dataset.rowPx);
       api.setColumnsVisible(all.filter(function (name) { return kept.indexOf(name) === -1; }),
         !isNarrow);
-      api.setColumnWidths([{ key: "level", newWidth: 148 }]);
-      api.setGridOption("rowHeight", isNarrow ? 50 : 38);
-    }).catch(function () { /* the grid is gone with its page */ });
+      if (isNarrow) {
+        api.applyColumnState({ state: [{ colId: "level", width: 134 }, { colId: "title", flex: 1 }] });
+      }
+      api.setGridOption("rowHeight", rowPx);
+      // Rows that came block by block keep their height until they come again.
+      if (api.getGridOption("rowModelType") === "infinite") { api.purgeInfiniteCache(); }
+      else { api.resetRowHeights(); }
+      grid.style.setProperty("--row-px", rowPx + "px");
+    }).catch(function () { delete grid.dataset.narrow; /* the grid is gone with its page */ });
   }
 
   function fitAll() { document.querySelectorAll(".grid[id]").forEach(fit); }
@@ -71,6 +92,15 @@
     if (waiting(props)) { return bone(); }
     if (!props.value) { return ""; }
     return el("time", { dateTime: props.value, title: exact(props.value) }, said(props.value));
+  };
+
+  // The day alone, for narrow columns; the whole moment on hover.
+  cells.dayCell = function (props) {
+    if (waiting(props)) { return bone(); }
+    if (!props.value) { return ""; }
+    var words = said(props.value), isDay = /^\d{4}-/.test(words);
+    return el("time", { dateTime: props.value, title: exact(props.value) },
+      isDay ? words.slice(0, 10) : words);
   };
 
   cells.textCell = function (props) {

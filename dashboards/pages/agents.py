@@ -14,12 +14,12 @@ from dashboards.pages import Page, View
 from dashboards.read import agents as read
 from dashboards.read.agents import Agent, Watched
 from dashboards.read.names import key_of
-from dashboards.ui.cards import figure_card, panel
+from dashboards.ui.cards import figure_card, freshness, panel
 from dashboards.ui.grid import column, row_grid
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, moment
 from dashboards.ui.panels import copy_line, head, pill, table
-from dashboards.ui.states import Part, empty, problem_box
+from dashboards.ui.states import Part, command, empty, problem_box
 from storage.errors import InvalidInput
 from storage.tenant import Scope
 
@@ -33,6 +33,8 @@ PAGE: Final = Page(
     group="Platform",
 )
 EVERY_MS: Final = 5000
+_ARRIVAL_S: Final = 120.0
+"""Twice the minute within which something arrives in a house that is used."""
 _COLUMNS: Final = (
     column("title", "Host", 220, "goCell", flex=2),
     column("events", "Events, last day", 150, type="rightAligned"),
@@ -43,11 +45,15 @@ _COLUMNS: Final = (
 def layout(view: View) -> Part:
     """Give the way to add a host, the agents, and every host that events tell of."""
     console, scope = view.console, view.scope
+    live = html.Div(_live(console, scope), id="agents-live", className="stack")
+    # With no agent yet, adding the first is what one is here for.
+    is_first = not read.agents(console.database, scope)
+    add, hosts = _add(scope, is_first), _hosts(console, scope)
+    order = [add, live, hosts] if is_first else [live, html.Div([hosts, add], className="split")]
     return html.Div(
         [
             head("Agents", "Hosts that are watched. A new one turns green here by itself."),
-            html.Div(_live(console, scope), id="agents-live", className="stack"),
-            html.Div([_hosts(console, scope), _add(scope)], className="split"),
+            *order,
             dcc.Interval(id="agents-tick", interval=EVERY_MS),
         ]
     )
@@ -55,7 +61,14 @@ def layout(view: View) -> Part:
 
 def _live(console: Console, scope: Scope) -> list[Part]:
     found, now = read.agents(console.database, scope), console.now()
+    if not found:
+        return [_none_yet()]
     return [html.Div(_figures(found, now), className="figures three flat"), _agents(found, now)]
+
+
+def _none_yet() -> Part:
+    waits = "No agent has sent anything yet. The first shows here within seconds of its start."
+    return html.P([icon("clock"), " ", waits], className="muted", role="status")
 
 
 def _figures(found: list[Agent], now: datetime) -> list[Part]:
@@ -74,9 +87,6 @@ def _figures(found: list[Agent], now: datetime) -> list[Part]:
 
 
 def _agents(found: list[Agent], now: datetime) -> Part:
-    if not found:
-        why = "Name a host below and paste the command on it. It shows here within seconds."
-        return panel("Agents", empty("No agent has sent anything yet", why))
     rows = [
         (
             _state(a, now),
@@ -90,7 +100,9 @@ def _agents(found: list[Agent], now: datetime) -> Part:
         for a in found[:200]
     ]
     heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity")
-    return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)))
+    late_s = 2 * read.SILENT_AFTER.total_seconds()
+    fresh = freshness(max(a.last_seen for a in found), now, late_s)
+    return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)
 
 
 def _state(agent: Agent, now: datetime) -> Part:
@@ -99,46 +111,66 @@ def _state(agent: Agent, now: datetime) -> Part:
     return pill("Sending", "good", "check")
 
 
-def _add(scope: Scope) -> Part:
+def _sample() -> Part:
+    """Show what the command will look like, so that one knows what is asked of the host."""
+    words = "The command will look like this; its token is made for this one host."
+    return html.Div(
+        [
+            html.P(words, className="muted small"),
+            command(_command_text("ws-104", "TOKEN", _address()), "What the command looks like"),
+        ],
+        className="stack tight",
+    )
+
+
+def _add(scope: Scope, is_first: bool) -> Part:
     if not scope.may("tokens:write"):
         why = "An administrator of your tenant makes the token that a new host needs."
         return panel("Add a host", html.P(why, className="muted"))
-    return panel(
-        "Add a host",
-        html.Div(
-            [
-                dmc.TextInput(
-                    id="agents-host",
-                    label="Name of the host",
-                    placeholder="ws-104",
-                    className="control",
-                ),
-                html.Button(
-                    [icon("plus"), "Make its command"],
-                    id="agents-add",
-                    className="act",
-                    type="button",
-                ),
-            ],
-            className="line-form",
-        ),
-        html.Div(id="agents-command", **{"aria-live": "polite"}),
-        said="One command for one host. Its token can send events and nothing else, for 30 days.",
+    said = "One command for one host. Its token can send events and nothing else, for 30 days."
+    sample = _sample() if is_first else None
+    inside = [_form(), html.Div(sample, id="agents-command", **{"aria-live": "polite"})]
+    if not is_first:
+        return panel("Add a host", *inside, said=said)
+    return panel("Add the first host", html.Div(inside, className="first-host"), said=said)
+
+
+def _form() -> Part:
+    return html.Div(
+        [
+            dmc.TextInput(
+                id="agents-host",
+                label="Name of the host",
+                placeholder="ws-104",
+                className="control",
+            ),
+            html.Button(
+                [icon("plus"), "Make its command"],
+                id="agents-add",
+                className="act",
+                type="button",
+            ),
+        ],
+        className="line-form",
+    )
+
+
+def _command_text(host: str, token: str, address: str) -> str:
+    file = shlex.quote(f"{quote(host, safe='')}.token")
+    return (
+        f"umask 077 && printf %s {shlex.quote(token)} > {file} && "
+        f"inopsio-agent --data ./inopsio-agent run --url {shlex.quote(address)} --token-file {file}"
     )
 
 
 def _command(host: str, token: str, address: str) -> Part:
-    file = shlex.quote(f"{quote(host, safe='')}.token")
-    text = (
-        f"umask 077 && printf %s {shlex.quote(token)} > {file} && "
-        f"inopsio-agent --data ./inopsio-agent run --url {shlex.quote(address)} --token-file {file}"
-    )
+    text = _command_text(host, token, address)
     return html.Div(
         [
             html.P(
                 [
                     html.Strong("Shown this once. "),
-                    "Paste it into a shell on the host. It turns green above when it sends.",
+                    "Paste it into a shell on the host. It turns green on this page when it sends.",
                 ]
             ),
             copy_line(text, f"Command for {host}"),
@@ -148,13 +180,14 @@ def _command(host: str, token: str, address: str) -> Part:
 
 
 def _hosts(console: Console, scope: Scope) -> Part:
-    found, until = read.watched(console.database, scope, console.settings.window_s)
+    found, until, arrived = read.watched(console.database, scope, console.settings.window_s)
     if until is None:
         why = "Hosts show here once events tell of them, whoever sends those."
         return panel("Hosts in the events", empty("No host yet", why))
     grid = row_grid("agents-hosts", "Hosts in the events", _COLUMNS, [_row(h) for h in found])
     said = f"{count_of(len(found))} hosts in the day before {exact_time(until)[:16]} UTC."
-    return panel("Hosts in the events", grid, said=said, is_flush=True)
+    fresh = freshness(arrived, console.now(), _ARRIVAL_S)
+    return panel("Hosts in the events", grid, said=said, is_flush=True, fresh=fresh)
 
 
 def _row(found: Watched) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dash import dcc, html
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import home as read
-from dashboards.ui.cards import Better, behind_clock, delta_of, figure_card, first_of, panel
+from dashboards.ui.cards import Better, behind_clock, delta_of, figure_card, freshness, panel
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, said_time, short
 from dashboards.ui.states import Part, command, empty
@@ -23,8 +23,10 @@ PAGE: Final = Page(
     nav=1,
     group="Overview",
 )
-_DAY: Final = "arrived in 24 h"
+_DAY: Final = "in the last 24 h"
 _LATE_S: Final = 120.0
+_OLD_S: Final = 2 * 86_400.0
+"""Twice a day: a house in which nothing waits for longer is stale, or well."""
 
 
 def layout(view: View) -> Part:
@@ -47,6 +49,7 @@ def layout(view: View) -> Part:
                             ),
                         ]
                     ),
+                    _fresh(found, now),
                 ],
                 className="page-head",
             ),
@@ -54,6 +57,11 @@ def layout(view: View) -> Part:
             html.Div([_needs(found, now), _health(found, now)], className="split"),
         ]
     )
+
+
+def _fresh(found: read.Home, now: datetime) -> Part:
+    last = found.health.get("last_arrival")
+    return freshness(last, now, _LATE_S) if found.health else None
 
 
 def _bare(scope: Scope) -> Part:
@@ -85,11 +93,11 @@ def _figures(found: read.Home) -> list[Part]:
             figure_card(
                 "Open incidents",
                 count_of(told["open"]),
-                delta=first_of("week")
+                delta=None
                 if found.is_first_week
                 else delta_of(told["opened"], told["opened_before"], "down"),
-                trend=found.incident_days,
-                period=f"opened this week; {count_of(told['grave'])} grave",
+                trend=found.incident_trend,
+                period=f"{count_of(told['grave'])} grave, {count_of(told['opened'])} this week",
                 href="/incidents",
                 mark="incidents",
             )
@@ -99,26 +107,32 @@ def _figures(found: read.Home) -> list[Part]:
     if found.events is not None:
         cards.append(_hours("Events today", found.events, "/live", "live"))
     if found.held is not None:
-        cards.append(_money(found.held))
+        cards.append(_money(found.held, found.held_trend))
     if found.verdict is not None:
-        cards.append(_verdict(found.verdict))
+        cards.append(_verdict(found.verdict, found.verdict_trend))
     if found.events is not None:
-        cards.append(
-            figure_card(
-                "Sources silent",
-                f"{len(found.silent)} of {len(found.sources)}",
-                period="nothing for 15 min",
-                href="/live",
-                mark="network",
-            )
-        )
+        cards.append(_sending(found))
     return cards
+
+
+def _sending(found: read.Home) -> Part:
+    silent, known = len(found.silent), len(found.sources)
+    said = f"{silent} silent over 15 min" if silent else "none is silent"
+    return figure_card(
+        "Sources sending",
+        f"{known - silent} of {known}",
+        trend=found.sending_trend,
+        period=said,
+        href="/live",
+        look="medium" if silent else "",
+        mark="network",
+    )
 
 
 def _hours(label: str, hours: read.Hours, href: str, mark: str) -> Part:
     better: Better = "down" if mark == "findings" else ""
     before = hours.before
-    delta = first_of("day") if before is None else delta_of(hours.now, before, better)
+    delta = None if before is None else delta_of(hours.now, before, better)
     return figure_card(
         label,
         count_of(hours.now),
@@ -130,16 +144,17 @@ def _hours(label: str, hours: read.Hours, href: str, mark: str) -> Part:
     )
 
 
-def _money(held: list[read.Row]) -> Part:
+def _money(held: list[read.Row], trend: list[float]) -> Part:
     first: read.Row = held[0] if held else {"amount_cents": 0, "currency": ""}
     others = len(held) - 1
     count = sum(row["payments"] for row in held)
-    period = f"{count_of(count)} payments held" if count != 1 else "1 payment held"
+    period = f"{count_of(count)} payments wait" if count != 1 else "1 payment waits"
     if others > 0:
         period += f", {others} more currencies"
     return figure_card(
         "Money on hold",
         money(first["amount_cents"], first["currency"]) if held else "None",
+        trend=trend,
         period=period,
         href="/payments",
         mark="hold",
@@ -158,14 +173,16 @@ def money(amount_cents: int, currency: str) -> str:
     return f"{said} {currency}".strip()
 
 
-def _verdict(told: read.Row) -> Part:
+def _verdict(told: read.Row, trend: list[float]) -> Part:
     now, before = told["minutes"], told["minutes_before"]
     delta = delta_of(round(now), round(before), "down") if now and before else None
     return figure_card(
-        "Median time to verdict",
+        "Time to verdict",
         _minutes(now),
         delta=delta,
-        period="last 7 days" if now is not None else "no verdict in 7 days",
+        trend=trend,
+        hint="Its line begins with the first verdict.",
+        period="median of 7 days" if now is not None else "no verdict in 7 days",
         href="/incidents?status=all",
         mark="clock",
     )
@@ -225,7 +242,9 @@ def _needs(found: read.Home, now: datetime) -> Part:
             ),
         )
     said = "Grave incidents that nobody has, payments on hold, rules that are wrong too often."
-    return panel("Needs you", html.Ol(lines, className="needs"), said=said)
+    since = [r["opened_at"] for r in found.unassigned] + [r["since"] for r in found.held_payments]
+    fresh = freshness(max(since), now, _OLD_S) if since else None
+    return panel("Needs you", html.Ol(lines, className="needs"), said=said, fresh=fresh)
 
 
 def _need(level: str, mark: str, title: Part, why: str, act: Part) -> Part:
@@ -261,6 +280,7 @@ def _health(found: read.Home, now: datetime) -> Part:
     return panel(
         "Health",
         html.Ul(lines, className="health"),
+        fresh=_fresh(found, now),
         actions=[dcc.Link("Pipelines", href="/pipelines")],
     )
 

@@ -13,6 +13,7 @@ from dashboards.read import hunts, rules
 from dashboards.read.hunt_ask import LONGEST_SQL, HuntAsk
 from dashboards.read.hunt_words import sigma_of
 from dashboards.shell import URL
+from dashboards.ui.cards import freshness
 from dashboards.ui.controls import dialog, drawer, segmented, tabs
 from dashboards.ui.hunt_found import EXAMPLES, USUAL, answer, chips, event, first, rows, top_values
 from dashboards.ui.icons import icon
@@ -32,6 +33,8 @@ PAGE: Final = Page(
     nav=5,
     group="Investigate",
 )
+_STALE_S: Final = 2 * 300.0
+"""Twice the five minutes within which something arrives in a house that is used."""
 
 
 def layout(view: View) -> Part:
@@ -289,7 +292,9 @@ def _looked(console: Console, scope: Scope, asked: HuntAsk) -> tuple[list[Part],
     except InvalidInput as error:
         return [problem_box(str(error))], None, None
     edges = {"first": int(found.bars[0][0].timestamp()), "step": found.step_s}
-    return rows(found, asked), top_values(found, asked), edges
+    newest = hunts.arrived(console.database, scope)
+    fresh = [freshness(newest, console.now(), _STALE_S) for _ in range(2)]
+    return rows(found, asked, fresh[0]), top_values(found, asked, fresh[1]), edges
 
 
 def _register_brush(console: Console) -> None:

@@ -1,7 +1,7 @@
 """Show what comes in right now: events per second by source, findings as they are made, ATT&CK."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dash import Input, Output, State, ctx, dcc, html, no_update
@@ -30,6 +30,8 @@ PAGE: Final = Page(
     group="Overview",
 )
 _STALE_S: Final = 60.0
+_FINDING_S: Final = 2 * 86_400.0
+"""Twice the day within which a house of any size has a finding."""
 _NEW_S: Final = 20.0
 _SLOW_S: Final = 5.0
 """Sources and techniques are read again after so long: they cost most and change least."""
@@ -48,14 +50,14 @@ def layout(view: View) -> Part:
                 ],
                 className="page-head",
             ),
-            html.Div(_rates(found), id="live-rates"),
+            html.Div(_rates(found, now), id="live-rates"),
             html.Div(
                 [
                     html.Div(_stream(found, now, ""), id="live-stream"),
                     html.Div(
                         [
                             html.Div(_sources(found, now), id="live-sources"),
-                            html.Div(_attack(found), id="live-attack"),
+                            html.Div(_attack(found, now), id="live-attack"),
                         ],
                         className="stack",
                     ),
@@ -94,7 +96,7 @@ def _number(name: str, said: str) -> Part:
     return html.Strong(said, **{"data-live-text": name})
 
 
-def _rates(found: read.Live) -> Part:
+def _rates(found: read.Live, now: datetime) -> Part:
     rates = found.rates
     if rates is None:
         return panel("Events per second", html.P("Your role does not show events."))
@@ -117,7 +119,11 @@ def _rates(found: read.Live) -> Part:
         f"{count_of(round(sums[-1]))} a second in the last {rates.step_s} s; "
         f"most at {labels[at]}: {count_of(round(sums[at]))}."
     )
-    return area_chart("Events per second by source", summary, labels, series, "a second")
+    ends = [at for at, amount in zip(rates.starts, sums, strict=True) if amount]
+    newest = min(ends[-1] + timedelta(seconds=rates.step_s), now) if ends else None
+    fresh = freshness(newest, now, max(_STALE_S, 2.0 * rates.step_s))
+    title = "Events per second by source"
+    return area_chart(title, summary, labels, series, "a second", fresh=fresh)
 
 
 def _stream(found: read.Live, now: datetime, seen: str) -> Part:
@@ -135,7 +141,7 @@ def _stream(found: read.Live, now: datetime, seen: str) -> Part:
     return panel(
         "Findings as they are made",
         lines,
-        fresh=freshness(newest, now, 24 * 3600),
+        fresh=freshness(newest, now, _FINDING_S),
         actions=[dcc.Link("All findings", href="/findings")],
     )
 
@@ -181,13 +187,18 @@ def _sources(found: read.Live, now: datetime) -> Part:
     lag = read.lag_of(found.sources)
     late = html.P(f"{behind_clock(lag)}.", className="muted small") if lag else None
     inside = table if rows else html.P("No source sent in the last day.", className="muted")
-    return panel("Sources", inside, late, said=said if rows else "")
+    newest = max((s["last_bucket"] for s in found.sources), default=None)
+    # Arrivals are counted by the minute: the newest may be one old before it is late.
+    fresh = freshness(newest, now, 60.0 + 2 * _STALE_S) if rows else None
+    return panel("Sources", inside, late, said=said if rows else "", fresh=fresh)
 
 
-def _attack(found: read.Live) -> Part:
+def _attack(found: read.Live, now: datetime) -> Part:
     total = sum(found.techniques.values())
     said = f"{count_of(total)} techniques claimed in the newest 24 hours, signals included."
-    return panel("ATT&CK", attack_strip(found.techniques), said=said)
+    newest = found.findings[0]["created_at"] if found.findings else None
+    fresh = freshness(newest, now, _FINDING_S)
+    return panel("ATT&CK", attack_strip(found.techniques), said=said, fresh=fresh)
 
 
 def _newest(found: read.Live) -> str:
@@ -206,8 +217,8 @@ def register(console: Console) -> None:
         first = str(known.get("seen") or _newest(found))
         stream = _stream(found, now, first)
         kept = {"seen": first, "slow_at": now.timestamp() if is_slow else slow_at}
-        slow = (_sources(found, now), _attack(found)) if is_slow else (no_update, no_update)
-        return _rates(found), stream, *slow, kept
+        slow = (_sources(found, now), _attack(found, now)) if is_slow else (no_update, no_update)
+        return _rates(found, now), stream, *slow, kept
 
     console.scoped_callback(
         Output("live-rates", "children"),

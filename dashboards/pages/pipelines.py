@@ -1,5 +1,6 @@
 """Show how the pipelines are: lag, rates, what was refused, how fresh each source is."""
 
+import math
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import pipelines as read
 from dashboards.read.pipelines import Letter, Overview, Partition, ReadableLog
-from dashboards.ui.cards import figure_card, panel
+from dashboards.ui.cards import figure_card, freshness, panel
 from dashboards.ui.controls import copy_button
 from dashboards.ui.lists import key_values
 from dashboards.ui.marks import count_of, exact_time, moment, short
@@ -29,6 +30,8 @@ PAGE: Final = Page(
 )
 EVERY_MS: Final = 5000
 _STALE_S: Final = 900
+_ARRIVAL_S: Final = 120.0
+"""Twice the minute within which something arrives in a house that is used."""
 _WORDS: Final = {
     "events": "events: parse, detect, keep",
     "signals": "signals: correlate",
@@ -76,7 +79,7 @@ def _live(found: Overview, before: dict[str, Any], now: datetime) -> list[Part]:
         html.Div(
             [
                 html.Div([_flows(found, before, now), _sources(found, now)], className="stack"),
-                _parts(found),
+                _parts(found, now),
             ],
             className="split",
         ),
@@ -132,7 +135,12 @@ def _flows(found: Overview, before: dict[str, Any], now: datetime) -> Part:
         table("Flows", heads, rows, numbers=(1, 2, 3, 4)),
         _partitions(found.partitions),
         said="Rates are measured between two looks of this page, five seconds apart.",
+        fresh=_arrived(found, now),
     )
+
+
+def _arrived(found: Overview, now: datetime) -> Part:
+    return freshness(found.totals["updated_at"], now, _ARRIVAL_S)
 
 
 def _flow_row(
@@ -147,14 +155,20 @@ def _flow_row(
     return (html.Strong(_WORDS.get(flow, flow)), waiting, into, out, count_of(read_to))
 
 
-def _rate(before: dict[str, Any], kind: str, flow: str, number: int, now: datetime) -> str:
+def _rate(before: dict[str, Any], kind: str, flow: str, number: int, now: datetime) -> Part:
     was, at = before.get(kind, {}), before.get("at")
     if not isinstance(was, dict) or flow not in was or not isinstance(at, int | float):
-        return "…"
+        return _measuring()
     seconds = now.timestamp() - at
     if seconds <= 0 or not isinstance(was[flow], int | float):
-        return "…"
+        return _measuring()
     return f"{max(0.0, (number - was[flow]) / seconds):,.1f}/s"
+
+
+def _measuring() -> Part:
+    """Hold the place of a rate until the second look."""
+    words = html.Span("measuring", className="unseen")
+    return html.Span([html.Span(className="bone line"), words], className="measuring")
 
 
 def _partitions(partitions: tuple[Partition, ...]) -> Part:
@@ -172,10 +186,10 @@ def _partitions(partitions: tuple[Partition, ...]) -> Part:
     )
 
 
-def _parts(found: Overview) -> Part:
+def _parts(found: Overview, now: datetime) -> Part:
     base, lake = found.base, found.lake
     log = pill("answers", "good") if found.log_works else pill("does not answer", "critical")
-    topics = "".join(f"{name}: {count_of(n)}\n" for name, n in sorted(found.topics.items()))
+    topics = [(html.Code(name, className="mono"), count_of(n)) for name, n in _topics(found)]
     return panel(
         "Parts",
         key_values(
@@ -183,7 +197,6 @@ def _parts(found: Overview) -> Part:
                 ("Database", html.Span([pill("answers", "good"), f" {base['version']}"])),
                 ("Its size", size_of(int(base["size_bytes"]))),
                 ("Log", log),
-                ("Topics", html.Pre(topics.strip(), className="mono") if topics else ""),
                 ("Lake", f"{count_of(int(lake['files']))} files of your tenant"),
                 ("Its size ", size_of(int(lake["size_bytes"]))),
                 ("Events in it", count_of(int(lake["events"]))),
@@ -191,7 +204,15 @@ def _parts(found: Overview) -> Part:
                 ("To", exact_time(lake["last_time"])[:16] if lake["last_time"] else ""),
             ]
         ),
+        table("Topics of the log", ("Topic", "Messages"), topics, numbers=(1,), look="tight")
+        if topics
+        else None,
+        fresh=_arrived(found, now),
     )
+
+
+def _topics(found: Overview) -> list[tuple[str, int]]:
+    return sorted(found.topics.items())
 
 
 def _sources(found: Overview, now: datetime) -> Part:
@@ -212,7 +233,7 @@ def _sources(found: Overview, now: datetime) -> Part:
     heads = ("Source", "Format", "Events", "Refused", "Last read", "Last reason")
     said = f"The {len(rows)} read latest." if len(rows) == read.MOST_SOURCES else ""
     inside = html.Div(table("Sources", heads, rows, numbers=(2, 3)), className="scroll tall")
-    return panel("Sources", inside, said=said)
+    return panel("Sources", inside, said=said, fresh=_arrived(found, now))
 
 
 def _under(row: dict[str, Any]) -> Part:
@@ -238,6 +259,8 @@ def _letters(found: list[Letter], scope: Scope, now: datetime) -> Part:
         html.P("Once the cause is mended, drive them through again:", className="muted small"),
         copy_line(how, "Command that retries dead letters"),
         said=f"The newest {len(found)} records that could not be read.",
+        # None is expected: the age of the newest one is told, and never late.
+        fresh=freshness(found[0].at, now, math.inf),
     )
 
 

@@ -12,6 +12,7 @@ from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.pages.rules import KINDS, state
 from dashboards.read import rules as read
+from dashboards.read.detectors import DetectorText
 from dashboards.read.rules import Listed, RuleText
 from dashboards.ui.brush import said_count
 from dashboards.ui.cards import figure_card, panel
@@ -112,7 +113,7 @@ def _claims(claims: list[dict[str, Any]], now: datetime) -> Part:
         (
             moment(c["time"], now),
             dcc.Link(short(str(c["title"]), 90), href=f"/finding/{c['finding_id']}"),
-            f"{c['entity_type']} {short(str(c['entity']), 60)}",
+            html.Div([html.Div(short(str(c["entity"]), 36), className="nowrap"), _type(c)]),
             pill("Signal" if c["kind"] == "signal" else "Finding"),
             count_of(int(c["event_count"])),
         )
@@ -120,7 +121,12 @@ def _claims(claims: list[dict[str, Any]], now: datetime) -> Part:
     ]
     heads = ("When", "Claim", "About", "Kind", "Events")
     said = f"The last {len(rows)}." if len(rows) == _MOST_CLAIMS else ""
-    return panel("Newest claims", table("Newest claims", heads, rows, numbers=(4,)), said=said)
+    shown = table("Newest claims", heads, rows, numbers=(4,), look="roomy")
+    return panel("Newest claims", shown, said=said)
+
+
+def _type(claim: dict[str, Any]) -> Part:
+    return html.Div(str(claim["entity_type"]), className="muted small")
 
 
 def _about(found: Listed) -> Part:
@@ -133,12 +139,28 @@ def _about(found: Listed) -> Part:
             [
                 ("ATT&CK", html.Div(attack, className="chips") if attack else ""),
                 ("Looks at", rule.area),
+                ("Sees", _flow(rule)),
+                ("Version", rule.detector.version if rule.detector else ""),
                 ("Can be wrong when", doubts if rule.false_positives else ""),
                 ("Why it cannot run", rule.problem),
                 ("Id", html.Code(rule.rule_id, className="mono")),
             ]
         ),
     )
+
+
+def _flow(rule: RuleText) -> str:
+    if rule.detector is None:
+        return ""
+    return "claims of others" if rule.detector.flow == "signals" else "every event, as it comes in"
+
+
+def _detector(found: DetectorText) -> Part:
+    """Say what a detector in code does: its own description, and the numbers it judges by."""
+    says = [html.P(words) for words in found.says[1:] or found.says]
+    rows = [(html.Strong(value, className="nowrap"), why) for _, value, why in found.limits]
+    limits = table("Numbers it judges by", ("Number", "What it is"), rows, look="tight")
+    return panel("How it judges", html.Div(says, className="says"), limits if rows else None)
 
 
 def _base(rule: RuleText) -> Part:
@@ -156,8 +178,10 @@ def _base(rule: RuleText) -> Part:
 
 
 def _text(rule: RuleText, scope: Scope, said: Part = None) -> Part:
+    if rule.detector is not None:
+        return _detector(rule.detector)
     if not rule.text:
-        words = "This detector is code of the house; its findings say which features spoke."
+        words = "Its text is not kept (any more); its claims are."
         return panel("Text", html.P(words, className="muted"))
     copy = copy_button(rule.text, "Copy the rule's text")
     if rule.owner == "tenant" and scope.may(WRITE):

@@ -23,18 +23,17 @@ PAGE: Final = Page(
     nav=1,
     group="Detection",
 )
-KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Model"}
+KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Detector"}
+_ROW_PX: Final = 58
 _COLUMNS: Final = (
-    column("level", "Level", 164, "levelCell"),
-    column("title", "Rule", 300, "goCell", minWidth=220) | {"flex": 3},
-    column("kind", "Kind", 104, "textCell"),
-    column("attack", "ATT&CK", 112, "textCell"),
-    column("day", "24 h", 68, type="rightAligned"),
+    column("level", "Level", 146, "levelCell"),
+    column("title", "Rule", 260, "goCell") | {"flex": 1, "minWidth": 200},
+    column("day", "24 h", 72, type="rightAligned"),
     column("week", "7 days", 84, type="rightAligned"),
-    column("steps", "Trend, 7 days", 140, "sparkCell", cellDataType=False, sortable=False),
-    column("precision", "Right", 120, "shareCell", cellDataType=False, sortable=False),
-    column("last_time", "Last claim (UTC)", 164, "timeCell"),
-    column("state", "State", 96, "pillCell", cellDataType=False, sortable=False),
+    column("steps", "Trend", 108, "sparkCell", cellDataType=False, sortable=False),
+    column("precision", "Right", 116, "shareCell", cellDataType=False, sortable=False),
+    column("last_time", "Last claim", 116, "dayCell"),
+    column("state", "State", 92, "pillCell", cellDataType=False, sortable=False),
 )
 
 
@@ -48,7 +47,7 @@ def layout(view: View) -> Part:
             ),
             html.Div(_figures(found), className="figures four"),
             html.Section(
-                row_grid("rules-grid", "Rules", _COLUMNS, [_row(f) for f in found]),
+                row_grid("rules-grid", "Rules", _COLUMNS, [_row(f) for f in found], _ROW_PX),
                 className="card flush",
                 **{"aria-label": "All rules"},
             ),
@@ -63,7 +62,7 @@ def _figures(found: list[Listed]) -> list[Part]:
     judged = sum(f.figures.judged for f in found)
     trend = [sum(f.figures.steps[i] for f in found) for i in range(read.STEPS)]
     own = sum(f.rule.owner == "tenant" for f in found)
-    told = [f"{kinds.count('correlation')} correlations", f"{kinds.count('model')} models"]
+    told = [f"{kinds.count('correlation')} correlations", f"{kinds.count('model')} detectors"]
     return [
         figure_card("Rules", count_of(len(found)), period=", ".join([*told, f"{own} of your own"])),
         figure_card(
@@ -92,9 +91,8 @@ def _row(found: Listed) -> dict[str, Any]:
         "level": rule.level,
         "title": rule.title or rule.rule_id,
         "href": f"/rule/{rule.rule_id}",
-        "under": f"{KINDS[rule.kind]}, {count_of(figures.week)} claims in 7 days",
-        "kind": KINDS[rule.kind],
-        "attack": ", ".join(rule.attack[:3]),
+        "under": " · ".join([KINDS[rule.kind], *rule.attack[:3]]),
+        "both": True,
         "day": figures.day,
         "week": figures.week,
         "steps": list(figures.steps),

@@ -72,18 +72,19 @@ def _agent(agent_id: str, rows: list[Row]) -> Agent:
 
 def watched(
     database: Database, scope: Scope, window_s: int
-) -> tuple[list[Watched], datetime | None]:
-    """Give the hosts of the last day of events, the busiest first, and when that day ends."""
+) -> tuple[list[Watched], datetime | None, datetime | None]:
+    """Give the hosts of the last day of events, the busiest first, its end, the newest arrival."""
     scope.require("ops:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         newest = select(tx, "pages_newest_window", window_s=window_s)[0]["newest"]
         if not isinstance(newest, datetime):
-            return [], None
+            return [], None, None
         since = newest - HOST_SPAN
+        arrived = select(tx, "pages_source_totals")[0]["updated_at"]
         rows = select(tx, "pages_hosts", window_s=window_s, since=since, limit=MOST)
     found = [Watched(str(r["host"]), int(str(r["events"])), _time(r["last_time"])) for r in rows]
-    return found, newest
+    return found, newest, arrived if isinstance(arrived, datetime) else None
 
 
 def _time(value: object) -> datetime:

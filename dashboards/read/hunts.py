@@ -188,6 +188,14 @@ def span_of(
     return (min(begin, end - timedelta(seconds=1)), end)
 
 
+def arrived(database: Database, scope: Scope) -> datetime | None:
+    """Give when the newest record came in, whatever its own time is."""
+    scope.require("hunt:run")
+    with database.app(scope) as tx:
+        at = select(tx, "pages_source_totals")[0]["updated_at"]
+    return at if isinstance(at, datetime) else None
+
+
 def look(
     database: Database,
     lake: Lake,

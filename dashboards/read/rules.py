@@ -13,6 +13,7 @@ import yaml
 
 from api import rule_check
 from api.rule_check import checker, own_rules, reports_of
+from dashboards.read.detectors import DetectorText, detector_of, title_of
 from storage.database import Database
 from storage.database.queries import select
 from storage.rules import enable_rule, save_rule, tenant_rules
@@ -37,7 +38,7 @@ class RuleText:
 
     `kind`: rule, correlation or model; `base`: names or ids of the rules a correlation rests on;
     `owner`: house or tenant; `problem`: why it cannot run, '' if it can; `enabled`: a tenant's own
-    rule may rest.
+    rule may rest; `detector`: the code that is this rule, None for a text.
     """
 
     title: str
@@ -55,6 +56,7 @@ class RuleText:
     problem: str = ""
     enabled: bool = True
     created_by: str = ""
+    detector: DetectorText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +246,21 @@ def newest(database: Database, scope: Scope) -> datetime | None:
 
 
 def _model(rule_id: str, row: Row) -> RuleText:
-    # A claim's title names its own entities; a detector's rule is called after its id.
-    is_named = re.fullmatch(r"[a-z][a-z0-9_]*", rule_id) is not None
+    # A claim's title names its own entities; a detector's rule is called after the detector.
+    found = detector_of(rule_id)
+    is_named = found is not None or re.fullmatch(r"[a-z][a-z0-9_.]*", rule_id) is not None
     return RuleText(
-        title=_words(rule_id) if is_named else str(row["title"]),
-        description=f"A detector of the house, in code: {row['detector']}.",
+        title=title_of(rule_id) if is_named else f"A rule no longer kept ({rule_id[:40]})",
+        description=found.says[0] if found and found.says else "",
         text="",
         false_positives=(),
         rule_id=rule_id,
         level=str(row["level"]),
         kind="model" if is_named else "rule",
-        area="model",
+        attack=found.attack if found else (),
+        area=", ".join(found.classes) or "every kind of event" if found else "",
+        detector=found,
     )
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 def _figures(tx: Any, last: Mapping[str, Row]) -> dict[str, RuleFigures]:  # noqa: ANN401  a connection

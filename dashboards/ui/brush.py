@@ -15,7 +15,12 @@ _DAY_S: Final = 86_400
 
 
 def brush(
-    name: str, title: str, summary: str, bars: Sequence[tuple[datetime, int]], step_s: int
+    name: str,
+    title: str,
+    summary: str,
+    bars: Sequence[tuple[datetime, int]],
+    step_s: int,
+    fresh: Part = None,
 ) -> Part:
     """Give the bars with a slider of two thumbs beneath them, ids `<name>` and `<name>-narrow`.
 
@@ -25,7 +30,7 @@ def brush(
     told = [Bar(said_step(at, step_s), {"series": count}) for at, count in bars]
     first = int(bars[0][0].timestamp())
     last = said_step(bars[-1][0], step_s)
-    chart = histogram(title, summary, told, said_step(bars[0][0], step_s), f"{last} UTC")
+    chart = histogram(title, summary, told, said_step(bars[0][0], step_s), f"{last} UTC", fresh)
     chart.children.insert(-1, _keys(name, len(bars)))
     return html.Div(
         chart,

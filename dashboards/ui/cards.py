@@ -53,11 +53,6 @@ def delta_of(value: float, before: float, better: Better = "") -> Delta:
     return Delta(words.replace("-", "\u2212"), direction, look)
 
 
-def first_of(period: str) -> Delta:
-    """Say that there is nothing to compare with yet: 'first day', 'first week'."""
-    return Delta(f"first {period}", "flat")
-
-
 def figure_card(
     label: str,
     value: str,
@@ -68,10 +63,11 @@ def figure_card(
     href: str = "",
     look: str = "",
     mark: str = "",
+    hint: str = "",
 ) -> Part:
     """Show one number: name, value, how it moved (sign, arrow, word), trend, of which period.
 
-    `look`: a level or '' for the accent; `mark`: an icon's name.
+    `look`: a level or '' for the accent; `mark`: an icon's name; `hint`: why there is no trend yet.
     """
     moved = None
     if delta is not None:
@@ -85,9 +81,11 @@ def figure_card(
         ),
         sparkline(trend, look or "accent")
         if len(trend) > 1
-        else html.Span(className="drawn spark"),
+        else html.Span(hint, className="figure-hint")
+        if hint
+        else None,
     ]
-    classes = f"card figure key {look}"
+    classes = f"card figure key {look}" + ("" if len(trend) > 1 or hint else " bare")
     return (
         dcc.Link(inner, href=href, className=classes)
         if href
@@ -96,7 +94,10 @@ def figure_card(
 
 
 def freshness(newest: datetime | None, now: datetime, stale_s: float) -> Part:
-    """Tell the age of the newest event; amber with a word when it is older than `stale_s`."""
+    """Tell the age of the newest event; amber with a word when it is older than `stale_s`.
+
+    `stale_s`: twice the age that is expected. The browser lets the age grow (assets/fresh.js).
+    """
     if newest is None:
         return html.Span([icon("clock"), "no data yet"], className="fresh none")
     age_s = max(0.0, (now - newest).total_seconds())
@@ -104,9 +105,10 @@ def freshness(newest: datetime | None, now: datetime, stale_s: float) -> Part:
     said = f"stale: {_age(age_s)} old" if is_stale else f"{_age(age_s)} old"
     look = "fresh stale" if is_stale else "fresh"
     return html.Span(
-        [icon("alert" if is_stale else "clock"), said],
+        [icon("alert" if is_stale else "clock"), html.Span(said)],
         className=look,
         title=f"Newest: {exact_time(newest)}",
+        **{"data-newest": newest.isoformat(), "data-late-s": f"{stale_s:g}"},
     )
 
 

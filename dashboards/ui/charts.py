@@ -44,9 +44,10 @@ def area_chart(
     series: Sequence[Series],
     unit: str = "",
     name: str = "",
+    fresh: Part = None,
 ) -> Part:
     """Draw stacked areas over time; `labels` name the points, `name` is the id of the section."""
-    return _chart("area", title, summary, labels, series, unit, name)
+    return _chart("area", title, summary, labels, series, unit, name, fresh)
 
 
 def line_chart(
@@ -93,6 +94,7 @@ def _chart(
     series: Sequence[Series],
     unit: str,
     name: str,
+    fresh: Part = None,
 ) -> Part:
     labels, series = list(labels)[-MOST_POINTS:], list(series)[:MOST_SERIES]
     told: dict[str, Any] = {"id": name} if name else {}
@@ -101,10 +103,11 @@ def _chart(
             html.Div(
                 [
                     html.Div([html.H2(title), html.P(summary, className="muted small")]),
-                    legend(series) if len(series) > 1 else None,
+                    html.Div(fresh, className="actions") if fresh else None,
                 ],
                 className="card-head",
             ),
+            legend(series) if len(series) > 1 else None,
             _drawn(kind, labels, series, unit, f"{title}. {summary}"),
             table_twin(labels, series),
         ],

@@ -51,13 +51,21 @@ def _spark(trend: Sequence[int]) -> Part:
     )
 
 
-def histogram(title: str, summary: str, bars: Sequence[Bar], first: str, last: str) -> Part:
+def histogram(
+    title: str, summary: str, bars: Sequence[Bar], first: str, last: str, fresh: Part = None
+) -> Part:
     """Show counts over time, stacked by level, with a sentence and a table saying the same."""
     shown = bars[:_MOST_BARS]
     top = max((bar.total for bar in shown), default=0) or 1
     return html.Section(
         [
-            html.Div([html.H2(title), html.P(summary, className="muted")], className="card-head"),
+            html.Div(
+                [
+                    html.Div([html.H2(title), html.P(summary, className="muted small")]),
+                    html.Div(fresh, className="actions") if fresh else None,
+                ],
+                className="card-head",
+            ),
             html.Div(
                 [_bar(bar, top) for bar in shown],
                 className="bars",

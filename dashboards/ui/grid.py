@@ -9,6 +9,11 @@ from dashboards.ui.states import Part
 
 CACHED_BLOCKS: Final = 10
 ROW_PX: Final = 38
+_REACH: Final = (
+    "min(calc(42px + var(--rows, 999) * var(--row-px, 38px)), "
+    "max(400px, calc(100vh - var(--above, 320px) - 50px)))"
+)
+"""To the end of the window, not beyond the rows; assets/grid.js measures what stands above."""
 
 
 def column(
@@ -39,23 +44,27 @@ def block_grid(name: str, label: str, columns: Sequence[dict[str, Any]], block_r
         },
         dangerously_allow_code=False,
         className="grid",
-        style={"height": "560px"},
+        style={"height": _REACH},
     )
 
 
 def row_grid(
-    name: str, label: str, columns: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+    name: str,
+    label: str,
+    columns: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
+    row_px: int = ROW_PX,
 ) -> Part:
-    """Give a grid of rows that are here already: at most a thousand of them."""
+    """Give a grid of rows that are here already: at most a thousand; no higher than they are."""
     return dag.AgGrid(
         id=name,
         columnDefs=list(columns),
         rowData=list(rows[:1000]),
         defaultColDef={**_PLAIN, "sortable": True},
-        dashGridOptions=_options(label),
+        dashGridOptions={**_options(label), "rowHeight": row_px},
         dangerously_allow_code=False,
         className="grid",
-        style={"height": f"{min(560, 60 + ROW_PX * max(len(rows), 2))}px"},
+        style={"height": _REACH, "--rows": max(len(rows), 2), "--row-px": f"{row_px}px"},
     )
 
 

@@ -48,6 +48,8 @@ EXAMPLES: Final = {
     ),
 }
 _CLASS: Final = {str(c.class_uid): c.name.replace("_", " ") for c in CLASSES}
+_WIDTH: Final = {"class_uid": 210, "device.hostname": 200, "process.cmd_line": 260}
+"""Least width of columns whose usual values are longer than those of others."""
 _WAYS: Final = {"=": "is", "!=": "is not", "~": "has", "!~": "has not", ">": "over", "<": "under"}
 
 
@@ -70,19 +72,19 @@ def _said(word: Word) -> str:
     return f"{word.field or 'anything'} {_WAYS[word.sign]} {value}"
 
 
-def rows(found: hunts.Look, asked: HuntAsk) -> list[Part]:
+def rows(found: hunts.Look, asked: HuntAsk, fresh: Part = None) -> list[Part]:
     """Show what was found: counts over time, how long it took, the newest events."""
     summary = (
         f"{said_count(found.total, 'event')} from {exact_time(found.since)[:16]} to "
         f"{exact_time(found.until)[:16]} UTC. Drag over the bars to look closer."
     )
-    chart = brush("hunt-brush", "Events over time", summary, found.bars, found.step_s)
+    chart = brush("hunt-brush", "Events over time", summary, found.bars, found.step_s, fresh)
     if not found.rows:
         none = empty("No event matches", "Take a word away, or look at a longer time.")
         return [chart, html.Section(none, className="card")]
     columns = [column("title", "Time (UTC)", 200, "goCell")]
     columns += [
-        column(f"c{i}", name, 150, "pickCell", minWidth=120, flex=1)
+        column(f"c{i}", name, 150, "pickCell", flex=1) | {"minWidth": _WIDTH.get(name, 150)}
         for i, name in enumerate(found.columns)
     ]
     rows = [_row(row, found.columns, asked) for row in found.rows]
@@ -92,6 +94,7 @@ def rows(found: hunts.Look, asked: HuntAsk) -> list[Part]:
             html.Strong(f"{said_count(found.total, 'event')}{newest}"),
             html.Span(f"{count_of(found.elapsed_ms)} ms", className="muted"),
             html.Span(said_count(found.files, "file") + " read", className="muted"),
+            fresh,
         ],
         className="hunt-said",
         role="status",
@@ -110,7 +113,7 @@ def _row(row: dict[str, str], columns: tuple[str, ...], asked: HuntAsk) -> dict[
     return {**told, "title": at[:19], "href": href, "under": short(under, 120)}
 
 
-def top_values(found: hunts.Look, asked: HuntAsk) -> Part:
+def top_values(found: hunts.Look, asked: HuntAsk, fresh: Part = None) -> Part:
     """Show the commonest values of each field, each with a way to keep or leave it."""
     if not found.tops:
         return None
@@ -119,6 +122,7 @@ def top_values(found: hunts.Look, asked: HuntAsk) -> Part:
         "Commonest values",
         *[_field(name, values, found.total, asked) for name, values in found.tops.items()],
         said=f"Of {parts} events found. + keeps only a value, \u2212 leaves it out.",
+        fresh=fresh,
     )
 
 

@@ -7,6 +7,7 @@ from dash import dcc, html
 
 from dashboards.read.filters import FindingFilter
 from dashboards.read.findings import PAGE_ROWS, Queue
+from dashboards.ui.cards import freshness
 from dashboards.ui.controls import dialog, filter_chip
 from dashboards.ui.figures import Bar, histogram
 from dashboards.ui.icons import icon
@@ -15,6 +16,8 @@ from dashboards.ui.queue import queue_table
 from dashboards.ui.states import Part, empty
 
 _PATH: Final = "/findings"
+_STALE_S: Final = 2 * 86_400.0
+"""Twice the day within which a house of any size has a finding."""
 
 
 def queue_shown(found: Queue, wanted: FindingFilter, now: datetime, may_work: bool) -> list[Part]:
@@ -23,13 +26,13 @@ def queue_shown(found: Queue, wanted: FindingFilter, now: datetime, may_work: bo
     inside: list[Part] = [_none_match()]
     if found.rows:
         table = queue_table(found.rows, now, is_grouped, may_work)
-        inside = [table, _pages(found, wanted)]
+        inside = [table, _pages(found, wanted, _fresh(found, now))]
     new = html.Button(
         id="findings-new", type="button", className="pill", hidden=True, **{"aria-live": "polite"}
     )
     return [
         html.Div([*_levels(found, wanted), *_chips(wanted)], className="chips"),
-        _histogram(found, wanted) if found.buckets else html.Div(),
+        _histogram(found, wanted, now) if found.buckets else html.Div(),
         html.Section(
             [new, html.Div(inside, id="findings-list", **{"data-arrived": found.arrived})],
             className="card flush",
@@ -82,7 +85,12 @@ def _chips(wanted: FindingFilter) -> list[Part]:
     return chips
 
 
-def _histogram(found: Queue, wanted: FindingFilter) -> Part:
+def _fresh(found: Queue, now: datetime) -> Part:
+    newest = datetime.fromisoformat(found.arrived) if found.arrived else None
+    return freshness(newest, now, _STALE_S)
+
+
+def _histogram(found: Queue, wanted: FindingFilter, now: datetime) -> Part:
     bars = [
         Bar(
             f"{b.since:%Y-%m-%d %H:%M}",
@@ -102,10 +110,11 @@ def _histogram(found: Queue, wanted: FindingFilter) -> Part:
         bars,
         f"{found.buckets[0].since:%Y-%m-%d %H:%M}",
         f"{found.buckets[-1].until:%Y-%m-%d %H:%M} UTC",
+        _fresh(found, now),
     )
 
 
-def _pages(found: Queue, wanted: FindingFilter) -> Part:
+def _pages(found: Queue, wanted: FindingFilter, fresh: Part) -> Part:
     first = wanted.page * PAGE_ROWS + 1
     what = "groups" if wanted.shape == "grouped" else "findings"
 
@@ -127,6 +136,7 @@ def _pages(found: Queue, wanted: FindingFilter) -> Part:
             ),
             html.Div(
                 [
+                    fresh,
                     to(wanted.page - 1, "Previous", wanted.page > 0),
                     to(wanted.page + 1, "Next", found.has_more),
                 ],

@@ -128,32 +128,38 @@ SELECT count(*) FILTER (WHERE status <> 'closed')::bigint AS open,
     coalesce(min(opened_at) > now() - interval '14 days', true) AS is_first_week
 FROM incidents WHERE merged_into IS NULL;
 
--- name: home_incident_days
-SELECT d.day, count(i.incident_id)::bigint AS incidents
-FROM generate_series(date_trunc('day', now()) - interval '13 days', now(), interval '1 day') AS d(day)
-LEFT JOIN incidents AS i ON i.opened_at >= d.day AND i.opened_at < d.day + interval '1 day'
-    AND i.merged_into IS NULL
-GROUP BY d.day ORDER BY d.day;
+-- name: home_incident_steps
+-- Incidents opened in each of `steps` steps of `step_s` seconds, counted back (0 = the newest).
+SELECT floor(extract(epoch FROM now() - opened_at) / %(step_s)s)::bigint AS ago,
+    count(*)::bigint AS told
+FROM incidents
+WHERE merged_into IS NULL AND opened_at <= now()
+    AND opened_at > now() - make_interval(secs => %(step_s)s * %(steps)s)
+GROUP BY ago ORDER BY ago;
 
--- name: home_finding_hours
--- Findings made in the 48 hours before now, by arrival, counted back hour by hour (0 = this one).
-SELECT floor(extract(epoch FROM now() - created_at) / 3600)::bigint AS ago,
-    count(*)::bigint AS findings
+-- name: home_finding_steps
+-- Findings made in the 48 hours before now, by arrival, counted back in steps (0 = the newest).
+SELECT floor(extract(epoch FROM now() - created_at) / %(step_s)s)::bigint AS ago,
+    count(*)::bigint AS told
 FROM findings
 WHERE kind = 'finding' AND created_at > now() - interval '48 hours' AND created_at <= now()
 GROUP BY ago ORDER BY ago;
 
--- name: home_event_hours
--- Events that arrived in the 48 hours before now, counted back hour by hour (0 = this one).
-SELECT floor(extract(epoch FROM now() - bucket) / 3600)::bigint AS ago,
-    sum(events)::bigint AS events
+-- name: home_event_steps
+-- Events that arrived in the 48 hours before now and from how many sources, counted back in steps.
+SELECT floor(extract(epoch FROM now() - bucket) / %(step_s)s)::bigint AS ago,
+    sum(events)::bigint AS told, count(DISTINCT source)::bigint AS sources
 FROM source_rates
 WHERE bucket_s = 60 AND bucket > now() - interval '48 hours' AND bucket <= now()
 GROUP BY ago ORDER BY ago;
 
 -- name: home_watched
 -- Whether the day before was watched from its beginning: what has none before has no delta.
-SELECT (SELECT min(created_at) FROM findings WHERE kind = 'finding')
+-- `age_s`: since the first thing that happened here; NULL where nothing has.
+SELECT extract(epoch FROM now() - least(
+        (SELECT min(created_at) FROM findings), (SELECT min(bucket) FROM source_rates
+        WHERE bucket_s = 60), (SELECT min(opened_at) FROM incidents)))::bigint AS age_s,
+    (SELECT min(created_at) FROM findings WHERE kind = 'finding')
         <= now() - interval '47 hours' AS findings,
     (SELECT min(bucket) FROM source_rates WHERE bucket_s = 60)
         <= now() - interval '47 hours' AS events;
@@ -173,6 +179,39 @@ FROM (
     GROUP BY object
 ) AS v
 JOIN incidents AS i ON i.incident_id::text = v.object;
+
+-- name: home_verdict_steps
+-- The same median of the verdicts in each step, counted back; steps without a verdict are left out.
+SELECT floor(extract(epoch FROM now() - v.at) / %(step_s)s)::bigint AS ago,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM v.at - i.opened_at) / 60) AS told
+FROM (
+    SELECT object, min(at) AS at
+    FROM (SELECT object, at, action, detail FROM audit_entries ORDER BY entry_id DESC LIMIT 20000)
+        AS newest
+    WHERE action = 'incident.change' AND detail ? 'verdict'
+        AND at > now() - make_interval(secs => %(step_s)s * %(steps)s)
+    GROUP BY object
+) AS v
+JOIN incidents AS i ON i.incident_id::text = v.object
+GROUP BY ago ORDER BY ago;
+
+-- name: home_held_steps
+-- What stood on hold in one currency at the end of each step, counted back (0 = now).
+SELECT g.ago::bigint AS ago, coalesce(sum(h.amount_cents), 0)::bigint AS told
+FROM generate_series(0, %(steps)s - 1) AS g(ago)
+LEFT JOIN (
+    SELECT p.payment_id, p.amount_cents, min(l.placed_at) AS placed_at,
+        CASE WHEN bool_and(l.released_at IS NOT NULL) THEN max(l.released_at) END AS released_at
+    FROM erp_holds AS l
+    JOIN erp_payments AS p ON p.tenant_id = l.tenant_id AND p.payment_id = l.payment_id
+    WHERE p.currency = %(currency)s
+        AND (l.released_at IS NULL
+            OR l.released_at > now() - make_interval(secs => %(step_s)s * %(steps)s))
+    GROUP BY p.payment_id, p.amount_cents
+    LIMIT 5000
+) AS h ON h.placed_at <= now() - make_interval(secs => %(step_s)s * g.ago)
+    AND coalesce(h.released_at > now() - make_interval(secs => %(step_s)s * g.ago), true)
+GROUP BY g.ago ORDER BY g.ago;
 
 -- name: home_held
 SELECT currency, sum(amount_cents)::bigint AS amount_cents, count(*)::bigint AS payments

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from dashboards.read.audit import AuditFilter
+from dashboards.read.detectors import title_of
 from dashboards.read.rules import read_rules
 from storage.audit import write_audit
 from storage.log import Record
@@ -53,6 +54,16 @@ def test_a_file_may_hold_a_correlation_beside_its_base_rules() -> None:
     text = "title: A\nid: a-1\nname: base\n---\ntitle: B\nid: b-1\ncorrelation:\n  rules: [base]\n"
     first, second = read_rules(text)
     assert (first.kind, second.kind, second.base) == ("rule", "correlation", ("base",))
+
+
+def test_a_detector_is_called_by_its_own_title_and_says_what_it_judges_by(
+    filled: House, admin: httpx.Client
+) -> None:
+    shown = filled.open(admin, "/rules")
+    assert "Host far from its own usual activity" in shown
+    assert "Title gamma" not in shown
+    assert "Windows of a host before it is judged" in filled.open(admin, "/rule/activity")
+    assert title_of("spraying.entered") == "One address tries many accounts: entered"
 
 
 def test_dead_letters_are_the_tenants_own(filled: House, admin: httpx.Client) -> None:
