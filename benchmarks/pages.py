@@ -51,7 +51,7 @@ FROM generate_series(1, %(count)s) AS n""",
     "window_counts": f"""
 INSERT INTO window_counts (tenant_id, entity_type, entity, class_uid, window_start, window_s,
     events)
-SELECT 'main', 'host', 'WS-' || n %% 300, 1007, date_bin('10 min', {_SPAN}, 'epoch'), 600, 4
+SELECT 'main', 'host', 'ws-' || n %% 300, 1007, date_bin('10 min', {_SPAN}, 'epoch'), 600, 4
 FROM generate_series(1, %(count)s) AS n ON CONFLICT DO NOTHING""",
     "event_hours": """
 INSERT INTO event_hours (tenant_id, hour, events)

@@ -10,11 +10,17 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as rounds
 from psycopg.conninfo import make_conninfo
 
 from storage.database import Database, embedded
 from storage.settings import Secret, Settings
 from storage.tenant import Actor, Role, Scope
+
+# How fast a busy machine makes examples says nothing about what is tested.
+rounds.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+rounds.load_profile("house")
 
 _QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
