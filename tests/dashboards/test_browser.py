@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
 from storage.tenant import Role
 from tests.dashboards.conftest import House, chromium, password_of
@@ -21,6 +21,39 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+WAIT_MS = 60_000
+SETTLE = """
+async most => {
+  const shown = box => box.getClientRects().length > 0;
+  function lacking(grid) {
+    if (!grid.querySelector('.ag-root') || grid.querySelector('.ag-delay-render')) return 'layout';
+    if (!grid.querySelector('.ag-header-cell')) return 'header cells';
+    if (grid.querySelector('.bone')) return 'rows from the server';
+    const isEmpty = [...grid.querySelectorAll('.ag-overlay-no-rows-center')].some(shown);
+    return isEmpty || grid.querySelector('.ag-row .ag-cell-value') ? '' : 'rows';
+  }
+  function left() {
+    const page = document.querySelector('#page > div');
+    if (!page || !window.store) return 'no page yet';
+    if (window.store.getState().isLoading || window.inopsio.isAsking()) return 'callbacks';
+    if ([...page.querySelectorAll('.skeleton')].some(shown)) return 'bones';
+    for (const grid of [...document.querySelectorAll('.grid')].filter(shown)) {
+      const what = lacking(grid);
+      if (what) return `grid ${grid.id}: ${what}`;
+    }
+    return '';
+  }
+  // An answer may ask for the next callback a moment later: three frames in a row must be still.
+  const until = performance.now() + most;
+  let why = left();
+  for (let still = 0; still < 3 && performance.now() < until;) {
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    why = left();
+    still = why ? 0 : still + 1;
+  }
+  return why;
+}
+"""
 RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
 
@@ -68,38 +101,41 @@ def signed_in(browser: Browser, house: House, home: str, scheme: str, width: int
     password = password_of(house, house.acme, f"p-{scheme}", Role.ADMIN)
     size = {"width": width, "height": 900}
     told: Any = {"viewport": size, "color_scheme": scheme, "bypass_csp": False}
-    page = browser.new_context(**told).new_page()
+    context = browser.new_context(**told)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
     page.goto(f"{home}/sign-in")
     page.fill("#tenant", "acme")
     page.fill("#name", f"p-{scheme}")
     page.fill("#password", password)
     page.click("button")
+    page.wait_for_url(lambda url: "/sign-in" not in url)
     page.wait_for_selector("#page > div")
+    settled(page)
     return page
 
 
-def scroll_to_rows(page: Page) -> None:
-    """Scroll until the grid draws its rows; the page may put a new grid in place meanwhile."""
-    for _ in range(150):
-        page.evaluate("document.querySelector('.grid')?.scrollIntoView()")
-        if page.locator(".ag-row .cut").count():
-            return
-        page.wait_for_timeout(100)
-    pytest.fail("the grid drew no rows in 15 s")
+def settled(page: Page) -> None:
+    """Wait until the page is drawn whole: no callback under way, no bone, each grid complete."""
+    left = page.evaluate(SETTLE, WAIT_MS)
+    assert left == "", f"{page.url} did not settle: {left}"
 
 
 def opened(page: Page, path: str) -> None:
-    """Go there inside the application, as a click on a link does."""
-    if page.evaluate("location.pathname + location.search") != path:
-        with page.expect_response("**/_dash-update-component*"):
+    """Go there inside the application, as a click on a link does; wait until it is drawn whole."""
+    here = page.evaluate("location.pathname")
+    if here != path.partition("?")[0]:
+        with page.expect_response(is_of_router, timeout=WAIT_MS):
             page.evaluate("path => window.inopsio.go(path)", path)
-    page.wait_for_selector("#page > div")
-    page.wait_for_selector("#page .skeleton >> visible=true", state="detached")
-    if path.startswith("/findings"):
-        page.wait_for_selector(".queue tbody tr")
-    if "span=" in path:
-        scroll_to_rows(page)
-    page.wait_for_load_state("networkidle")
+    else:
+        page.evaluate("path => window.inopsio.go(path)", path)
+    settled(page)
+
+
+def is_of_router(answer: Response) -> bool:
+    """Tell the answer that brings a page from those that feed what is on it."""
+    told = answer.request.post_data or ""
+    return "/_dash-update-component" in answer.url and "page.children" in told
 
 
 def test_the_whole_way_from_list_to_closed_incident(

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.dashboards.conftest import House
-from tests.dashboards.test_browser import Watch, browser, opened, signed_in
+from tests.dashboards.test_browser import Watch, browser, opened, settled, signed_in
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
@@ -87,7 +87,7 @@ def test_the_whole_queue_is_emptied_by_keys_alone(
     hand.press("c")
     page.wait_for_selector(".toast")
     page.wait_for_selector("#findings-bar[data-open]", state="detached")
-    page.wait_for_load_state("networkidle")
+    settled(page)
     while left := page.locator(ROWS).count():
         hand.press("j")
         hand.press("e")
@@ -95,7 +95,7 @@ def test_the_whole_queue_is_emptied_by_keys_alone(
         hand.press("2")
         fewer_rows(page, left)
         page.wait_for_selector(".mantine-Modal-content", state="detached")
-        page.wait_for_load_state("networkidle")
+        settled(page)
     with house.database.app(house.acme) as tx:
         judged = tx.execute("SELECT DISTINCT verdict FROM incidents WHERE merged_into IS NULL")
         assert [row[0] for row in judged] == ["false_positive"]
