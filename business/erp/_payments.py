@@ -198,9 +198,9 @@ def pay_payment(
 ) -> Row:
     """Pay an approved payment that still stands at `version` and has been screened; give it.
 
-    Screened: the events flow has read its newest fact, `policy.payment_wait_s` of real time have
-    passed since it was proposed, so that a correlation could speak, and no grave finding about it
-    waits to be handled. Conflict says what to wait for, or why it is on hold.
+    Screened: the events flow has read its newest fact and the second flow what that one claimed of
+    it, `policy.payment_wait_s` of real time have passed since it was proposed, and no grave finding
+    about it waits to be handled. Conflict says what to wait for, or why it is on hold.
     """
     scope.require("erp:write")
     by = by or acting(scope)
@@ -231,9 +231,16 @@ def _check_screened(tx: Transaction, row: Row, by: Acting, policy: Policy) -> No
     if waited_s < policy.payment_wait_s:
         left_s = policy.payment_wait_s - max(int(waited_s), 0)
         raise Conflict(f"payment {which} is being screened; try again in {left_s} s")
-    read = select(tx, "source_progress", source=_SOURCE)
-    if not read or int(str(read[0]["next_position"])) <= row["fact_position"]:
-        raise Conflict(f"payment {which} is not screened yet: the events flow has not read it")
+    read = select(tx, "source_screened", source=_SOURCE)
+    if not read or int(str(read[0]["read_to"])) <= row["fact_position"]:
+        raise Conflict(
+            f"payment {which} is not screened yet: the events flow has not read it; try again"
+        )
+    if int(str(read[0]["screened_to"])) <= row["fact_position"]:
+        raise Conflict(
+            f"payment {which} is not screened yet: the correlations have not read what was found "
+            "of it; try again"
+        )
     unheard = select(
         tx,
         "erp_unheard_finding",

@@ -17,11 +17,14 @@ from psycopg.types.json import Jsonb
 
 from storage.database.queries import execute, named, select
 from storage.outcome import (
+    FACTS,
     DeadLetter,
     LakeFile,
+    Mark,
     SourceProgress,
     dead_letter_message,
     finding_message,
+    mark_message,
 )
 from storage.schema import EventBatch, Finding, Reason
 
@@ -166,6 +169,19 @@ def tell_dead_letters(tx: Connection[TupleRow], letters: Sequence[DeadLetter]) -
     )
 
 
+def tell_marks(tx: Connection[TupleRow], sources: Sequence[SourceProgress]) -> None:
+    """Put a mark behind the claims of this transaction, for each source of business facts.
+
+    Whoever reads topic `signals` in order and comes by it has seen all that was claimed of those
+    facts: same key, so same partition; a later row, so told later.
+    """
+    marks = [
+        Mark(s.tenant_id, s.source, s.next_position) for s in sources if s.source.startswith(FACTS)
+    ]
+    told = [(mark.tenant_id, *mark_message(mark)) for mark in marks]
+    _tell(tx, SIGNALS_TOPIC, [(tenant, tenant, name, value) for tenant, name, value in told])
+
+
 def _tell(
     tx: Connection[TupleRow], topic: str, messages: Sequence[tuple[str, str, str, bytes]]
 ) -> None:
@@ -226,7 +242,7 @@ def _storable(text: str) -> str:
     return text.replace(_NUL, _SIGN).encode(errors="replace").decode()
 
 
-def as_rows(records: Sequence[SourceProgress | LakeFile | Finding]) -> str:
+def as_rows(records: Sequence[SourceProgress | LakeFile | Finding | Mark]) -> str:
     """Give flat records as the JSON that the queries' json_to_recordset reads."""
     rows = [
         {k: _storable(v) if isinstance(v, str) else v for k, v in asdict(record).items()}

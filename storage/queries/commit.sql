@@ -41,6 +41,13 @@ ON CONFLICT (tenant_id, source) DO UPDATE SET
     last_reason = coalesce(excluded.last_reason, s.last_reason),
     updated_at = now()
 
+-- name: screened_move
+INSERT INTO screened_sources AS s (tenant_id, source, next_position)
+SELECT tenant_id, source, next_position
+FROM json_to_recordset(%(rows)s::json) AS r(tenant_id text, source text, next_position bigint)
+ON CONFLICT (tenant_id, source) DO UPDATE
+SET next_position = greatest(s.next_position, excluded.next_position), updated_at = now()
+
 -- name: source_positions
 SELECT tenant_id, source, next_position FROM sources
 

@@ -75,9 +75,16 @@ class Books:
             return erp.get_payment(clerk("ann"), tx, payment_id)
 
     def read_by_the_flow(self, up_to: int | None = None) -> None:
-        """Note that the events flow has read the facts so far, or those before a position."""
+        """Note that both flows have read the facts so far, or those before a position."""
         with self.database.owner() as tx:
             tx.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
+            tx.execute(
+                "INSERT INTO screened_sources (tenant_id, source, next_position)"
+                " SELECT 'acme', 'business:erp', coalesce(%s, next_position) FROM fact_positions"
+                " WHERE module = 'erp' ON CONFLICT (tenant_id, source)"
+                " DO UPDATE SET next_position = excluded.next_position",
+                (up_to,),
+            )
             tx.execute(
                 "INSERT INTO sources (tenant_id, source, name, log_format, next_position, events,"
                 " rejected) SELECT 'acme', 'business:erp', '', 'ocsf_json',"
