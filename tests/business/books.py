@@ -40,8 +40,10 @@ class Books:
         self.database = database
         self.log = MemoryLog(partitions=1)
 
-    def vendor(self, vendor_id: str = "V-9", name: str = "Bolt & Sons") -> Row:
-        new = NewVendor(name, ACCOUNT, "1 Main Street", vendor_id)
+    def vendor(
+        self, vendor_id: str = "V-9", name: str = "Bolt & Sons", account: str = ACCOUNT
+    ) -> Row:
+        new = NewVendor(name, account, "1 Main Street", vendor_id)
         with self.database.app(clerk("ann")) as tx:
             return erp.create_vendor(clerk("ann"), tx, new, by("ann"))
 
