@@ -123,6 +123,13 @@ def _claims(claims: list[dict[str, Any]], now: datetime) -> Part:
     return panel("Newest claims", table("Newest claims", heads, rows, numbers=(4,)), said=said)
 
 
+def _capped(found: Listed) -> str:
+    if not found.figures.capped:
+        return ""
+    more = said_count(found.figures.capped, "claim")
+    return f"{more} of 30 days beyond 1,000 in 10 minutes, counted and not kept. Make it narrower."
+
+
 def _about(found: Listed) -> Part:
     rule = found.rule
     attack = [chip(name, href=f"/findings?{urlencode({'q': name})}") for name in rule.attack]
@@ -135,6 +142,7 @@ def _about(found: Listed) -> Part:
                 ("Looks at", rule.area),
                 ("Can be wrong when", doubts if rule.false_positives else ""),
                 ("Why it cannot run", rule.problem),
+                ("Capped", _capped(found)),
                 ("Id", html.Code(rule.rule_id, className="mono")),
             ]
         ),

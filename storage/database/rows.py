@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
+from storage.database.bounds import note_kept, within_bounds
 from storage.database.queries import execute, named, select
 from storage.outcome import (
     FACTS,
@@ -116,14 +117,16 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
     """Insert findings and tell the log of those that are new.
 
     Topic `findings` has what people are to see, `signals` every claim for the second flow. Gives
-    the ids that are new; a finding claimed before is left as it is and not told again.
+    the ids that are new; a finding claimed before is left as it is and not told again, and what is
+    beyond a rule's bound (`storage.database.bounds`) is counted only.
     """
     if not findings:
         return []
-    clean = [_storable_finding(f) for f in findings]
+    clean = within_bounds(tx, [_storable_finding(f) for f in findings])
     rows = select(tx, "findings_insert", rows=as_rows(clean))
     new = {(str(r["tenant_id"]), str(r["finding_id"])) for r in rows}
     told = {(f.tenant_id, f.finding_id): f for f in clean if (f.tenant_id, f.finding_id) in new}
+    note_kept(tx, told.values())
     for_people = [f for f in told.values() if f.kind == "finding"]
     _tell(
         tx,
