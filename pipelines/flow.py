@@ -130,6 +130,7 @@ def signals_of(house: House) -> House:
         parse=signals.parse_signals,
         keeps_events=False,
         address=signals.addressed,
+        mark=signals.mark,
     )
 
 

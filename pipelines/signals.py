@@ -10,7 +10,7 @@ import polars as pl
 from pipelines.parsers import Reject
 from storage.errors import InvalidInput
 from storage.log import Message
-from storage.outcome import finding_of
+from storage.outcome import Mark, finding_of, mark_of
 from storage.schema import MAX_BATCH_ROWS, EventBatch, Finding
 from storage.schema.columns import TIME
 
@@ -36,6 +36,12 @@ def addressed(message: Message) -> Message:
     }
     # As a line, so that messages which follow on each other are read as one run.
     return replace(message, headers=headers, value=message.value + b"\n")
+
+
+def mark(message: Message) -> Mark | None:
+    """Give the mark that an addressed message is; None for a claim, or a mark of another tenant."""
+    found = mark_of(message.value)
+    return found if found and found.tenant_id == message.headers["tenant"] else None
 
 
 def parse_signals(run: Sequence[Message]) -> Iterator[tuple[EventBatch, list[Reject]]]:

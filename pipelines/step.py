@@ -19,7 +19,7 @@ from pipelines.watermark import Watermarks
 from pipelines.windows import add_counts, count_windows
 from storage.errors import InvalidInput
 from storage.log import Message
-from storage.outcome import DeadLetter, Outcome, PartitionStep
+from storage.outcome import DeadLetter, Mark, Outcome, PartitionStep
 from storage.schema import ENVELOPE, Context, EventBatch, Finding
 
 _ENVELOPE: Final = {column.name: column.dtype for column in ENVELOPE}
@@ -43,6 +43,8 @@ class House:
     """False: what is read is kept elsewhere already; only findings and state are left behind."""
     address: Callable[[Message], Message] | None = None
     """Gives a topic's messages the headers of the front door, where it has not put them."""
+    mark: Callable[[Message], Mark | None] | None = None
+    """Knows the messages that are no events but say how far the flow before had read."""
     tenant_rules: Callable[[], Mapping[str, Any]] | None = None
     """Gives the tenants' own rules of this moment; another object when something changed."""
 
@@ -97,18 +99,29 @@ def step(
     house: House, before: FlowState, poll: Poll, skip: Skip = NOTHING
 ) -> tuple[FlowState, Outcome]:
     """Read the messages, detect, count; give the state after and the outcome to commit."""
-    decoded, positions = _decode_all(house, before, poll.messages)
+    messages, told = _apart(house, poll.messages)
+    decoded, positions = _decode_all(house, before, messages)
     decoded, skipped = _without(decoded, skip)
     marks = before.watermarks.polled(poll.caught_up, poll.now_s)
     marks, stretch = _on_time(decoded, marks, poll.now_s)
-    marks = marks.muted(_unreadable(poll, decoded)).advanced(poll.now_s)
+    marks = marks.muted(_unreadable(messages, decoded)).advanced(poll.now_s)
     batches = _cut(stretch, house.batch_rows, before.watermarks.flow_us, marks.flow_us)
     done = fold(house.detectors, before.states, batches, house.context)
     offsets = dict(before.offsets)
     for message in poll.messages:
         offsets[message.partition] = message.offset + 1
     after = FlowState(marks, offsets, positions, done.states)
-    return after, _outcome(house, before, after, decoded, done, skipped)
+    outcome = _outcome(house, before, after, decoded, done, skipped)
+    return after, replace(outcome, marks=told)
+
+
+def _apart(house: House, messages: Sequence[Message]) -> tuple[Sequence[Message], tuple[Mark, ...]]:
+    """Give the messages that hold events, and the marks of the others."""
+    if house.mark is None:
+        return messages, ()
+    found = [(message, house.mark(message)) for message in messages]
+    events = [message for message, mark in found if mark is None]
+    return events, tuple(mark for _, mark in found if mark is not None)
 
 
 def _decode_all(
@@ -151,10 +164,10 @@ def _without(decoded: list[Decoded], skip: Skip) -> tuple[list[Decoded], list[De
     return rest, letters
 
 
-def _unreadable(poll: Poll, decoded: list[Decoded]) -> set[int]:
+def _unreadable(messages: Sequence[Message], decoded: list[Decoded]) -> set[int]:
     """Give the partitions that gave messages, but no event, not even a repeated one."""
     read = {one.run[0].partition for one in decoded if one.frame is not None}
-    return {message.partition for message in poll.messages} - read
+    return {message.partition for message in messages} - read
 
 
 def _on_time(decoded: list[Decoded], marks: Watermarks, now_s: float) -> tuple[Watermarks, Stretch]:

@@ -1,6 +1,7 @@
 """Carry what one step of a flow made, to be committed all together or not at all."""
 
 import base64
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
@@ -12,6 +13,11 @@ from storage.errors import InvalidInput
 from storage.schema import EventBatch, Finding, Reason
 
 _RAW_MAX: Final = 64 << 10
+FACTS: Final = "business:"
+"""How sources of business facts begin: only of these it matters who has read them."""
+MARK: Final = "inopsio.mark"
+"""Type of a message of topic `signals` that is no claim but a Mark."""
+_IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:inopsio:mark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,15 @@ class SourceProgress:
     events: int
     rejected: int
     last_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Say among the claims how far the first flow had read a source when it had told all before."""
+
+    tenant_id: str
+    source: str
+    next_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,7 @@ class Outcome:
     `window_counts`: columns tenant_id, entity_type, entity, class_uid (Int32), window_start
     (Datetime us UTC), window_s (Int32), events (Int64: what to ADD to the stored count).
     `state`: (detector, shard) -> Arrow IPC bytes of the changed shards. `left_out`: detector ->
-    events it was not shown, as it raised on too many.
+    events it was not shown, as it raised on too many. `marks`: those that a second flow came by.
     """
 
     flow: str
@@ -94,6 +109,7 @@ class Outcome:
     sources: tuple[SourceProgress, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
 
 
 def finding_message(finding: Finding) -> bytes:
@@ -129,6 +145,38 @@ def finding_of(value: bytes) -> Finding:
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
         raise InvalidInput(f"message is not a finding: {e}") from e
+
+
+def mark_message(mark: Mark) -> tuple[str, bytes]:
+    """Give a mark's id and the CloudEvents JSON that travels among the claims."""
+    place = (mark.tenant_id, mark.source, str(mark.next_position))
+    name = str(uuid.uuid5(_IDS, "\x1f".join(place)))
+    return name, orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": name,
+            "type": MARK,
+            "source": "/pipelines",
+            "subject": mark.source,
+            "tenantid": mark.tenant_id,
+            "datacontenttype": "application/json",
+            "data": asdict(mark),
+        }
+    )
+
+
+def mark_of(value: bytes) -> Mark | None:
+    """Read a mark from its message; None if it is none."""
+    if MARK.encode() not in value:
+        return None
+    try:
+        told = orjson.loads(value)
+        mark = Mark(**told["data"]) if told["type"] == MARK else None
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    if mark is None or type(mark.next_position) is not int or type(mark.source) is not str:
+        return None
+    return mark
 
 
 def dead_letter_message(letter: DeadLetter) -> bytes:

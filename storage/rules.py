@@ -86,6 +86,11 @@ def tenant_rules(tx: Connection[TupleRow]) -> list[dict[str, object]]:
     return select(tx, "tenant_rules_list")
 
 
+def capped_claims(tx: Connection[TupleRow]) -> dict[str, int]:
+    """Give rule id -> the scope's claims of 30 days that were beyond the bound of what is kept."""
+    return {str(r["rule_id"]): int(str(r["capped"])) for r in select(tx, "pages_rules_capped")}
+
+
 def rule_marks(tx: Connection[TupleRow]) -> dict[str, str]:
     """Give tenant -> a mark that changes with its enabled rules; as the writer."""
     return {str(r["tenant_id"]): str(r["mark"]) for r in select(tx, "tenant_rules_marks")}

@@ -25,6 +25,11 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("inopsio_messages_repeated_total", "counter", "messages dropped as already read"),
     Metric("inopsio_findings_total", "counter", "findings committed"),
     Metric(
+        "inopsio_claims_capped_total",
+        "counter",
+        "claims of a rule beyond 1,000 in 10 min of event time, counted and not kept",
+    ),
+    Metric(
         "inopsio_detector_rows_skipped_total",
         "counter",
         "events a detector that raised did not see",

@@ -32,6 +32,9 @@ class RuleView(BaseModel):
     enabled: bool = True
     executable: bool
     reason: str = Field("", description="why it cannot run")
+    capped: int = Field(
+        0, description="claims of 30 days beyond 1,000 in 10 min of event time, which are not kept"
+    )
     created_by: str = ""
     created_at: datetime | None = None
 
@@ -87,6 +90,9 @@ def listed(
     rest = sorted((r for r in found if r["rule_id"] > after), key=lambda r: str(r["rule_id"]))
     shown = rest[:limit]
     more = str(shown[-1]["rule_id"]) if len(rest) > limit else None
+    with desk.database.app(scope) as tx:
+        capped = rules.capped_claims(tx)
+    shown = [{**row, "capped": capped.get(str(row["rule_id"]), 0)} for row in shown]
     return RuleList.model_validate({"items": shown, "next": more})
 
 
@@ -124,7 +130,11 @@ def delete(request: Request, scope: Writer, rule_id: RuleId) -> None:
 def _own(request: Request, scope: Scope) -> list[dict[str, Any]]:
     desk = desk_of(request)
     with desk.database.app(scope) as tx:
-        kept = {str(row["rule_id"]): row for row in rules.tenant_rules(tx)}
+        capped = rules.capped_claims(tx)
+        kept = {
+            str(row["rule_id"]): {**row, "capped": capped.get(str(row["rule_id"]), 0)}
+            for row in rules.tenant_rules(tx)
+        }
     compiled = own_rules(desk.settings, {i: str(row["text"]) for i, row in kept.items()})
     told = {row["rule_id"]: row for row in reports_of(compiled)}
     unread = {"type": "rule", "executable": False, "reason": "it cannot be read"}

@@ -11,9 +11,10 @@ import msgspec
 from business._conflict import Conflict
 from business._event import Event, Transaction
 from business._fact import Acting, acting, checked_text, take_turn
-from business.erp._payments import found_payment, place_holds, tell_payment
+from business.erp._payments import by_account, found_payment, place_holds, tell_payment
 from business.erp._words import (
     LONGEST_NOTE,
+    LONGEST_REASON,
     MODULE,
     Row,
     command_of,
@@ -31,8 +32,8 @@ from storage.tenant import Scope
 GRAVE: Final = frozenset({"high", "critical"})
 RELEASE: Final = "payments:release"
 _LEVELS: Final = frozenset({"informational", "low", "medium", "high", "critical"})
-_LONGEST_REASON: Final = 1000
 _MOST_NAMED: Final = 200
+_HELD: Final = frozenset({"vendor", "document", "bank_account"})
 
 
 class ReleaseRefused(NotAllowed):
@@ -61,17 +62,20 @@ class _Finding(msgspec.Struct):
 def hear_finding(scope: Scope, tx: Transaction, event: Event) -> None:
     """Hold what is not paid yet of the vendors and documents that a grave finding names.
 
-    The warning stays: payments to them that are proposed later are held at birth. A repeat changes
-    nothing, also after a release.
+    And what goes to the account of such a vendor. The warning stays: payments proposed later are
+    held at birth. A repeat changes nothing, also after a release.
     """
     finding = _read(event, scope.tenant_id)
     if finding.kind != "finding" or finding.level not in GRAVE:
         return
-    named = dict.fromkeys([(finding.entity_type, finding.entity), *finding.links])
-    names = [(t, e.strip()) for t, e in named if t in {"vendor", "document"}][:_MOST_NAMED]
+    names = _named(finding)
     if not names:
         return
     take_turn(tx, MODULE)
+    vendors = [e for t, e in names if t == "vendor"]
+    accounts = select(tx, "erp_accounts_of", vendors=vendors)
+    theirs = [("bank_account", str(row["bank_account"])) for row in accounts]
+    names = list(dict.fromkeys([*names, *theirs]))
     cause: Row = {
         "finding_id": finding.finding_id,
         "rule_id": finding.rule_id,
@@ -91,20 +95,38 @@ def hear_finding(scope: Scope, tx: Transaction, event: Event) -> None:
         _hold_named(scope, tx, finding, names, cause)
 
 
+def _named(finding: _Finding) -> list[tuple[str, str]]:
+    """Give the vendors, documents and accounts that a finding names, as the books name them."""
+    named = dict.fromkeys([(finding.entity_type, finding.entity), *finding.links])
+    return [
+        (kind, "".join(name.split()).upper() if kind == "bank_account" else name.strip())
+        for kind, name in named
+        if kind in _HELD
+    ][:_MOST_NAMED]
+
+
 def _hold_named(
     scope: Scope, tx: Transaction, finding: _Finding, names: list[tuple[str, str]], cause: Row
 ) -> None:
+    vendors, documents, accounts = (
+        [e for t, e in names if t == kind] for kind in ("vendor", "document", "bank_account")
+    )
     payments = select(
-        tx,
-        "erp_payments_named",
-        vendors=[e for t, e in names if t == "vendor"],
-        documents=[e for t, e in names if t == "document"],
+        tx, "erp_payments_named", vendors=vendors, documents=documents, accounts=accounts
     )
     if not payments:
         return
     # The fact bears the finding's time: it must not lead the books of another clock astray.
     by = Acting("system", finding.time_us, time.time_ns() // 1000)
-    place_holds(scope, tx, payments, [cause], by)
+    for payment in payments:
+        is_named = payment["vendor_id"] in vendors or not {
+            payment["payment_id"],
+            payment["invoice_id"],
+        }.isdisjoint(documents)
+        account = str(payment["bank_account"])
+        place_holds(
+            scope, tx, [payment], [cause if is_named else by_account(cause, account, account)], by
+        )
     _stop(tx, [str(p["payment_id"]) for p in payments], "", fingerprint(finding.finding_id))
 
 
@@ -128,7 +150,7 @@ def _read(event: Event, tenant_id: str) -> _Finding:
 
 def _reason(finding: _Finding) -> str:
     grounds = "; ".join(f"{r.name}: {r.value}" for r in finding.reasons[:10])
-    return (grounds or finding.title)[:_LONGEST_REASON]
+    return (grounds or finding.title)[:LONGEST_REASON]
 
 
 def hold_payment(
@@ -142,7 +164,7 @@ def hold_payment(
     """Put a payment that still stands at `version` on hold by a person's own decision; give it."""
     scope.require("erp:write")
     by = by or acting(scope)
-    reason = checked_text("reason", reason, _LONGEST_REASON)
+    reason = checked_text("reason", reason, LONGEST_REASON)
     take_turn(tx, MODULE)
     row = found_payment(tx, payment_id)
     command = command_of(scope, row, "hold", version, by, reason)

@@ -12,6 +12,7 @@ from business._conflict import Conflict
 from business._event import Transaction
 from business._fact import Acting, Fact, Value, acting, announce, take_turn
 from business.erp._words import (
+    LONGEST_REASON,
     MODULE,
     PLAIN,
     Policy,
@@ -58,9 +59,9 @@ def propose_payment(
     """Propose a payment; give it. The same request again gives the same payment.
 
     It goes to the account that the vendor has now. It is on hold from its birth where a high or
-    critical finding of the last 30 days names the vendor, the invoice or the payment. NotFound
-    without vendor or invoice; Conflict if the id is taken by another content, or for more than is
-    left of the invoice.
+    critical finding of the last 30 days names the vendor, the invoice, the payment, the account or
+    another vendor of that account. NotFound without vendor or invoice; Conflict if the id is taken
+    by another content, or for more than is left of the invoice.
     """
     scope.require("erp:write")
     by = by or acting(scope)
@@ -78,6 +79,7 @@ def propose_payment(
         "erp_warnings_standing",
         vendor_id=full.vendor_id,
         documents=[payment_id, full.invoice_id],
+        bank_account=vendor["bank_account"],
         since=moment(by.at_us) - timedelta(days=WARNED_DAYS),
     )
     row: Row = {
@@ -109,8 +111,24 @@ def propose_payment(
     )
     if warnings:
         house = Acting("system", by.at_us, by.now_us, trace_id=by.trace_id)
-        place_holds(scope, tx, [row], warnings, house)
+        place_holds(scope, tx, [row], [_cause(w, vendor) for w in warnings], house)
     return shown(found_payment(tx, payment_id))
+
+
+def _cause(warning: Row, vendor: Row) -> Row:
+    """Give why a warning holds the payment; it may be one of the account alone."""
+    names = ("finding_id", "rule_id", "level", "title", "reason")
+    cause = {name: warning[name] for name in names}
+    return (
+        by_account(cause, vendor["bank_account"], warning["named"]) if warning["named"] else cause
+    )
+
+
+def by_account(cause: Row, account: str, named: str) -> Row:
+    """Give a cause that holds because of where the money goes; `named`: a vendor or the account."""
+    told = "which the finding is about" if named == account else f"that of vendor {named} too"
+    reason = f"goes to account {account}, {told}; {cause['reason']}"
+    return cause | {"reason": reason[:LONGEST_REASON]}
 
 
 def _ground(tx: Transaction, new: NewPayment) -> tuple[NewPayment, Row, list[str]]:
@@ -198,9 +216,9 @@ def pay_payment(
 ) -> Row:
     """Pay an approved payment that still stands at `version` and has been screened; give it.
 
-    Screened: the events flow has read its newest fact, `policy.payment_wait_s` of real time have
-    passed since it was proposed, so that a correlation could speak, and no grave finding about it
-    waits to be handled. Conflict says what to wait for, or why it is on hold.
+    Screened: the events flow has read its newest fact and the second flow what that one claimed of
+    it, `policy.payment_wait_s` of real time have passed since it was proposed, and no grave finding
+    about it waits to be handled. Conflict says what to wait for, or why it is on hold.
     """
     scope.require("erp:write")
     by = by or acting(scope)
@@ -231,14 +249,22 @@ def _check_screened(tx: Transaction, row: Row, by: Acting, policy: Policy) -> No
     if waited_s < policy.payment_wait_s:
         left_s = policy.payment_wait_s - max(int(waited_s), 0)
         raise Conflict(f"payment {which} is being screened; try again in {left_s} s")
-    read = select(tx, "source_progress", source=_SOURCE)
-    if not read or int(str(read[0]["next_position"])) <= row["fact_position"]:
-        raise Conflict(f"payment {which} is not screened yet: the events flow has not read it")
+    read = select(tx, "source_screened", source=_SOURCE)
+    if not read or int(str(read[0]["read_to"])) <= row["fact_position"]:
+        raise Conflict(
+            f"payment {which} is not screened yet: the events flow has not read it; try again"
+        )
+    if int(str(read[0]["screened_to"])) <= row["fact_position"]:
+        raise Conflict(
+            f"payment {which} is not screened yet: the correlations have not read what was found "
+            "of it; try again"
+        )
     unheard = select(
         tx,
         "erp_unheard_finding",
         vendor_id=row["vendor_id"],
         documents=[which, row["invoice_id"] or which],
+        bank_account=row["bank_account"],
         since=row["created_at"] - timedelta(days=1),
     )
     if unheard:

@@ -25,6 +25,7 @@ Confirmation = Literal["none", "phone", "letter", "declared"]
 FourEyes = Literal["off", "invoices", "payments", "all"]
 MOST_CENTS: Final = 10**15
 LONGEST_NOTE: Final = 2000
+LONGEST_REASON: Final = 1000
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,99}")
 _ACCOUNT: Final = re.compile(r"[A-Z0-9-]{4,64}")
 _ISO: Final = (

@@ -31,6 +31,7 @@ from business.incidents._work import (
     unlink,
 )
 from storage.database.queries import select
+from storage.outcome import MARK
 from storage.tenant import Scope
 
 TOPICS: Final = ("findings", "signals")
@@ -67,8 +68,11 @@ __all__ = [
 def handle(scope: Scope, tx: Transaction, event: Event) -> None:
     """Put the claim into the incident it belongs to, or open one; a repeat changes nothing.
 
-    Topic `signals` has copies of findings too, under the same id: whichever comes first counts.
+    Topic `signals` has copies of findings too, under the same id: whichever comes first counts. Its
+    marks say how far a flow has read and are no claims.
     """
+    if event.type == MARK:
+        return
     claim = claim_of(event, scope.tenant_id)
     select(tx, "incident_lock")
     join(tx, scope.tenant_id, claim)

@@ -29,7 +29,10 @@ MOST_OTHERS: Final = 12
 MOST_INCIDENTS: Final = 5
 LARGEST: Final = 1000
 """Claims that shared entities may bring into one incident."""
+MOST_NOTES: Final = 20
+"""Notes of the house's own in an incident, from which on it says no more why others joined it."""
 _WIDEST: Final = 300
+_NAMED: Final = 3
 _HOUSE: Final = uuid.UUID("6f1d1f0e-5b1e-5c1c-9c5e-2f9a6f0f7a11")
 """Name space of incident ids; never changes, ids would."""
 
@@ -45,6 +48,8 @@ class _Cluster:
     incidents: set[str] = field(default_factory=set)
     tied: set[str] = field(default_factory=set)
     """Incidents that a correlation ties: merged however large they are."""
+    shared: dict[str, set[str]] = field(default_factory=dict)
+    """Incident -> names of the entities it was met by."""
 
 
 def join(tx: Transaction, tenant_id: str, claim: Claim) -> None:
@@ -104,8 +109,11 @@ def gather(tx: Transaction, tenant_id: str, seeds: Sequence[str], because_of: st
     fitting = _fitting(taken, found, len(found.claims))
     if fitting:
         into, *merged = fitting
+        titles = {str(row["incident_id"]): str(row["title"]) for row in taken}
         for other in merged:
             merge_into(tx, into, other)
+            told = f'Joined with "{titles[other]}": {_why(found, into, other)}.'
+            _note(tx, tenant_id, into, other, told)
     else:
         opener = select(tx, "incident_opener", ids=list(found.claims))
         if not opener:
@@ -115,6 +123,28 @@ def gather(tx: Transaction, tenant_id: str, seeds: Sequence[str], because_of: st
     refresh(tx, into)
     _draw_in(tx, into, sorted(found.claims | set(seeds)))
     return into
+
+
+def _why(found: _Cluster, into: str, other: str) -> str:
+    """Say by what two incidents met; a claim between them may share one thing with each."""
+    ours, theirs = (found.shared.get(which, set()) for which in (into, other))
+    names = sorted((ours & theirs) or (ours | theirs))[:_NAMED]
+    same = f"the same {', '.join(name[:100] for name in names)} within a day" if names else ""
+    if not names or {into, other} <= found.tied:
+        return "a correlation rests on claims of both"
+    return same if found.tied.isdisjoint({into, other}) else f"a correlation, and {same}"
+
+
+def _note(tx: Transaction, tenant_id: str, into: str, other: str, body: str) -> None:
+    execute(
+        tx,
+        "incident_house_note",
+        incident_id=into,
+        note_id=str(uuid.uuid5(_HOUSE, f"{tenant_id}\x1fjoined\x1f{into}\x1f{other}")),
+        body=body,
+        most=MOST_NOTES,
+        last=" Further ones are not noted.",
+    )
 
 
 def _fitting(rows: list[dict[str, Any]], found: _Cluster, more: int) -> list[str]:
@@ -147,7 +177,9 @@ def _spread(tx: Transaction, seeds: Sequence[str]) -> _Cluster:
             if row["is_closed"]:
                 continue
             if row["incident_id"]:
-                found.incidents.add(str(row["incident_id"]))
+                which = str(row["incident_id"])
+                found.incidents.add(which)
+                found.shared.setdefault(which, set()).add(str(row["entity"]))
             else:
                 found.claims.add(str(row["finding_id"]))
                 reached.append(str(row["finding_id"]))

@@ -129,6 +129,13 @@ def _type(claim: dict[str, Any]) -> Part:
     return html.Div(str(claim["entity_type"]), className="muted small")
 
 
+def _capped(found: Listed) -> str:
+    if not found.figures.capped:
+        return ""
+    more = said_count(found.figures.capped, "claim")
+    return f"{more} of 30 days beyond 1,000 in 10 minutes, counted and not kept. Make it narrower."
+
+
 def _about(found: Listed) -> Part:
     rule = found.rule
     attack = [chip(name, href=f"/findings?{urlencode({'q': name})}") for name in rule.attack]
@@ -143,6 +150,7 @@ def _about(found: Listed) -> Part:
                 ("Version", rule.detector.version if rule.detector else ""),
                 ("Can be wrong when", doubts if rule.false_positives else ""),
                 ("Why it cannot run", rule.problem),
+                ("Capped", _capped(found)),
                 ("Id", html.Code(rule.rule_id, className="mono")),
             ]
         ),

@@ -119,6 +119,8 @@ def state(found: Listed) -> dict[str, str]:
         return {"words": "Cannot run", "look": "high", "icon": "alert"}
     if not found.rule.enabled:
         return {"words": "Rests", "look": "medium"}
+    if found.figures.capped:
+        return {"words": "Capped", "look": "medium"}
     return {"words": "Runs", "look": "good"}
 
 

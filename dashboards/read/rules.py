@@ -16,7 +16,7 @@ from api.rule_check import checker, own_rules, reports_of
 from dashboards.read.detectors import DetectorText, detector_of, title_of
 from storage.database import Database
 from storage.database.queries import select
-from storage.rules import enable_rule, save_rule, tenant_rules
+from storage.rules import capped_claims, enable_rule, save_rule, tenant_rules
 from storage.settings import Settings
 from storage.tenant import Scope
 
@@ -61,13 +61,17 @@ class RuleText:
 
 @dataclass(frozen=True, slots=True)
 class RuleFigures:
-    """Say what a rule did: claims a step of the last seven days, verdicts, its last claim."""
+    """Say what a rule did: claims a step of the last seven days, verdicts, its last claim.
+
+    `capped`: claims of 30 days beyond what is kept of one rule in 10 minutes.
+    """
 
     steps: tuple[int, ...] = (0,) * STEPS
     claims: int = 0
     last_time: datetime | None = None
     right: int = 0
     wrong: int = 0
+    capped: int = 0
 
     @property
     def week(self) -> int:
@@ -275,6 +279,7 @@ def _figures(tx: Any, last: Mapping[str, Row]) -> dict[str, RuleFigures]:  # noq
         held = steps.setdefault(str(row["rule_id"]), [0] * STEPS)
         held[min(int(str(row["bucket"])), STEPS - 1)] += int(str(row["claims"]))
     judged = {str(r["rule_id"]): r for r in select(tx, "pages_rule_verdicts")}
+    capped = capped_claims(tx)
     return {
         rule_id.lower(): RuleFigures(
             steps=tuple(steps.get(rule_id, (0,) * STEPS)),
@@ -282,6 +287,7 @@ def _figures(tx: Any, last: Mapping[str, Row]) -> dict[str, RuleFigures]:  # noq
             last_time=row["last_time"],
             right=int(str(judged.get(rule_id, {}).get("right_ones", 0))),
             wrong=int(str(judged.get(rule_id, {}).get("wrong_ones", 0))),
+            capped=capped.get(rule_id, 0),
         )
         for rule_id, row in last.items()
     }

@@ -1,6 +1,7 @@
 """Turn hits into findings that say which field matched what."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import polars as pl
@@ -66,11 +67,12 @@ def claims(
     meta: DetectorMeta,
     sets: Mapping[str, RuleSet] | None = None,
 ) -> Iterator[Finding]:
-    """Give a finding for each (rule, event) of the frame that matches.
+    """Give a finding for each (rule, event) of the frame that matches, in the order of the events.
 
     `sets`: all rule sets by tenant; their correlations say which values a claim carries.
     """
     seen: set[tuple[int, int]] = set()
+    made: list[tuple[int, Finding]] = []
     read = frame.select(
         *(c for c in _READ if c in frame.columns), pl.col("time").dt.epoch("us").alias("time_us")
     )
@@ -83,7 +85,10 @@ def claims(
                     (name, text[:MAX_VALUE]) for name, of in carried.items() if (text := of[place])
                 )
                 event = read.row(row, named=True)
-                yield _finding(rules, hit, row, event, meta, fields)
+                made.append((row, _finding(rules, hit, row, event, meta, fields)))
+    # A rule may hit in two lanes. Which of its claims come first must not hang on how the stream is
+    # cut: of very many only the first are kept.
+    yield from (finding for _, finding in sorted(made, key=itemgetter(0)))
 
 
 def _carried(

@@ -21,9 +21,10 @@ from storage.database.rows import (
     insert_findings,
     insert_lake_files,
     tell_dead_letters,
+    tell_marks,
 )
 from storage.errors import Unavailable
-from storage.outcome import Outcome, PartitionStep, SourceProgress
+from storage.outcome import Mark, Outcome, PartitionStep, SourceProgress
 
 __all__ = [
     "Fenced",
@@ -56,11 +57,16 @@ def commit(db: Database, outcome: Outcome, sinks: Sequence[Sink]) -> None:
         for step in outcome.steps:
             _move(tx, outcome.flow, step)
         _put_state(tx, outcome)
-        if outcome.sources:
-            execute(tx, "sources_move", rows=as_rows(_one_each(outcome.sources)))
+        sources = _one_each(outcome.sources)
+        if sources:
+            execute(tx, "sources_move", rows=as_rows(sources))
         tell_dead_letters(tx, outcome.dead_letters)
         for sink in sinks:
             sink(tx, outcome)
+        # Behind the claims, which a sink has told: the order is what a mark proves.
+        tell_marks(tx, sources)
+        if outcome.marks:
+            execute(tx, "screened_move", rows=as_rows(_furthest(outcome.marks)))
 
 
 def flow_position(db: Database, flow: str) -> dict[tuple[str, int], tuple[int, int]]:
@@ -151,6 +157,16 @@ def _one_each(steps: Sequence[SourceProgress]) -> list[SourceProgress]:
             )
         )
     return list(merged.values())
+
+
+def _furthest(marks: Sequence[Mark]) -> list[Mark]:
+    """Give the furthest mark of each source: an upsert takes each row once."""
+    found: dict[tuple[str, str], Mark] = {}
+    for mark in marks:
+        before = found.get((mark.tenant_id, mark.source))
+        if before is None or before.next_position < mark.next_position:
+            found[mark.tenant_id, mark.source] = mark
+    return list(found.values())
 
 
 def _days(outcome: Outcome) -> list[int]:

@@ -15,13 +15,17 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
+from storage.database.bounds import note_kept, within_bounds
 from storage.database.queries import execute, named, select
 from storage.outcome import (
+    FACTS,
     DeadLetter,
     LakeFile,
+    Mark,
     SourceProgress,
     dead_letter_message,
     finding_message,
+    mark_message,
 )
 from storage.schema import EventBatch, Finding, Reason
 
@@ -113,14 +117,16 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
     """Insert findings and tell the log of those that are new.
 
     Topic `findings` has what people are to see, `signals` every claim for the second flow. Gives
-    the ids that are new; a finding claimed before is left as it is and not told again.
+    the ids that are new; a finding claimed before is left as it is and not told again, and what is
+    beyond a rule's bound (`storage.database.bounds`) is counted only.
     """
     if not findings:
         return []
-    clean = [_storable_finding(f) for f in findings]
+    clean = within_bounds(tx, [_storable_finding(f) for f in findings])
     rows = select(tx, "findings_insert", rows=as_rows(clean))
     new = {(str(r["tenant_id"]), str(r["finding_id"])) for r in rows}
     told = {(f.tenant_id, f.finding_id): f for f in clean if (f.tenant_id, f.finding_id) in new}
+    note_kept(tx, told.values())
     for_people = [f for f in told.values() if f.kind == "finding"]
     _tell(
         tx,
@@ -164,6 +170,19 @@ def tell_dead_letters(tx: Connection[TupleRow], letters: Sequence[DeadLetter]) -
             for m in clean
         ],
     )
+
+
+def tell_marks(tx: Connection[TupleRow], sources: Sequence[SourceProgress]) -> None:
+    """Put a mark behind the claims of this transaction, for each source of business facts.
+
+    Whoever reads topic `signals` in order and comes by it has seen all that was claimed of those
+    facts: same key, so same partition; a later row, so told later.
+    """
+    marks = [
+        Mark(s.tenant_id, s.source, s.next_position) for s in sources if s.source.startswith(FACTS)
+    ]
+    told = [(mark.tenant_id, *mark_message(mark)) for mark in marks]
+    _tell(tx, SIGNALS_TOPIC, [(tenant, tenant, name, value) for tenant, name, value in told])
 
 
 def _tell(
@@ -226,7 +245,7 @@ def _storable(text: str) -> str:
     return text.replace(_NUL, _SIGN).encode(errors="replace").decode()
 
 
-def as_rows(records: Sequence[SourceProgress | LakeFile | Finding]) -> str:
+def as_rows(records: Sequence[SourceProgress | LakeFile | Finding | Mark]) -> str:
     """Give flat records as the JSON that the queries' json_to_recordset reads."""
     rows = [
         {k: _storable(v) if isinstance(v, str) else v for k, v in asdict(record).items()}

@@ -41,6 +41,13 @@ ON CONFLICT (tenant_id, source) DO UPDATE SET
     last_reason = coalesce(excluded.last_reason, s.last_reason),
     updated_at = now()
 
+-- name: screened_move
+INSERT INTO screened_sources AS s (tenant_id, source, next_position)
+SELECT tenant_id, source, next_position
+FROM json_to_recordset(%(rows)s::json) AS r(tenant_id text, source text, next_position bigint)
+ON CONFLICT (tenant_id, source) DO UPDATE
+SET next_position = greatest(s.next_position, excluded.next_position), updated_at = now()
+
 -- name: source_positions
 SELECT tenant_id, source, next_position FROM sources
 
@@ -99,6 +106,32 @@ FROM json_to_recordset(%(rows)s::json) AS r(
 )
 ON CONFLICT DO NOTHING
 RETURNING tenant_id, finding_id
+
+-- name: findings_known
+-- Those of these that are in the ledger.
+SELECT f.tenant_id, f.finding_id
+FROM unnest(%(tenants)s::text[], %(ids)s::uuid[]) AS a(tenant_id, finding_id)
+JOIN findings AS f USING (tenant_id, finding_id)
+
+-- name: rule_windows_of
+SELECT w.tenant_id, w.rule_id, w.version, r.start_s, w.claims
+FROM json_to_recordset(%(rows)s::json)
+    AS r(tenant_id text, rule_id text, version text, start_s bigint)
+JOIN rule_windows AS w ON w.tenant_id = r.tenant_id AND w.rule_id = r.rule_id
+    AND w.version = r.version AND w.window_start = to_timestamp(r.start_s)
+
+-- name: rule_windows_add
+INSERT INTO rule_windows AS w (tenant_id, rule_id, version, window_start, claims, capped)
+SELECT tenant_id, rule_id, version, to_timestamp(start_s), claims, capped
+FROM json_to_recordset(%(rows)s::json) AS r(
+    tenant_id text, rule_id text, version text, start_s bigint, claims bigint, capped bigint)
+ON CONFLICT (tenant_id, rule_id, version, window_start) DO UPDATE
+SET claims = w.claims + excluded.claims, capped = w.capped + excluded.capped
+
+-- name: rule_windows_trim
+DELETE FROM rule_windows
+WHERE tenant_id = ANY(%(tenants)s::text[]) AND made_at < now() - interval '2 days'
+    AND (capped = 0 OR made_at < now() - interval '30 days')
 
 -- name: outbox_put
 INSERT INTO outbox (tenant_id, topic, key, headers, value)

@@ -144,14 +144,15 @@ FROM fact_positions AS f
 WHERE f.module = 'erp' AND p.payment_id = %(payment_id)s;
 
 -- name: erp_payments_named
--- What is not paid yet of the vendors and documents that a finding names.
+-- What is not paid yet of the vendors and documents that a finding names, or goes to the accounts.
 SELECT p.payment_id, p.row_id::text, p.vendor_id, v.name AS vendor_name, p.invoice_id,
     p.amount_cents, p.currency, p.bank_account, p.status, p.created_by, p.version
 FROM erp_payments AS p
 JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
 WHERE p.status <> 'paid'
     AND (p.vendor_id = ANY(%(vendors)s::text[]) OR p.payment_id = ANY(%(documents)s::text[])
-        OR p.invoice_id = ANY(%(documents)s::text[]))
+        OR p.invoice_id = ANY(%(documents)s::text[])
+        OR p.bank_account = ANY(%(accounts)s::text[]))
 ORDER BY p.created_at, p.payment_id;
 
 -- name: erp_payments_page
@@ -217,13 +218,27 @@ SELECT current_setting('inopsio.tenant'), e.entity_type, e.entity, %(finding_id)
 FROM unnest(%(types)s::text[], %(entities)s::text[]) AS e(entity_type, entity)
 ON CONFLICT DO NOTHING;
 
+-- name: erp_accounts_of
+-- Where money to these vendors goes.
+SELECT DISTINCT bank_account FROM erp_vendors
+WHERE vendor_id = ANY(%(vendors)s::text[])
+ORDER BY bank_account;
+
 -- name: erp_warnings_standing
-SELECT DISTINCT ON (finding_id) finding_id::text, rule_id, level, title, reason
-FROM erp_warnings
-WHERE cleared_at IS NULL AND finding_time >= %(since)s
-    AND ((entity_type = 'vendor' AND entity = %(vendor_id)s)
-        OR (entity_type = 'document' AND entity = ANY(%(documents)s::text[])))
-ORDER BY finding_id
+-- `named`: '' where the finding names the vendor or a document itself; else the vendor that has the
+-- account too, or the account.
+SELECT DISTINCT ON (w.finding_id) w.finding_id::text, w.rule_id, w.level, w.title, w.reason,
+    CASE WHEN (w.entity_type = 'vendor' AND w.entity <> %(vendor_id)s)
+        OR w.entity_type = 'bank_account' THEN w.entity ELSE '' END AS named
+FROM erp_warnings AS w
+WHERE w.cleared_at IS NULL AND w.finding_time >= %(since)s
+    AND ((w.entity_type = 'vendor' AND w.entity = %(vendor_id)s)
+        OR (w.entity_type = 'document' AND w.entity = ANY(%(documents)s::text[]))
+        OR (w.entity_type = 'bank_account' AND w.entity = %(bank_account)s)
+        OR (w.entity_type = 'vendor' AND w.entity IN (
+            SELECT v.vendor_id FROM erp_vendors AS v WHERE v.bank_account = %(bank_account)s)))
+ORDER BY w.finding_id, w.entity_type = 'bank_account',
+    w.entity_type = 'vendor' AND w.entity <> %(vendor_id)s, w.entity
 LIMIT 50;
 
 -- name: erp_warnings_clear
@@ -232,15 +247,20 @@ SET cleared_by = %(by)s, cleared_at = %(at)s
 WHERE finding_id = ANY(%(finding_ids)s::uuid[]) AND cleared_at IS NULL;
 
 -- name: erp_unheard_finding
--- A grave finding that names the vendor or a document and that no handler has taken yet.
+-- A grave finding that no handler has taken yet and that names the vendor, one of the same account,
+-- the account or a document.
+WITH named AS (
+    SELECT 'vendor' AS kind, %(vendor_id)s::text AS name
+    UNION SELECT 'vendor', vendor_id FROM erp_vendors WHERE bank_account = %(bank_account)s
+    UNION SELECT 'bank_account', %(bank_account)s::text
+    UNION SELECT 'document', unnest(%(documents)s::text[])
+)
 SELECT f.finding_id::text, f.title
 FROM findings AS f
 WHERE f.kind = 'finding' AND f.level IN ('high', 'critical') AND f."time" >= %(since)s
-    AND ((f.entity_type = 'vendor' AND f.entity = %(vendor_id)s)
-        OR (f.entity_type = 'document' AND f.entity = ANY(%(documents)s::text[]))
-        OR f.links @> jsonb_build_array(jsonb_build_array('vendor', %(vendor_id)s::text))
-        OR EXISTS (SELECT FROM unnest(%(documents)s::text[]) AS d(uid)
-            WHERE f.links @> jsonb_build_array(jsonb_build_array('document', d.uid))))
+    AND EXISTS (SELECT FROM named AS n
+        WHERE (f.entity_type = n.kind AND f.entity = n.name)
+            OR f.links @> jsonb_build_array(jsonb_build_array(n.kind, n.name)))
     AND NOT EXISTS (SELECT FROM erp_warnings AS w
         WHERE w.tenant_id = f.tenant_id AND w.finding_id = f.finding_id)
 ORDER BY f."time"

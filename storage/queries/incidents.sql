@@ -194,7 +194,7 @@ LIMIT %(limit)s;
 -- name: incident_take
 -- Those people have not closed, locked and looked at again once somebody else's change is done: a
 -- claim must not slip into one that is being closed. The one most worked on comes first.
-SELECT incident_id::text, finding_count
+SELECT incident_id::text, finding_count, title
 FROM incidents
 WHERE incident_id = ANY(%(ids)s::uuid[]) AND status <> 'closed' AND merged_into IS NULL
 ORDER BY status <> 'in_progress', is_named DESC, assignee IS NULL, first_time, incident_id
@@ -355,6 +355,18 @@ LIMIT %(limit)s;
 INSERT INTO incident_notes (tenant_id, incident_id, note_id, author, body)
 VALUES (current_setting('inopsio.tenant'), %(incident_id)s::uuid, %(note_id)s::uuid,
     %(author)s, %(body)s);
+
+-- name: incident_house_note
+-- What the house itself did; up to `most`, the last of which says that no more follow.
+INSERT INTO incident_notes (tenant_id, incident_id, note_id, author, body)
+SELECT current_setting('inopsio.tenant'), %(incident_id)s::uuid, %(note_id)s::uuid, 'system',
+    CASE WHEN n.notes = %(most)s - 1 THEN %(body)s || %(last)s ELSE %(body)s END
+FROM (
+    SELECT count(*) AS notes FROM incident_notes
+    WHERE incident_id = %(incident_id)s::uuid AND author = 'system'
+) AS n
+WHERE n.notes < %(most)s
+ON CONFLICT DO NOTHING;
 
 -- name: incident_timeline
 SELECT f.finding_id::text, f."time", f.title, f.level, f.kind, f.rule_id, f.detector,

@@ -29,6 +29,14 @@ WHERE i.verdict IN ('true_positive', 'false_positive')
 GROUP BY f.rule_id
 LIMIT 2000;
 
+-- name: pages_rules_capped
+-- Claims of the last 30 days that rules made beyond their bound: counted, not kept.
+SELECT rule_id, sum(capped)::bigint AS capped
+FROM rule_windows
+WHERE capped > 0
+GROUP BY rule_id
+LIMIT 2000;
+
 -- name: pages_rule_claims
 SELECT finding_id::text, "time", title, level, kind, entity_type, entity, event_count
 FROM findings

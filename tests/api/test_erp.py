@@ -9,7 +9,7 @@ import pytest
 
 from api.app import create_app
 from business import consume, consume_once, erp
-from pipelines.flow import run_flow
+from pipelines.flow import house_of, run_flow, signals_of
 from storage.database.rows import insert_findings
 from storage.lake import Lake
 from storage.outbox import relay
@@ -216,8 +216,10 @@ def test_a_payment_is_paid_when_the_real_flow_has_read_its_facts(
     front.clock.forward(61)
     assert "not read it" in bridge.post("/v1/payments/P-1/pay", json={}).json()["detail"]
     relay(front.database.writer, front.log)
-    run_flow(settings, front.database, front.log, lake, runner="loop", once=True)
-    relay(front.database.writer, front.log)
+    first = house_of(settings)
+    for house in (first, signals_of(first)):
+        run_flow(settings, front.database, front.log, lake, "loop", once=True, house=house)
+        relay(front.database.writer, front.log)
     consume(front.database, front.log, threading.Event(), once=True)
     assert bridge.post("/v1/payments/P-1/pay", json={}).json()["status"] == "paid"
     (source,) = front.bearer(front.acme, Role.ANALYST).get("/v1/sources").json()["items"]

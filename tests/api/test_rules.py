@@ -1,8 +1,13 @@
 """A tenant's own rules at the front door: checked, kept, audited, nobody else's."""
 
+from dataclasses import replace
+
 from storage.database import Database
+from storage.database.bounds import MOST_CLAIMS
+from storage.database.rows import insert_findings
 from storage.tenant import Role
 from tests.api.conftest import Front
+from tests.business.conftest import a_finding
 
 ID = "6f0a7d0e-52b4-4f0e-9d5a-0d8f1e0c2b31"
 TEXT = f"""title: Vendor created
@@ -37,6 +42,16 @@ def test_a_saved_rule_is_listed_read_rested_and_deleted(front: Front) -> None:
     assert client.get(f"/v1/rules/{ID}").json()["enabled"] is False
     assert client.delete(f"/v1/rules/{ID}").status_code == 204
     assert client.get(f"/v1/rules/{ID}").status_code == 404
+
+
+def test_a_rule_that_claims_more_than_is_kept_says_so(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    client.post("/v1/rules", json={"text": TEXT})
+    claims = [replace(a_finding(f"{n}"), rule_id=ID) for n in range(MOST_CLAIMS + 2)]
+    with front.database.writer() as tx:
+        insert_findings(tx, claims)
+    own = client.get("/v1/rules", params={"owner": "tenant"}).json()["items"]
+    assert [r["capped"] for r in own] == [client.get(f"/v1/rules/{ID}").json()["capped"]] == [2]
 
 
 def test_the_house_s_rules_are_listed_page_by_page(front: Front) -> None:

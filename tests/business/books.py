@@ -40,8 +40,10 @@ class Books:
         self.database = database
         self.log = MemoryLog(partitions=1)
 
-    def vendor(self, vendor_id: str = "V-9", name: str = "Bolt & Sons") -> Row:
-        new = NewVendor(name, ACCOUNT, "1 Main Street", vendor_id)
+    def vendor(
+        self, vendor_id: str = "V-9", name: str = "Bolt & Sons", account: str = ACCOUNT
+    ) -> Row:
+        new = NewVendor(name, account, "1 Main Street", vendor_id)
         with self.database.app(clerk("ann")) as tx:
             return erp.create_vendor(clerk("ann"), tx, new, by("ann"))
 
@@ -75,9 +77,16 @@ class Books:
             return erp.get_payment(clerk("ann"), tx, payment_id)
 
     def read_by_the_flow(self, up_to: int | None = None) -> None:
-        """Note that the events flow has read the facts so far, or those before a position."""
+        """Note that both flows have read the facts so far, or those before a position."""
         with self.database.owner() as tx:
             tx.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
+            tx.execute(
+                "INSERT INTO screened_sources (tenant_id, source, next_position)"
+                " SELECT 'acme', 'business:erp', coalesce(%s, next_position) FROM fact_positions"
+                " WHERE module = 'erp' ON CONFLICT (tenant_id, source)"
+                " DO UPDATE SET next_position = excluded.next_position",
+                (up_to,),
+            )
             tx.execute(
                 "INSERT INTO sources (tenant_id, source, name, log_format, next_position, events,"
                 " rejected) SELECT 'acme', 'business:erp', '', 'ocsf_json',"

@@ -18,7 +18,7 @@ from storage.outbox import relay
 from storage.schema import Finding, Reason
 from storage.schema.finding import Kind, Level, finding_id
 from storage.tenant import Actor, Role, Scope
-from tests.business.books import ACME, NOON_US, SECOND_US, Books, by, clerk
+from tests.business.books import ACCOUNT, ACME, NOON_US, OTHER, SECOND_US, Books, by, clerk
 
 DAY_US = 86_400 * SECOND_US
 FREE: dict[str, Any] = {"vendor_id": "V-9", "amount_cents": 5, "currency": "EUR"}
@@ -57,7 +57,7 @@ def claim(
 def books(database: Database, two_tenants: tuple[Scope, Scope]) -> Books:
     made = Books(database)
     made.vendor()
-    made.vendor("V-8", "Clean Ltd")
+    made.vendor("V-8", "Clean Ltd", OTHER)
     return made
 
 
@@ -221,6 +221,59 @@ def test_a_release_may_say_that_the_vendor_is_in_order(books: Books) -> None:
     books.propose(payment_id="P-1", **FREE)
     release(books, "cleo", 1, clears=True)
     assert books.propose(payment_id="P-2", **FREE)["status"] == "proposed"
+
+
+def test_a_vendor_with_the_account_of_one_that_is_warned_of_is_held_until_that_is_cleared(
+    books: Books,
+) -> None:
+    heard(books, claim())
+    books.vendor("V-10", "Bolt Brothers", ACCOUNT)
+    new: dict[str, Any] = {"vendor_id": "V-10", "amount_cents": 5, "currency": "EUR"}
+    clean: dict[str, Any] = new | {"vendor_id": "V-8"}
+    assert books.propose(payment_id="P-1", **new)["status"] == "held"
+    assert books.propose(payment_id="P-2", **clean)["status"] == "proposed"
+    told = f"goes to account {ACCOUNT}, that of vendor V-9 too; amount: 9,000.00"
+    assert [h["reason"] for h in books.holds()] == [told]
+    release(books, "cleo", 1, clears=True)
+    assert books.propose(payment_id="P-3", **new)["status"] == "proposed"
+
+
+def test_an_account_stays_warned_of_when_its_vendor_has_another_one_again(books: Books) -> None:
+    heard(books, claim(entity=("user", "ann"), links=(("vendor", "V-9"),)))
+    with books.database.app(clerk("mia")) as tx:
+        erp.change_bank_account(clerk("mia"), tx, "V-9", "FR7630006000011234567890189", 1)
+    books.vendor("V-10", "Bolt Brothers", ACCOUNT)
+    books.vendor("V-11", "Bolt Sisters", "FR7630006000011234567890189")
+    for vendor in ("V-10", "V-11"):
+        made = books.propose(
+            payment_id=f"P-{vendor}", vendor_id=vendor, amount_cents=5, currency="EUR"
+        )
+        assert made["status"] == "held"
+    first, second = (h["reason"].partition(";")[0] for h in books.holds())
+    assert first == f"goes to account {ACCOUNT}, which the finding is about"
+    assert second == "goes to account FR7630006000011234567890189, that of vendor V-9 too"
+
+
+def test_what_goes_to_the_account_already_is_held_and_stopped_before_the_finding_is_handled(
+    books: Books,
+) -> None:
+    books.vendor("V-10", "Bolt Brothers", ACCOUNT)
+    books.propose(payment_id="P-1", vendor_id="V-10", amount_cents=5, currency="EUR")
+    books.propose(payment_id="P-2", vendor_id="V-8", amount_cents=5, currency="EUR")
+    books.approve("P-1", 1)
+    books.read_by_the_flow()
+    claimed(books, claim())
+    with pytest.raises(Conflict, match="waits for a decision on"):
+        books.pay("P-1", 2)
+    heard(books)
+    assert (books.payment("P-1")["status"], books.payment("P-2")["status"]) == ("held", "proposed")
+    assert "which the finding is about" in books.payment("P-1")["hold_reason"]
+
+
+def test_a_finding_about_an_account_holds_what_goes_there(books: Books) -> None:
+    books.propose(payment_id="P-1", **FREE)
+    heard(books, claim(entity=("bank_account", "de89 3704 0044 0532 0130 00")))
+    assert books.payment("P-1")["status"] == "held"
 
 
 def test_a_finding_that_nobody_has_handled_yet_stops_the_money_too(books: Books) -> None:

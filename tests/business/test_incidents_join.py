@@ -112,6 +112,41 @@ def _tenants(two_tenants: tuple[Scope, Scope]) -> None:
     """Have the tenants acme and bolt."""
 
 
+def notes(database: Database) -> list[tuple[object, ...]]:
+    """Give title of the incident, author and body of all notes."""
+    with database.app(system_scope("acme", "test")) as tx:
+        return tx.execute(
+            "SELECT i.title, n.author, n.body FROM incident_notes n JOIN incidents i"
+            " USING (tenant_id, incident_id) ORDER BY n.at, n.note_id"
+        ).fetchall()
+
+
+def test_an_incident_says_which_other_joined_it_and_by_what(database: Database) -> None:
+    put(database, [claim("a", 0, "high", HOST), claim("b", 5, "high", USER)])
+    assert notes(database) == []
+    put(database, [claim("c", 9, "high", HOST, USER)])
+    told = 'Joined with "b on CORP\\ann": the same ann, ws-1 within a day.'
+    assert [(author, body) for _, author, body in notes(database)] == [("system", told)]
+
+
+def test_what_a_correlation_ties_is_said_to_be_tied_by_it(database: Database) -> None:
+    put(database, [claim("a", 0, "high", HOST), claim("b", 3 * DAY, "high", USER)])
+    put(database, [claim("c", 3 * DAY, "high", ("vendor", "V-9"), parts=("a", "b"))])
+    told = 'Joined with "b on CORP\\ann": a correlation rests on claims of both.'
+    assert [body for _, _, body in notes(database)] == [told]
+
+
+def test_joins_are_noted_twenty_times_and_no_more(database: Database) -> None:
+    for n in range(22):
+        put(database, [claim(f"x{n}", 0, "high", ("host", f"h{n}"))])
+    put(database, [claim("hub", -1, "high", USER)])
+    for n in range(22):
+        put(database, [claim(f"y{n}", 1 + n, "high", USER, ("host", f"h{n}"))])
+    said = [str(body) for _, _, body in notes(database)]
+    assert len(said) == 20
+    assert [s.endswith("Further ones are not noted.") for s in said] == [False] * 19 + [True]
+
+
 def test_medium_findings_and_signals_open_nothing(database: Database) -> None:
     put(database, [claim("m", 0, "medium", HOST), signal("s", 1, HOST)])
     put(database, [claim("t", 2, "critical", HOST, is_signal=True)])

@@ -7,7 +7,7 @@ from pipelines.runners import loop
 from storage.database import Database
 from storage.lake import Lake
 from storage.log.memory import MemoryLog
-from storage.rules import CheckedRule, delete_rule, enable_rule, save_rule
+from storage.rules import CheckedRule, capped_claims, delete_rule, enable_rule, save_rule
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 from tests.pipelines.windows_events import RULE, messages
@@ -65,3 +65,26 @@ def test_a_rule_that_cannot_run_any_more_stops_nothing(
     house, rules = with_tenant_rules(house_of(settings), database)
     assert house.tenant_rules is not None
     assert [r.executable for r in rules.sets["acme"].reports] == [False]
+
+
+def test_a_rule_that_matches_everything_keeps_the_same_first_claims_however_it_is_cut(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    everything = RULE.replace("endswith", "contains").replace("\\\\whoami.exe", "tool")
+    for scope in two_tenants:
+        own = replace(scope, roles=frozenset({Role.ANALYST}))
+        with database.app(own) as tx:
+            save_rule(own, tx, everything, _check)
+    house, _ = with_tenant_rules(house_of(settings), database)
+    log, lake = MemoryLog(1), Lake(settings.data_dir / "lake")
+    for tenant, at_once in (("acme", 8192), ("bolt", 170)):  # 20 min: 1,176 of each 1,200 match
+        log.append("raw.events", messages(2400, 50, tenant, "one"))
+        flow = flow_of(settings, database, log, lake, poll_rows=at_once, house=house)
+        loop.run(flow, once=True)
+    kept = []
+    for scope in two_tenants:
+        with database.app(scope) as tx:
+            kept.append(tx.execute('SELECT "time", title FROM findings ORDER BY 1').fetchall())
+            assert capped_claims(tx) == {ID: 352}
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 2000

@@ -24,11 +24,13 @@ from storage.errors import InvalidInput
 from storage.outcome import (
     DeadLetter,
     LakeFile,
+    Mark,
     Outcome,
     PartitionStep,
     SourceProgress,
     dead_letter_of,
     finding_of,
+    mark_of,
 )
 from storage.schema import Finding, Reason, finding_id
 from storage.tenant import Scope
@@ -208,3 +210,30 @@ def test_hostile_text_is_stored_and_a_bad_id_names_itself(database: Database) ->
     bad = replace(batch, frame=frame.with_columns(pl.lit("x").alias("event_id")))
     with pytest.raises(InvalidInput, match="uuid"):
         commit(database, Outcome("f", (), batches=(bad,)), [_all])
+
+
+def test_a_mark_of_business_facts_stands_behind_the_claims_of_its_step(database: Database) -> None:
+    told = (
+        SourceProgress("acme", "business:erp", "", "ocsf_json", 5, 5, 0),
+        SourceProgress("acme", "business:erp", "", "ocsf_json", 7, 2, 0),
+        SourceProgress("acme", "dns", "", "zeek", 9, 9, 0),
+    )
+    commit(database, replace(_OUTCOME, sources=told), [_all])
+    with database.writer() as tx:
+        rows = tx.execute(
+            "SELECT tenant_id, value FROM outbox WHERE topic = 'signals' ORDER BY outbox_id"
+        )
+        marks = [(tenant, mark_of(bytes(value))) for tenant, value in rows]
+    assert marks == [("acme", None), ("bolt", None), ("acme", Mark("acme", "business:erp", 7))]
+
+
+def test_what_is_screened_moves_forward_only(database: Database) -> None:
+    def step(expected: int, *positions: int) -> Outcome:
+        moved = PartitionStep("signals", 0, expected, expected + 1, 0)
+        marks = tuple(Mark("acme", "business:erp", position) for position in positions)
+        return Outcome("signals", (moved,), marks=marks)
+
+    commit(database, step(0, 3, 9, 5), [])
+    commit(database, step(1, 4), [])
+    with database.writer() as tx:
+        assert tx.execute("SELECT next_position FROM screened_sources").fetchall() == [(9,)]
