@@ -153,7 +153,7 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
         frame = frame[rows]
     claims = [
         (tenant, msgspec.json.decode(raw, type=Claim), bool(is_late))
-        for tenant, raw, is_late in frame.select("tenant_id", "raw_data", "is_late").rows()
+        for tenant, raw, is_late in frame.rows()
     ]
     if only is None:
         memory.read(turn.place(t) for t, claim, _ in claims for turn in _turns(rules, t, claim))
@@ -165,20 +165,13 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
 
 
 def _claimed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give the claims' rows: whose they are, ids, times, texts, and whether they came late."""
+    """Give the claims' rows: whose they are, their text, and whether they came late."""
     if "raw_data" not in frame.columns:
         return pl.DataFrame(schema=dict.fromkeys(_CLAIMED, pl.String))
-    return frame.filter(pl.col("raw_data").is_not_null()).select(
-        "tenant_id",
-        pl.col("event_id").alias("finding_id"),
-        pl.col("finding_info.uid").alias("rule_id"),
-        pl.col("time").dt.epoch("us").alias("time_us"),
-        "raw_data",
-        "is_late",
-    )
+    return frame.select(_CLAIMED).filter(pl.col("raw_data").is_not_null())
 
 
-_CLAIMED: Final = ("tenant_id", "finding_id", "rule_id", "time_us", "raw_data", "is_late")
+_CLAIMED: Final = ("tenant_id", "raw_data", "is_late")
 
 
 def _chained(rules: Mapping[str, RuleSet]) -> frozenset[str]:

@@ -28,7 +28,10 @@ Owned = tuple[str, Correlation]
 class _Face(msgspec.Struct, frozen=True, gc=False):
     """What tells a claim's groups and values."""
 
+    finding_id: str
     detector: str
+    rule_id: str
+    time_us: int
     entity_type: str
     entity: str
     links: tuple[Pair, ...] = ()
@@ -95,7 +98,7 @@ def apart(
 ) -> tuple[set[Place], list[int]]:
     """Append what cannot match to the memory; give the groups left to the fold, and their rows.
 
-    `frame`: tenant_id, finding_id, rule_id, time_us, raw_data, is_late; `rules`: by owner;
+    `frame`: tenant_id, raw_data, is_late; `rules`: correlations by owner;
     `chained`: ids of rules that await other correlations' claims.
     """
     turns, owned = _turns(rules, frame)
@@ -242,11 +245,11 @@ def _read(frame: pl.DataFrame, owned: Sequence[Owned]) -> _Batch:
                 fields[name].append((row, name, text))
     rows = frame.select(
         "tenant_id",
-        "finding_id",
-        "rule_id",
-        "time_us",
         "is_late",
+        pl.Series("finding_id", [face.finding_id for face in faces], dtype=pl.String),
         pl.Series("detector", [face.detector for face in faces], dtype=pl.String),
+        pl.Series("rule_id", [face.rule_id for face in faces], dtype=pl.String),
+        pl.Series("time_us", [face.time_us for face in faces], dtype=pl.Int64),
         pl.col("raw_data").str.replace(_REASONS, '"attack":').alias("claim"),
         pl.Series("row", range(len(faces)), dtype=pl.UInt32),
     )

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors import correlation
-from detectors._correlation import columns
+from detectors._correlation import columns, memory
 from pipelines.signals import frame_of
 from storage.schema import Context, EventBatch, Finding, State
 from tests.detectors.test_correlation import A, B, C, S, claim, ruleset
@@ -114,11 +115,18 @@ def test_each_type_tells_what_the_book_says_however_the_stream_is_cut(
 
 
 @settings(max_examples=300, deadline=None)
-@given(rules(), STREAMS, STREAMS)
-def test_columns_tell_what_the_fold_tells(rule: Rule, first: list[Row], then: list[Row]) -> None:
-    stream = claims([*first, *then])
+@given(rules(), STREAMS, STREAMS, st.sampled_from([3, 256]))
+def test_columns_tell_what_the_fold_tells(
+    rule: Rule, first: list[Row], then: list[Row], most: int
+) -> None:
+    # Some claims name two people, and so stand in two groups.
+    both = (("user", "CORP\\Ann"), ("user", "bob"), ("host", "h"))
+    stream = [
+        replace(c, links=both) if c.time_us // S % 5 == 0 else c for c in claims([*first, *then])
+    ]
     batches = [stream[: len(first)], stream[len(first) :]]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "LEAST_HELD", most)
         folded = told(rule, batches)
         patch.setattr(columns, "FROM_ROWS", 0)
         assert told(rule, batches) == folded
