@@ -26,6 +26,10 @@ Refuse = Callable[[str, str], None]
 """Told (file or member, reason) of whatever could not be read."""
 
 
+_ENDED_US: Final = 2**62
+"""After every event: no file is left to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleHit:
     """Say that a rule matches `count` events of a file; `events`: positions of the first 20.
@@ -126,7 +130,12 @@ class _Correlator:
             self.found += new
 
     def hits(self) -> Iterator[RuleHit]:
-        """Give what the correlations say, once all files were read."""
+        """Give what the correlations say, once all files were read: every window ends now."""
+        nothing = EventBatch.of(frame_of([], 0))
+        self.state, new = correlation.detect(
+            self.state, nothing, Context(_ENDED_US, {"": self.rules})
+        )
+        self.found += new
         counts: dict[tuple[str, str], tuple[Finding, int]] = {}
         for one in self.found:
             files = sorted({self.files.get(e, "") for e in one.event_ids})

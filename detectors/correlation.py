@@ -6,18 +6,19 @@ slide, and claims may come in any order: a match is found with its last part to 
 most `max_keys` groups a tenant, 256 claims a group (twice the count asked for, if more).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import polars as pl
 
-from detectors._correlation.claim import Claim, Pair, groups, is_about, slim, values
+from detectors._correlation import columns
+from detectors._correlation.claim import Claim, Pair, counted, groups, is_about, slim
 from detectors._correlation.memory import TABLES, Memory, Place
 from detectors._correlation.rule import Correlation
 from detectors._correlation.say import finding_of
-from detectors._correlation.window import Held, find, find_again
+from detectors._correlation.window import Held, close, find, find_again
 from detectors._sigma.rules import RuleSet
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
@@ -53,15 +54,28 @@ class _Turn:
 class _Desk:
     """Fold claims into groups, and what they make into further ones."""
 
-    def __init__(self, rules: Mapping[str, RuleSet], memory: Memory) -> None:
+    def __init__(
+        self, rules: Mapping[str, RuleSet], memory: Memory, only: set[Place] | None = None
+    ) -> None:
+        """Take only claims of the groups `only`; what these make counts in every group."""
         self._rules = rules
+        self._only = only
         self._memory = memory
         self.findings: list[Finding] = []
 
-    def take(self, tenant_id: str, claim: Claim, depth: int = 0) -> None:
-        """Hold the claim wherever it counts; claim in turn what that completes."""
+    def take(self, tenant_id: str, claim: Claim, *, is_late: bool, depth: int = 0) -> None:
+        """Hold the claim wherever it counts; claim in turn what that completes.
+
+        `is_late`: its window may have been closed, so that it counts in none that waits for that.
+        """
         for turn in _turns(self._rules, tenant_id, claim):
             place = turn.place(tenant_id)
+            if self._only is not None and not depth and place not in self._only:
+                continue
+            if turn.rule.is_waiting and is_late:
+                if self._only is None or depth:  # else it was counted already
+                    self._memory.evict(tenant_id, turn.rule.rule_id, 1)
+                continue
             group = self._memory.group(place)
             new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, slim(claim))
             gone = group.add(turn.rule, new)
@@ -74,20 +88,47 @@ class _Desk:
                 parts = find_again(turn.rule, group.held, new, group.fired)
             if parts:
                 group.fired.append((parts[0].time_us, parts[-1].time_us))
-                wanted = _carried(self._rules, tenant_id, turn.rule.rule_id)
-                made = finding_of(
-                    META,
-                    tenant_id,
-                    turn.rule,
-                    turn.group,
-                    parts,
-                    group.held,
-                    wanted,
-                    is_again=is_again,
+                made = self._tell(
+                    tenant_id, turn.rule, turn.group, parts, group.held, is_again=is_again
                 )
-                self.findings.append(made)
                 if depth < DEEPEST:
-                    self.take(tenant_id, as_claim(made), depth + 1)
+                    self.take(tenant_id, as_claim(made), is_late=is_late, depth=depth + 1)
+
+    def close(self, watermark_us: int) -> None:
+        """Tell the matches of windows that have ended; what stood in those is let go."""
+        waiting = {
+            (tenant, rule.rule_id): rule
+            for tenant, own in self._rules.items()
+            for rule in own.correlations
+            if rule.is_waiting
+        }
+        spans_us = {rule_id: rule.timespan_us for (_, rule_id), rule in waiting.items()}
+        for tenant_id, key in self._memory.opened(spans_us, watermark_us):
+            rule_id, *named = key.split("\x1f")
+            rule = waiting.get((tenant_id, rule_id)) or waiting.get(("", rule_id))
+            if rule is None or len(named) != len(rule.group_by):
+                continue
+            group = self._memory.group((tenant_id, key))
+            whole = group.held
+            windows, group.held = close(rule, whole, watermark_us)
+            pairs = [(kind, name) for kind, _, name in (n.partition(":") for n in named)]
+            for parts in windows:
+                self._tell(tenant_id, rule, pairs, parts, whole, is_again=False)
+
+    def _tell(
+        self,
+        tenant_id: str,
+        rule: Correlation,
+        group: Sequence[Pair],
+        parts: Sequence[Held],
+        held: Sequence[Held],
+        *,
+        is_again: bool,
+    ) -> Finding:
+        wanted = _carried(self._rules, tenant_id, rule.rule_id)
+        made = finding_of(META, tenant_id, rule, group, parts, held, wanted, is_again=is_again)
+        self.findings.append(made)
+        return made
 
     def _is_base(self, tenant_id: str, rule: Correlation) -> bool:
         own = (self._rules.get(owner) for owner in ("", tenant_id))
@@ -101,17 +142,43 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     `context.rules[""]`: the house's RuleSet, `context.rules[tenant]`: a tenant's own.
     """
     rules = {t: r for t, r in context.rules.items() if isinstance(r, RuleSet)}
-    if "raw_data" not in batch.frame.columns or not any(r.correlations for r in rules.values()):
+    if not any(r.correlations for r in rules.values()):
         return state, []
-    rows = batch.frame.filter(pl.col("raw_data").is_not_null()).select("tenant_id", "raw_data")
-    claims = [(str(t), msgspec.json.decode(raw, type=Claim)) for t, raw in rows.rows()]
-    places = [turn.place(t) for t, claim in claims for turn in _turns(rules, t, claim)]
-    if not places:
-        return state, []
-    desk = _Desk(rules, memory := Memory(state, places))
-    for tenant_id, claim in claims:
-        desk.take(tenant_id, claim)
+    frame, memory = _claimed(batch.frame), Memory(state)
+    only: set[Place] | None = None
+    if frame.height >= columns.FROM_ROWS:
+        own = {owner: r.correlations for owner, r in rules.items()}
+        only, rows = columns.apart(own, _chained(rules), frame, memory)
+        memory.read(only)
+        frame = frame[rows]
+    claims = [
+        (tenant, msgspec.json.decode(raw, type=Claim), bool(is_late))
+        for tenant, raw, is_late in frame.rows()
+    ]
+    if only is None:
+        memory.read(turn.place(t) for t, claim, _ in claims for turn in _turns(rules, t, claim))
+    desk = _Desk(rules, memory, only)
+    for tenant_id, claim, is_late in claims:
+        desk.take(tenant_id, claim, is_late=is_late)
+    desk.close(context.watermark_us)
     return memory.state(META.max_keys), desk.findings
+
+
+def _claimed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the claims' rows: whose they are, their text, and whether they came late."""
+    if "raw_data" not in frame.columns:
+        return pl.DataFrame(schema=dict.fromkeys(_CLAIMED, pl.String))
+    return frame.select(_CLAIMED).filter(pl.col("raw_data").is_not_null())
+
+
+_CLAIMED: Final = ("tenant_id", "raw_data", "is_late")
+
+
+def _chained(rules: Mapping[str, RuleSet]) -> frozenset[str]:
+    """Give the correlations that rest on others, whose claims come while a batch is folded."""
+    every = [rule for own in rules.values() for rule in own.correlations]
+    ids = {rule.rule_id for rule in every} | {META.name}
+    return frozenset(rule.rule_id for rule in every if ids.intersection(rule.rules))
 
 
 def as_claim(finding: Finding) -> Claim:
@@ -126,12 +193,10 @@ def _turns(rules: Mapping[str, RuleSet], tenant_id: str, claim: Claim) -> Iterat
             for step, base in enumerate(rule.rules):
                 if not is_about(base, claim):
                     continue
-                counted = [("", "")]
-                if rule.value:
-                    counted = values(rule.field(rule.value, base), claim)
+                values = counted(rule, base, claim)
                 for group in groups(rule, base, claim):
-                    for kind, value in counted:
-                        yield _Turn(rule, step, group, f"{kind}:{value}" if rule.value else "")
+                    for value in values:
+                        yield _Turn(rule, step, group, value)
 
 
 def _carried(rules: Mapping[str, RuleSet], tenant_id: str, rule_id: str) -> tuple[str, ...]:

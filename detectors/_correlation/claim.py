@@ -17,6 +17,8 @@ MOST_GROUPS: Final = 16
 MOST_LINKS: Final = 24
 _LONGEST: Final = 256
 """Characters of a value that tell groups apart."""
+BETWEEN: Final = "\x1e"
+"""Parts the values of several counted fields."""
 _NONE: Final = frozenset({"", "-"})
 
 _KIND_OF: Final[Mapping[str, str]] = {
@@ -75,17 +77,46 @@ def groups(rule: Correlation, base: str, claim: Claim) -> list[tuple[Pair, ...]]
 def values(name: str, claim: Claim) -> list[Pair]:
     """Give the claim's (kind, value) for a field, or for a kind of entity; kind "" = plain text."""
     if name in JOINING:
-        named = (canonical(k, n) for k, n in ((claim.entity_type, claim.entity), *claim.links))
-        return _once(pair for pair in named if pair[0] == name and is_joining(*pair))
-    said = [value for field, value in claim.fields if field == name]
+        named = ((claim.entity_type, claim.entity), *claim.links)
+        return _once(pair for kind, text in named for pair in named_by(name, kind, text))
+    return _once(
+        pair for field, text in claim.fields if field == name for pair in told_by(name, text)
+    )
+
+
+def named_by(name: str, kind: str, text: str) -> list[Pair]:
+    """Give the entity as one of kind `name`, if it is one by which claims join."""
+    pair = canonical(kind, text)
+    return [pair] if pair[0] == name and is_joining(*pair) else []
+
+
+def told_by(name: str, text: str) -> list[Pair]:
+    """Give the (kind, value) that a field's text tells; several where it is a list."""
     home = OCSF.get(name, name)
-    if home in _LISTS:
-        said = [part.strip() for value in said for part in value.split(";")]
+    said = text.split(";") if home in _LISTS else [text]
     kind = _KIND_OF.get(home, "")
-    told = (value for value in said if value.strip() not in _NONE)
-    return _once(canonical(kind, value) if kind else ("", value.lower()) for value in told)
+    told = (value.strip() if home in _LISTS else value for value in said)
+    kept = (value for value in told if value.strip() not in _NONE)
+    return [canonical(kind, value) if kind else ("", value.lower()) for value in kept]
+
+
+def counted(rule: Correlation, base: str, claim: Claim) -> list[str]:
+    """Give the values of a base rule's claim that count, as text; one empty text if none is asked.
+
+    Of several fields, their combinations.
+    """
+    if not rule.value:
+        return [""]
+    choices = [values(rule.field(name, base), claim) for name in rule.value]
+    combined = itertools.islice(itertools.product(*choices), MOST_GROUPS)
+    return [BETWEEN.join(f"{kind}:{value}" for kind, value in one) for one in combined]
 
 
 def _once(pairs: Iterable[Pair]) -> list[Pair]:
-    found = dict.fromkeys((kind, value[:_LONGEST]) for kind, value in pairs if value)
+    found = dict.fromkeys((kind, short(value)) for kind, value in pairs if value)
     return list(found)[:MOST_GROUPS]
+
+
+def short(value: str) -> str:
+    """Give the value as it stands in a key, without what parts the values there."""
+    return value[:_LONGEST].replace("\x1e", " ").replace("\x1f", " ")

@@ -1,7 +1,7 @@
 """Keep claims by rule and group between batches, as tables, bounded."""
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,8 +40,17 @@ TABLES: Final = {
 }
 """`key`: rule id and group; `evicted` has the rule id alone, and how many claims had to go."""
 
+KEY: Final = ("tenant_id", "key")
 Place = tuple[str, str]
 """Tenant and key."""
+
+
+_MOST_CHUNKS: Final = 32
+
+
+def most_held(rule: Correlation) -> int:
+    """Give how many claims are held for one group of the rule."""
+    return max(LEAST_HELD, 2 * rule.reach)
 
 
 @dataclass(slots=True)
@@ -61,7 +70,7 @@ class Group:
         if self.held[0].time_us < oldest:
             self.held = [h for h in self.held if h.time_us >= oldest]
             self.fired = [span for span in self.fired if span[1] >= oldest]
-        most = max(LEAST_HELD, 2 * rule.least)
+        most = most_held(rule)
         if len(self.fired) > most:  # a group that fires all the time would be told for ever
             self.fired = sorted(self.fired)[-most:]
         gone = max(0, len(self.held) - most)
@@ -72,12 +81,53 @@ class Group:
 class Memory:
     """Give groups from the state's tables and put those that were touched back."""
 
-    def __init__(self, state: State, places: Iterable[Place]) -> None:
-        """Read the groups that will be touched, as far as they are known now."""
+    def __init__(self, state: State) -> None:
+        """Begin with the state's tables; groups are read when they are asked for."""
         self._state = state
         self._groups: dict[Place, Group] = {}
         self._evicted: dict[Place, int] = {}
+        self._is_changed = False
+
+    def read(self, places: Iterable[Place]) -> None:
+        """Read the groups that will be touched, at once, as far as they are known now."""
         self._read(set(places))
+
+    def held(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Give what is held for groups (KEY columns and others), with those other columns."""
+        return self._state["held"].drop("claim").join(groups, on=KEY)
+
+    def trim(self, fresh: pl.DataFrame, groups: pl.DataFrame) -> None:
+        """Hold rows of groups that are full or have too old ones, and let go what is too much.
+
+        `groups`: KEY columns, group, most, longest_us; of none of them anything was told yet.
+        """
+        old = self._state["held"].join(groups.select(KEY), on=KEY, how="semi")
+        both = pl.concat([old, fresh.select(old.columns)]).join(groups, on=KEY)
+        ordered = both.sort(*KEY, "time_us", "finding_id", "step", "value")
+        is_young = pl.col("time_us") >= pl.col("time_us").max() - pl.col("longest_us")
+        young = ordered.filter(is_young.over(KEY))
+        is_kept = pl.int_range(pl.len()) >= pl.len() - pl.col("most")
+        kept = young.filter(is_kept.over(KEY))
+        lost = young.join(kept.group_by(KEY).len("kept"), on=KEY).group_by(KEY)
+        for tenant, key, count in lost.agg(pl.len() - pl.col("kept").first()).rows():
+            self.evict(tenant, key.partition("\x1f")[0], count)
+        rest = self._state["held"].join(groups.select(KEY), on=KEY, how="anti")
+        self._state = {**self._state, "held": rest}
+        self.append(kept)
+
+    def told(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Give those of the groups of which something was told."""
+        return groups.join(self._state["fired"].select(KEY), on=KEY, how="semi")
+
+    def append(self, rows: pl.DataFrame) -> None:
+        """Hold rows of groups that are not read, as they are."""
+        if rows.is_empty():
+            return
+        held = pl.concat([self._state["held"], rows.select(list(TABLES["held"]))])
+        if held.n_chunks() > _MOST_CHUNKS:
+            held = held.rechunk()
+        self._state = {**self._state, "held": held}
+        self._is_changed = True
 
     def group(self, place: Place) -> Group:
         """Give a group; what is done to it is kept."""
@@ -91,13 +141,27 @@ class Memory:
             place = (tenant_id, rule_id)
             self._evicted[place] = self._evicted.get(place, 0) + claims
 
+    def opened(self, spans_us: Mapping[str, int], watermark_us: int) -> list[Place]:
+        """Give the groups of rules that have a claim so old that its window has ended.
+
+        `spans_us`: rule id -> timespan.
+        """
+        if not spans_us:
+            return []
+        rule_id = pl.col("key").str.split_exact("\x1f", 1).struct.field("field_0")
+        span_us = rule_id.replace_strict(spans_us, default=None, return_dtype=pl.Int64)
+        is_over = pl.col("time_us") + span_us < watermark_us
+        kept = self._state["held"].filter(is_over).select("tenant_id", "key")
+        now = [place for place in self._groups if place[1].partition("\x1f")[0] in spans_us]
+        return sorted({*kept.rows(), *now})
+
     def _read(self, places: set[Place]) -> None:
         for place in places:
             self._groups[place] = Group()
         keys = sorted({key for _, key in places})
         for row in self._state["held"].filter(pl.col("key").is_in(keys)).rows():
             if (row[0], row[1]) in places:
-                claim = msgspec.json.decode(row[6], type=Claim)
+                claim = slim(msgspec.json.decode(row[6], type=Claim))
                 held = Held(row[2], row[3], row[4], row[5], claim)
                 self._groups[row[0], row[1]].held.append(held)
         told = self._state["fired"].filter(pl.col("key").is_in(keys))
@@ -110,6 +174,8 @@ class Memory:
 
     def state(self, max_keys: int) -> State:
         """Give the tables with what changed; at most `max_keys` groups a tenant."""
+        if not (self._groups or self._evicted or self._is_changed):
+            return self._state
         held = [
             (*place, h.time_us, h.finding_id, h.step, h.value, _text(h.claim))
             for place, group in self._groups.items()
@@ -129,16 +195,9 @@ class Memory:
         """Let the groups longest without a claim go, then the oldest claims."""
         held = tables["held"]
         if held.height > min(max_keys, MOST_ROWS):
-            newest = pl.col("time_us").max().over("tenant_id", "key")
-            order = pl.struct(newest.alias("newest"), "key").rank("dense", descending=True)
-            ranked = held.with_columns(order.over("tenant_id").alias("_rank"))
-            by_age = pl.col("time_us").rank("ordinal", descending=True).over("tenant_id")
-            keep = (pl.col("_rank") <= max_keys) & (by_age <= MOST_ROWS)
-            for tenant, key in ranked.filter(~keep).select("tenant_id", "key").rows():
-                self.evict(tenant, key.partition("\x1f")[0], 1)
-            tables["held"] = ranked.filter(keep).drop("_rank")
-        groups = tables["held"].select("tenant_id", "key").unique()
-        tables["fired"] = tables["fired"].join(groups, on=["tenant_id", "key"], how="semi")
+            tables["held"] = self._kept(held, max_keys)
+        if tables["fired"].height:
+            tables["fired"] = tables["fired"].join(tables["held"], on=KEY, how="semi")
         tables["evicted"] = self._state["evicted"]
         if self._evicted:
             more = pl.DataFrame(
@@ -155,11 +214,33 @@ class Memory:
             )
         return tables
 
+    def _kept(self, held: pl.DataFrame, max_keys: int) -> pl.DataFrame:
+        groups = held.group_by(KEY).agg(pl.col("time_us").max().alias("newest"), pl.len())
+        counts = groups.group_by("tenant_id").agg(pl.len().alias("keys"), pl.col("len").sum())
+        many = counts.filter(pl.col("keys") > max_keys)
+        if many.height:
+            kept = groups.sort("newest", "key", descending=True).filter(
+                pl.int_range(pl.len()).over("tenant_id") < max_keys
+            )
+            gone = groups.join(kept, on=KEY, how="anti")
+            for tenant, key, claims in gone.select(*KEY, "len").rows():
+                self.evict(tenant, key.partition("\x1f")[0], claims)
+            held = held.join(gone, on=KEY, how="anti")
+        if counts.filter(pl.col("len") > MOST_ROWS).height:
+            by_age = pl.col("time_us").rank("ordinal", descending=True).over("tenant_id")
+            is_kept = held.select(by_age <= MOST_ROWS).to_series()
+            for tenant, key in held.filter(~is_kept).select(KEY).rows():
+                self.evict(tenant, key.partition("\x1f")[0], 1)
+            held = held.filter(is_kept)
+        return held
+
 
 def _put(
     table: pl.DataFrame, touched: pl.DataFrame, rows: Sequence[tuple[object, ...]], name: str
 ) -> pl.DataFrame:
-    rest = table.join(touched, on=["tenant_id", "key"], how="anti")
+    if touched.is_empty():
+        return table
+    rest = table.join(touched, on=KEY, how="anti")
     fresh = pl.DataFrame(rows, schema=dict(TABLES[name]), orient="row")
     return pl.concat([rest, fresh])
 

@@ -4,16 +4,14 @@ import re
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule
+from sigma.correlations import SigmaCorrelationRule
 
+from detectors._correlation.condition import MOST_FIELDS, names_in, read_condition
 from detectors._correlation.rule import TYPES, Aliases, Correlation, Type
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
 MOST_RULES: Final = 32
-MOST_FIELDS: Final = 8
-MOST_COUNTED: Final = 2000
-"""Largest count a condition may ask for: so many claims are held for one group."""
 LONGEST_S: Final = 366 * 86_400
 _KEYS: Final = frozenset(
     {"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
@@ -25,14 +23,12 @@ _LEVELS: Final[dict[str, Level]] = {level: level for level in get_args(Level)}
 def read_correlation(document: dict[Any, Any], version: str, file: str) -> Correlation:
     """Give the document's rule, its base rules still as written; InvalidRule says what is wrong."""
     given = document["correlation"]
-    _check_shape(given)
-    rule = SigmaCorrelationRule.from_dict(document)
-    type_ = _TYPES[rule.type.name.lower()]
-    names = tuple(str(r.reference) for r in rule.rules or ())
-    condition = rule.condition
-    if not isinstance(condition, SigmaCorrelationCondition):
-        raise InvalidRule("a condition in words is not run yet; list the rules instead")
-    least = _least(condition, type_, len(names))
+    names = _checked(given)
+    type_ = _TYPES[given["type"]]
+    condition = read_condition(given.get("condition"), type_, names)
+    # Its condition is read here: pySigma knows one bound and whole numbers only.
+    plain = {**given, "rules": list(names), "condition": {"gte": 1, "field": "any"}}
+    rule = SigmaCorrelationRule.from_dict({**document, "correlation": plain})
     return Correlation(
         rule_id=str(rule.id) if rule.id else f"{Path(file).stem}-{version}",
         title=str(rule.title or Path(file).stem),
@@ -43,8 +39,8 @@ def read_correlation(document: dict[Any, Any], version: str, file: str) -> Corre
         rules=names,
         group_by=tuple(dict.fromkeys(rule.group_by or ())),
         timespan_us=_timespan_us(rule.timespan.seconds),
-        least=least,
-        value=_value(condition, type_),
+        least=condition.least,
+        value=condition.value,
         aliases=_aliases(rule, names),
         is_generating=rule.generate,
         attack=tuple(
@@ -53,10 +49,14 @@ def read_correlation(document: dict[Any, Any], version: str, file: str) -> Corre
             if t.namespace == "attack" and re.fullmatch(r"t\d{4}(\.\d{3})?", t.name.lower())
         ),
         name=str(document.get("name") or ""),
+        bounds=condition.bounds,
+        percentile=condition.percentile,
+        clauses=condition.clauses,
     )
 
 
-def _check_shape(given: object) -> None:
+def _checked(given: object) -> tuple[str, ...]:
+    """Check the map's shape; give the base rules as written."""
     if not isinstance(given, dict):
         raise InvalidRule("correlation is no map")
     unknown = sorted(str(k) for k in given if k not in _KEYS)
@@ -64,49 +64,28 @@ def _check_shape(given: object) -> None:
         raise InvalidRule(f"correlation has unknown keys: {', '.join(unknown)[:200]}")
     if given.get("type") not in TYPES:
         kind = str(given.get("type"))[:60]
-        raise InvalidRule(f"correlation type '{kind}' is not run yet; one of: {', '.join(TYPES)}")
-    rules = given.get("rules")
+        raise InvalidRule(f"correlation type '{kind}' is not known; one of: {', '.join(TYPES)}")
+    by = given.get("group-by")
+    if isinstance(by, list) and len(by) > MOST_FIELDS:
+        raise InvalidRule(f"correlation groups by more than {MOST_FIELDS} fields")
+    return _names(given.get("rules"), given.get("condition"))
+
+
+def _names(rules: object, condition: object) -> tuple[str, ...]:
+    if rules is None and isinstance(condition, str):
+        rules = names_in(condition)
     names = [rules] if isinstance(rules, str) else rules
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise InvalidRule("correlation has no 'rules': list the base rules by id or name")
     if len(names) > MOST_RULES:
         raise InvalidRule(f"correlation has more than {MOST_RULES} base rules")
-    by = given.get("group-by")
-    if isinstance(by, list) and len(by) > MOST_FIELDS:
-        raise InvalidRule(f"correlation groups by more than {MOST_FIELDS} fields")
-    if isinstance(given.get("condition"), str):
-        raise InvalidRule("a condition in words is not run yet; list the rules instead")
+    return tuple(names)
 
 
 def _timespan_us(seconds: int) -> int:
     if seconds > LONGEST_S:
         raise InvalidRule("timespan is longer than a year")
     return seconds * 1_000_000
-
-
-def _least(condition: SigmaCorrelationCondition, type_: Type, rules: int) -> int:
-    word = condition.op.name.lower()
-    if word not in {"gt", "gte"}:
-        raise InvalidRule(f"condition '{word}' is not run yet; use gt or gte")
-    least = condition.count + (word == "gt")
-    if type_ == "temporal_ordered" and least != rules:
-        raise InvalidRule("temporal_ordered wants all its rules; leave the condition away")
-    if type_ == "temporal" and not 1 <= least <= rules:
-        raise InvalidRule(f"temporal wants {least} of {rules} rules")
-    if not 1 <= least <= MOST_COUNTED:
-        raise InvalidRule(f"condition counts to {least}; 1 to {MOST_COUNTED} can be counted")
-    return least
-
-
-def _value(condition: SigmaCorrelationCondition, type_: Type) -> str:
-    field = condition.fieldref
-    if isinstance(field, list):
-        if len(field) != 1:
-            raise InvalidRule("value_count over several fields is not run yet; name one")
-        field = field[0]
-    if type_ != "value_count":
-        return ""
-    return str(field)
 
 
 def _aliases(rule: SigmaCorrelationRule, names: tuple[str, ...]) -> Aliases:

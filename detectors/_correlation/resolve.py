@@ -31,11 +31,15 @@ def other_detectors() -> frozenset[str]:
 
 
 def resolve(
-    rules: Mapping[str, str], found: Sequence[Correlation], idle: Iterable[str] = ()
+    rules: Mapping[str, str],
+    found: Sequence[Correlation],
+    idle: Iterable[str] = (),
+    waiting: Iterable[str] = (),
 ) -> Resolved:
     """Put rule ids in the place of names. `rules`: id or name -> id of what can be a base rule.
 
-    `idle`: ids and names of rules that cannot run. A detector is named by its module, or by a
+    `idle`: ids and names of rules that cannot run; `waiting`: of correlations beside these that
+    wait for the end of their window. A detector is named by its module, or by a
     rule id of its own that begins with that name and '.', '/' or ':'.
     """
     done = Resolved()
@@ -44,7 +48,7 @@ def resolve(
         by_name.setdefault(one.rule_id, one)
         if one.name:
             by_name.setdefault(one.name, one)
-    walk = _Walk(rules, by_name, other_detectors(), frozenset(idle), done)
+    walk = _Walk(rules, by_name, other_detectors(), frozenset(idle), frozenset(waiting), done)
     for one in found:
         walk.visit(one, ())
     return done
@@ -56,6 +60,7 @@ class _Walk:
     correlations: Mapping[str, Correlation]
     detectors: frozenset[str]
     idle: frozenset[str]
+    waiting: frozenset[str]
     done: Resolved
     reasons: dict[str, str] = field(default_factory=dict)
     """Rule id -> why it cannot run; "" = it can."""
@@ -80,6 +85,11 @@ class _Walk:
         if name in self.rules:
             return self.rules[name], ""
         other = self.correlations.get(name)
+        if name in self.waiting or (other is not None and other.is_waiting):
+            return name, (
+                f"its base rule '{name[:120]}' waits for the end of its window, so nothing can "
+                "rest on it; give it gt or gte alone"
+            )
         if other is not None:
             reason = self.visit(other, above)
             if reason.startswith("correlation rests on itself"):

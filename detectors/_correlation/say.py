@@ -1,12 +1,13 @@
 """Say in words what a match rests on: the finding of a correlation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from detectors._correlation.claim import Claim, Pair, values
-from detectors._correlation.rule import Correlation
-from detectors._correlation.window import Held
+from detectors._correlation.measure import measure, number
+from detectors._correlation.rule import COUNTING, NUMERIC, Correlation, Op, Type
+from detectors._correlation.window import Held, value_of
 from storage.schema import DetectorMeta, Finding, Reason, canonical, finding_id
 from storage.schema.entity import JOINING
 
@@ -16,6 +17,20 @@ MOST_LINKS: Final = 50
 MOST_EACH: Final = 10
 """Further claims of one step that are told beside the one that made the match."""
 _SHOWN: Final = 10
+_BOUND: Final[Mapping[Op, str]] = {
+    "gt": "more than",
+    "gte": "at least",
+    "lt": "less than",
+    "lte": "at most",
+    "eq": "exactly",
+    "neq": "other than",
+}
+_SAID: Final[Mapping[Type, str]] = {
+    "value_sum": "sum",
+    "value_avg": "average",
+    "value_median": "median",
+    "value_percentile": "nth percentile",
+}
 
 
 def finding_of(
@@ -54,7 +69,7 @@ def finding_of(
         entity=about[1],
         event_ids=_events(claims),
         event_count=sum(c.event_count for c in claims),
-        reasons=tuple(_reasons(rule, spine, parts)),
+        reasons=tuple(_reasons(rule, spine, parts, held)),
         attack=tuple(dict.fromkeys((*rule.attack, *(t for c in claims for t in c.attack)))),
         links=_links(about, group, claims),
         kind="signal" if is_again else rule.kind,
@@ -120,27 +135,64 @@ def _fields(
         yield from ((name, value) for _, value in list(found)[:MOST_EVENTS])
 
 
-def _reasons(rule: Correlation, spine: Sequence[Held], parts: Sequence[Held]) -> Iterator[Reason]:
+def _reasons(
+    rule: Correlation, spine: Sequence[Held], parts: Sequence[Held], held: Sequence[Held]
+) -> Iterator[Reason]:
     if rule.type.startswith("temporal"):
+        steps = len(spine) if rule.clauses else len(rule.rules)
         for place, h in enumerate(spine, 1):
             more = sum(p.step == h.step for p in parts) - 1
             also = f" (and {more} more)" if more else ""
             said = f"{h.claim.entity_type} {h.claim.entity}, {_moment(h.time_us)}{also}"
             word = "step" if rule.type == "temporal_ordered" else "part"
-            yield Reason(h.claim.title, said, f"{word} {place} of {len(rule.rules)}")
+            yield Reason(h.claim.title, said, f"{word} {place} of {steps}")
         return
+    yield from _measures(rule, spine, held)
     span = _span(spine[-1].time_us - spine[0].time_us)
-    limit = _span(rule.timespan_us)
-    if rule.type == "value_count":
-        seen = list(dict.fromkeys(h.value.partition(":")[2] for h in spine))
-        shown = ", ".join(seen[:_SHOWN]) + (", ..." if len(seen) > _SHOWN else "")
-        wanted = f"at least {rule.least} different within {limit}"
-        yield Reason(rule.value, f"{len(seen)} different within {span}: {shown}", wanted)
     for step in sorted({h.step for h in spine}):
         mine = [h for h in spine if h.step == step]
         said = f"{len(mine)} within {span}, from {_moment(mine[0].time_us)}"
-        least = f"at least {rule.least} within {limit}" if rule.type == "event_count" else ""
-        yield Reason(mine[-1].claim.title, said, least)
+        wanted = _wanted(rule) if rule.type == "event_count" else ""
+        yield Reason(mine[-1].claim.title, said, wanted)
+
+
+def _measures(rule: Correlation, spine: Sequence[Held], held: Sequence[Held]) -> Iterator[Reason]:
+    """Say what came out: the different values, or the sum, average or percentile."""
+    span = _span(spine[-1].time_us - spine[0].time_us)
+    name = ", ".join(rule.value)
+    if rule.type == "value_count":
+        seen = list(dict.fromkeys(value_of(h) for h in spine))
+        shown = ", ".join(seen[:_SHOWN]) + (", ..." if len(seen) > _SHOWN else "")
+        yield Reason(name, f"{len(seen)} different within {span}: {shown}", _wanted(rule))
+    elif rule.type in NUMERIC:
+        numbers = [n for h in spine if (n := number(value_of(h))) is not None]
+        said = f"{_SAID[rule.type]} {measure(rule, numbers):.12g} of {len(numbers)} within {span}"
+        yield Reason(name, said.replace("nth", f"{rule.percentile:g}th"), _wanted(rule))
+        end_us = spine[-1].time_us
+        strange = [
+            value_of(h)
+            for h in held
+            if end_us - rule.timespan_us
+            <= h.time_us
+            <= max(end_us, spine[0].time_us + rule.timespan_us)
+            and number(value_of(h)) is None
+        ]
+        if strange:
+            shown = ", ".join(dict.fromkeys(strange[:_SHOWN]))
+            yield Reason(name, f"{len(strange)} left out, being no number: {shown}")
+
+
+def _wanted(rule: Correlation) -> str:
+    """Say what the condition asks for."""
+    what = "different " if rule.type == "value_count" else ""
+    told = " and ".join(_bound(rule, op, n) for op, n in rule.bounds)
+    return f"{told} {what}within {_span(rule.timespan_us)}"
+
+
+def _bound(rule: Correlation, op: Op, limit: float) -> str:
+    if op == "gt" and rule.type in COUNTING:
+        op, limit = "gte", limit + 1
+    return f"{_BOUND[op]} {limit:.12g}"
 
 
 def _moment(time_us: int) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from detectors._correlation.claim import Claim
+from detectors._correlation.claim import BETWEEN, Claim
+from detectors._correlation.measure import measure, number
 from detectors._correlation.rule import Correlation, Type
 
 
@@ -39,9 +40,48 @@ def find(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> li
     """Give the parts of a match that `new` completes, in order of time; none if there is none.
 
     `held`: sorted, with `new` in it. A match whose first part lies within `timespan` of an earlier
-    match's is the same story, told already. Cost: about |held| x steps.
+    match's is the same story, told already. What waits for its window's end is told by `close`.
+    Cost: about |held| x steps.
     """
-    return _FINDERS[rule.type](rule, held, new, fired)
+    return [] if rule.is_waiting else _FINDERS[rule.type](rule, held, new, fired)
+
+
+def close(
+    rule: Correlation, held: Sequence[Held], watermark_us: int
+) -> tuple[list[list[Held]], list[Held]]:
+    """Give the parts of the windows that ended before the watermark and match; and what is left.
+
+    A window opens with the first claim that stands in no earlier one.
+    """
+    found: list[list[Held]] = []
+    at = 0
+    while at < len(held) and held[at].time_us + rule.timespan_us < watermark_us:
+        end_us = held[at].time_us + rule.timespan_us
+        end = bisect.bisect_right(held, end_us, lo=at, key=lambda h: h.time_us)
+        window = list(held[at:end])
+        numbers = _numbers(window)
+        if rule.type == "event_count":
+            holds = rule.holds(len(window))
+        elif rule.type == "value_count":
+            holds = rule.holds(len({h.value for h in window}))
+        else:
+            holds = bool(numbers) and rule.holds(measure(rule, [n for _, n in numbers]))
+            window = [h for h, _ in numbers]
+        if holds:
+            found.append(window)
+        at = end
+    return found, list(held[at:])
+
+
+def value_of(h: Held) -> str:
+    """Give the counted value of a claim in words."""
+    return " / ".join(part.partition(":")[2] for part in h.value.split(BETWEEN))
+
+
+def _numbers(held: Sequence[Held]) -> list[tuple[Held, float]]:
+    """Give the claims whose value is a number, with it."""
+    found = ((h, number(value_of(h))) for h in held)
+    return [(h, n) for h, n in found if n is not None]
 
 
 def find_again(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
@@ -91,24 +131,55 @@ def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -
     return []
 
 
+def _measured(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
+    """Look at the timespan up to each claim that has `new` within it, `new` itself first."""
+    numbers = _numbers(_near(rule, held, new))
+    times = [h.time_us for h, _ in numbers]
+    for end_us in dict.fromkeys(t for t in times if t >= new.time_us):
+        low = bisect.bisect_left(times, end_us - rule.timespan_us)
+        high = bisect.bisect_right(times, end_us)
+        window = numbers[low:high]
+        if rule.holds(measure(rule, [n for _, n in window])):
+            parts = [h for h, _ in window]
+            if not _is_told(rule, parts[0].time_us, fired):
+                return parts
+    return []
+
+
 def _ordered(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
     near = _near(rule, held, new)
     before = [h for h in near if h.time_us <= new.time_us]
     after = [h for h in near if h.time_us >= new.time_us]
+    for clause in _clauses(rule, new):
+        chain = _chain(clause, before, after, new)
+        is_short = chain and chain[-1].time_us - chain[0].time_us <= rule.timespan_us
+        if is_short and not _is_told(rule, chain[0].time_us, fired):
+            return chain
+    return []
+
+
+def _clauses(rule: Correlation, new: Held) -> list[tuple[int, ...]]:
+    """Give the sets of steps of which one must be complete, as far as `new` can complete them."""
+    return [c for c in rule.clauses or (tuple(range(len(rule.rules))),) if new.step in c]
+
+
+def _chain(
+    clause: Sequence[int], before: Sequence[Held], after: Sequence[Held], new: Held
+) -> list[Held]:
+    """Give the shortest chain through `new`: the latest step before, the earliest step after."""
     chain = [new]
-    # The latest step before and the earliest step after give the shortest chain through `new`.
-    for step in range(new.step - 1, -1, -1):
+    at = clause.index(new.step)
+    for step in reversed(clause[:at]):
         found = _last(before, step, chain[0])
         if found is None:
             return []
         chain.insert(0, found)
-    for step in range(new.step + 1, len(rule.rules)):
+    for step in clause[at + 1 :]:
         found = _first(after, step, chain[-1])
         if found is None:
             return []
         chain.append(found)
-    too_long = chain[-1].time_us - chain[0].time_us > rule.timespan_us
-    return [] if too_long or _is_told(rule, chain[0].time_us, fired) else chain
+    return chain
 
 
 def _last(before: Sequence[Held], step: int, then: Held) -> Held | None:
@@ -129,6 +200,19 @@ def _are_apart(earlier: Held, later: Held) -> bool:
 
 def _together(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
     near = _near(rule, held, new)
+    if not rule.clauses:
+        return _complete(rule, near, new, fired, rule.least)
+    for clause in _clauses(rule, new):
+        own = [h for h in near if h.step in clause]
+        parts = _complete(rule, own, new, fired, len(clause))
+        if parts:
+            return parts
+    return []
+
+
+def _complete(
+    rule: Correlation, near: Sequence[Held], new: Held, fired: Fired, least: int
+) -> list[Held]:
     starts = [i for i, h in enumerate(near) if h.time_us <= new.time_us]
     for i in reversed(starts):  # the latest start gives the shortest window
         first = near[i]
@@ -139,7 +223,7 @@ def _together(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) 
             if h.time_us - first.time_us > rule.timespan_us:
                 break
             steps.setdefault(h.step, h)
-        if len(steps) >= rule.least and new.time_us - first.time_us <= rule.timespan_us:
+        if len(steps) >= least and new.time_us - first.time_us <= rule.timespan_us:
             return sorted(steps.values())
     return []
 
@@ -149,4 +233,8 @@ _FINDERS: Final[Mapping[Type, _Find]] = {
     "value_count": _counted,
     "temporal": _together,
     "temporal_ordered": _ordered,
+    "value_sum": _measured,
+    "value_avg": _measured,
+    "value_percentile": _measured,
+    "value_median": _measured,
 }

@@ -17,7 +17,7 @@ from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
-ENGINE: Final = "2"
+ENGINE: Final = "3"
 """Raise when the same rule text compiles to something else."""
 _MAX_CACHE: Final = 256 << 20
 
@@ -107,12 +107,18 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
     named: dict[str, str] = {}
     for other in beside.rules if beside is not None else ():
         named |= {n: other.rule_id for n in (other.name, other.rule_id) if n}
+    waiting: list[str] = []
     for one in beside.correlations if beside is not None else ():
-        named |= {n: one.rule_id for n in (one.name, one.rule_id) if n}
+        names = [n for n in (one.name, one.rule_id) if n]
+        if one.is_waiting:
+            waiting += names
+        else:
+            named |= dict.fromkeys(names, one.rule_id)
     for rule in reversed(rules):
         named |= {n: rule.rule_id for n in (rule.name, rule.rule_id) if n}
     idle = [f.rule_id for f in every if isinstance(f, RuleReport) and f.rule_id]
-    done = resolve(named, [f for f in every if isinstance(f, Correlation)], idle)
+    own = [f for f in every if isinstance(f, Correlation)]
+    done = resolve(named, own, idle, waiting)
     refused = {(c.file, c.rule_id): reason for c, reason in done.refused}
     reports = [
         f

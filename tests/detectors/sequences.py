@@ -12,7 +12,7 @@ import yaml
 from detectors import correlation, sigma
 from detectors._sigma.logsource import CATEGORIES, CHANNELS, SYSMON, SYSMON_CHANNEL
 from pipelines.signals import frame_of
-from storage.schema import COLUMNS, ENVELOPE, Context, EventBatch, Finding, column_named
+from storage.schema import COLUMNS, ENVELOPE, Context, EventBatch, Finding, State, column_named
 from storage.schema.entity import JOINING
 from tests.shared import ROOT
 
@@ -100,10 +100,15 @@ def claims(steps: list[dict[str, Any]], rules: sigma.RuleSet) -> list[Finding]:
 
 
 def correlated(found: list[Finding], rules: sigma.RuleSet) -> list[Finding]:
-    """Give what the correlations claim of these claims, come in this order."""
-    state = correlation.META.empty_state()
-    batch = EventBatch.of(frame_of(found, START_US))
-    return correlation.detect(state, batch, Context(watermark_us=0, rules={"": rules}))[1]
+    """Give what the correlations claim of these claims, come in this order, once all has ended."""
+    state: State = correlation.META.empty_state()
+    told: list[Finding] = []
+    for batch, watermark_us in ((found, 0), ([], 2**62)):
+        context = Context(watermark_us=watermark_us, rules={"": rules})
+        events = EventBatch.of(frame_of(batch, START_US))
+        state, new = correlation.detect(state, events, context)
+        told += new
+    return told
 
 
 def _expanded(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str, dict[str, Any]]]:

@@ -274,11 +274,35 @@ def test_a_tenant_s_own_correlation_looks_at_house_rules_and_only_its_own_claims
         ("{type: temporal, timespan: 1h}", "has no 'rules'"),
         ("{type: event_count, rules: step_1, timespan: 1h}", "without condition"),
         ("{type: value_count, rules: step_1, timespan: 1h, condition: {gte: 2}}", "without field"),
+        ("{type: value_max, rules: step_1, timespan: 1h, condition: {gte: 2}}", "is not known"),
+        ("{type: event_count, rules: step_1, timespan: 1h, condition: {lt: 1}}", "nothing comes"),
+        ("{type: event_count, rules: step_1, timespan: 1h, condition: {gt: 2, lt: 3}}", "nothing"),
+        ("{type: event_count, rules: step_1, timespan: 1h, condition: {gt: 3, lt: 2}}", "exclude"),
+        ("{type: event_count, rules: step_1, timespan: 1h, condition: {gte: 1.5}}", "whole number"),
+        ("{type: event_count, rules: step_1, timespan: 1h, condition: {gte: ten}}", "is no number"),
         (
-            "{type: value_sum, rules: step_1, timespan: 1h, condition: {gte: 2, field: a}}",
-            "not run",
+            "{type: value_percentile, rules: step_1, timespan: 1h, condition: {gt: 9, field: a}}",
+            "without percentile",
         ),
-        ("{type: event_count, rules: step_1, timespan: 1h, condition: {lt: 2}}", "use gt or gte"),
+        (
+            "{type: value_sum, rules: step_1, timespan: 1h, condition: {gt: 9, field: [a, b]}}",
+            "takes one field",
+        ),
+        (
+            "{type: temporal, rules: [step_1, step_2], timespan: 1h, condition: {lt: 2}}",
+            "stay silent",
+        ),
+        ("{type: temporal, timespan: 1h, condition: step_1 and not step_2}", "'not' asks that"),
+        ("{type: temporal, timespan: 1h, condition: step_1 and (step_2}", "without its ')'"),
+        ("{type: temporal, timespan: 1h, condition: step_1 step_2}", "goes wrong at 'step_2'"),
+        (
+            "{type: temporal, rules: [step_1, step_2], timespan: 1h, condition: step_1}",
+            "does not name it",
+        ),
+        (
+            "{type: event_count, rules: step_1, timespan: 1h, condition: step_1 or step_1}",
+            "no condition in words",
+        ),
         ("{type: temporal, rules: [step_1], timespan: soon}", "Timespan 'soon' is invalid"),
         ("{type: temporal, rules: [story_0], timespan: 1h}", "rests on itself"),
         ("{type: temporal, rules: [step_1], timespan: 1h, groupby: user}", "unknown keys: groupby"),
@@ -293,6 +317,15 @@ def test_what_cannot_run_says_why(inside: str, reason: str) -> None:
     assert reason in rules.reports[-1].reason
     assert not rules.reports[-1].executable
     assert rules.correlations == ()
+
+
+def test_nothing_rests_on_what_waits_for_its_window_s_end() -> None:
+    rules = ruleset(
+        "{type: event_count, rules: step_1, timespan: 1h, condition: {lt: 5}}",
+        "{type: temporal, rules: [story_0, step_2], timespan: 1h}",
+    )
+    assert "waits for the end of its window" in rules.reports[-1].reason
+    assert [r.title for r in rules.correlations] == ["Story 0"]
 
 
 def test_a_tower_of_correlations_is_refused_not_climbed() -> None:

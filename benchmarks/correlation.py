@@ -1,0 +1,140 @@
+"""Measure matched rows a CPU-second into the state of correlations, columns against the fold.
+
+Run: `python -m benchmarks.correlation [ROWS]`. Claims as the rule engine makes them: a day's logons
+of 2,000 people from 3,000 addresses to 500 hosts, skewed as in a real house, with one guessing and
+one spraying attack an hour. A matched row is one claim under one group of one correlation.
+The peer is the same detector in batches so small that it folds them claim by claim.
+"""
+
+import cProfile
+import os
+import pstats
+import random
+import sys
+import time
+from collections.abc import Sequence
+
+# Before polars starts its threads: the figure is per core.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+from detectors import correlation, sigma
+from detectors._correlation import columns
+from pipelines.signals import frame_of
+from storage.schema import Context, EventBatch, Finding, Reason, State
+
+BASES = ("logon_failed", "logon_done", "share_read")
+STEP = """title: {name}
+id: 0000000{n}-0000-4000-8000-000000000000
+name: {name}
+logsource: {{product: inopsio, category: authentication}}
+detection: {{s: {{activity_id: {n}}}, condition: s}}
+level: low
+"""
+WHO = "group-by: user, timespan: 10m, condition: {gte: 20}"
+FROM = "group-by: src_endpoint.ip, timespan: 10m, condition: {gte: 15, field: user}"
+STEPS = "[logon_failed, logon_done, share_read], group-by: [user, host], timespan: 5m"
+STORIES = (
+    f"{{type: event_count, rules: logon_failed, {WHO}}}",
+    f"{{type: value_count, rules: logon_failed, {FROM}}}",
+    f"{{type: temporal_ordered, rules: {STEPS}}}",
+)
+START_US = 1_780_000_000_000_000
+DAY_US = 86_400_000_000
+
+
+def compiled(stories: Sequence[str] = STORIES) -> sigma.RuleSet:
+    """Compile the base rules and the correlations."""
+    texts = [STEP.format(name=name, n=n) for n, name in enumerate(BASES, 1)]
+    head = (
+        "title: Story {n}\nid: f000000{n}-0000-4000-8000-000000000000\nlevel: high\ncorrelation: "
+    )
+    texts += [head.format(n=n) + inside + "\n" for n, inside in enumerate(stories)]
+    return sigma.compile_texts({"rules.yml": "---\n".join(texts).encode()})
+
+
+def a_day(size: int, seed: int = 7) -> list[Finding]:
+    """Make the claims of a day, in order of time."""
+    rng = random.Random(seed)
+    made = []
+    for n in range(size):
+        at_us = DAY_US * n // size
+        user, host, ip = (int(most * rng.random() ** 2) for most in (2000, 500, 3000))
+        base = rng.choices((1, 2, 3), (60, 25, 15))[0]
+        attack = at_us // 60_000_000 % 60
+        if attack < 4 and rng.random() < 0.5:
+            base = 1
+            user, ip = (7, 9) if attack < 2 else (rng.randrange(2000), 11)
+        made.append(_claim(n, base, START_US + at_us, f"user{user}", f"ws-{host}", ip))
+    return made
+
+
+def _claim(number: int, base: int, at_us: int, user: str, host: str, ip: int) -> Finding:
+    address = f"10.{ip // 250}.3.{ip % 250 + 1}"
+    event = f"{number:032x}"
+    return Finding(
+        finding_id=f"{event[:8]}-{event[8:12]}-{event[12:16]}-{event[16:20]}-{event[20:]}",
+        tenant_id="acme",
+        detector="sigma",
+        detector_version="2.0123456789abcdef",
+        rule_id=f"0000000{base}-0000-4000-8000-000000000000",
+        title=BASES[base - 1],
+        level="low",
+        time_us=at_us,
+        entity_type="host",
+        entity=f"{host}.corp.example",
+        event_ids=(event,),
+        reasons=(Reason("activity_id", str(base), f"is {base}"),),
+        links=(("user", f"CORP\\{user}"), ("ip", address), ("process", "C:\\Windows\\lsass.exe")),
+        kind="signal",
+        fields=(("src_endpoint.ip", address),),
+    )
+
+
+def run(rules: sigma.RuleSet, batches: Sequence[EventBatch]) -> tuple[float, State, list[Finding]]:
+    """Give the CPU seconds of the batches, the state after them and what was found."""
+    state: State = correlation.META.empty_state()
+    found: list[Finding] = []
+    context = Context(0, {"": rules})
+    began = time.process_time()
+    for batch in batches:
+        state, new = correlation.detect(state, batch, context)
+        found += new
+    return time.process_time() - began, state, found
+
+
+def cut(claims: Sequence[Finding], rows: int) -> list[EventBatch]:
+    """Cut claims into batches."""
+    whole = frame_of(claims, 0)
+    return [EventBatch.of(piece) for piece in whole.iter_slices(rows)]
+
+
+def main() -> None:
+    """Print the figures, and where the time goes."""
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    rules, claims = compiled(), a_day(size)
+    few = min(size, 8_000)
+    spent, state, found = run(rules, cut(claims[:few], columns.FROM_ROWS - 1))
+    print(f"claim by claim, {few} claims: {rate(state, spent)}, {len(found)} found")
+    batches: list[EventBatch] = []
+    for rows in (1_000, 8_192):
+        batches = cut(claims, rows)
+        run(rules, batches[:1])
+        spent, state, found = run(rules, batches)
+        told = f"{size / spent:,.0f} claims/CPU-s, {len(found)} found, {state['held'].height} held"
+        print(f"columns, {size} claims in batches of {rows}: {rate(state, spent)}, {told}")
+    for story in STORIES:
+        spent, state, found = run(compiled([story]), batches)
+        print(f"  alone, {story.split(',')[0][1:]}: {rate(state, spent)}, {len(found)} found")
+    profile = cProfile.Profile()
+    profile.runcall(run, rules, batches)
+    pstats.Stats(profile).sort_stats("cumtime").print_stats("detectors|join|sort|decode", 24)
+
+
+def rate(state: State, spent_s: float) -> str:
+    """Say how many rows a CPU-second went into the state, those that had to go counted."""
+    rows = state["held"].height + int(state["evicted"]["claims"].sum())
+    return f"{rows / spent_s:,.0f} rows/CPU-s"
+
+
+if __name__ == "__main__":
+    main()
