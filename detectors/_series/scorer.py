@@ -1,0 +1,81 @@
+"""Bring the measures of one series together into one score and its reason."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from detectors._series.forecast import Forecast
+from detectors._series.pattern import Pattern
+from detectors._series.profile import Profile
+from detectors._series.rarity import Rarity
+from detectors._series.stillness import Silence, Stillness
+
+MEASURE_ROWS: Final = 2_000
+SUM_ROWS: Final = 4_000
+SHAPES: Final = 4_000
+NEIGHBOURS: Final = 5
+LONG_STEP: Final = 4
+BIGGEST: Final = 1e100
+"""Values beyond count as this big, so that squares stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Hold a row's score (-log p, finite, 0 or more) and the surprise of each measure."""
+
+    score: float
+    surprises: tuple[float, ...]
+
+
+class SeriesScorer:
+    """Score the rows of one series in order; a row's score depends on no later row.
+
+    Memory is bounded: about 1.5 MB a series.
+    """
+
+    def __init__(self) -> None:
+        self._shapes = (Pattern(1, SHAPES, NEIGHBOURS), Pattern(LONG_STEP, SHAPES, NEIGHBOURS))
+        self._profile = Profile()
+        self._forecast = Forecast()
+        self._rarities = [Rarity(MEASURE_ROWS) for _ in range(6)]
+        self._sum = Rarity(SUM_ROWS)
+        self._stillness = Stillness()
+        self._silence = Silence()
+        self._value = 0.0
+
+    def score(self, time_s: float, value: float) -> Scored:
+        """Score the next row (`time_s` since 1970, a finite value) and learn from it."""
+        value = max(-BIGGEST, min(BIGGEST, value))
+        measures = (
+            self._shapes[0].measure(value),
+            self._shapes[1].measure(value),
+            self._profile.measure(time_s, value),
+            self._forecast.measure(value),
+            self._stillness.measure(value),
+            self._silence.measure(time_s),
+        )
+        surprises = tuple(r.learn(m) for r, m in zip(self._rarities, measures, strict=True))
+        self._value = value
+        return Scored(self._sum.learn(sum(surprises)), surprises)
+
+    def reason(self, scored: Scored) -> str:
+        """Say of the row just scored what was most unusual, and against what."""
+        strangest = max(range(len(scored.surprises)), key=scored.surprises.__getitem__)
+        shape = self._shapes[min(strangest, 1)]
+        told = f"value {self._value:,.6g}"
+        if strangest < len(self._shapes):
+            return (
+                f"{told}; the last {shape.rows} rows have a shape "
+                f"unlike the {shape.compared:,} before"
+            )
+        if strangest == 2 and self._profile.expected:
+            return f"{told}, expected {_span(self._profile.expected)} at {self._profile.when}"
+        if strangest == 3 and self._forecast.expected:
+            return f"{told}, expected {_span(self._forecast.expected)} after the rows before"
+        if strangest == 4:
+            return f"{told} has stayed the same for {self._stillness.rows:,} rows"
+        usual_s = self._silence.usual_s or 0.0
+        return f"no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
+
+
+def _span(expected: tuple[float, float]) -> str:
+    return f"{expected[0]:,.4g} to {expected[1]:,.4g}"
