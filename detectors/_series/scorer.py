@@ -9,11 +9,10 @@ from detectors._series.profile import Profile
 from detectors._series.rarity import Rarity
 from detectors._series.stillness import Silence, Stillness
 
-MEASURE_ROWS: Final = 2_000
-SUM_ROWS: Final = 4_000
-SHAPES: Final = 4_000
-NEIGHBOURS: Final = 5
-LONG_STEP: Final = 4
+MEMORY_ROWS: Final = 5_000
+"""Rows with which a new one is compared, in every measure."""
+STEPS: Final = (1, 4, 8)
+"""Shapes of 12, 48 and 96 rows."""
 BIGGEST: Final = 1e100
 """Values beyond count as this big, so that squares stay finite."""
 
@@ -33,11 +32,11 @@ class SeriesScorer:
     """
 
     def __init__(self) -> None:
-        self._shapes = (Pattern(1, SHAPES, NEIGHBOURS), Pattern(LONG_STEP, SHAPES, NEIGHBOURS))
+        self._shapes = [Pattern(step, MEMORY_ROWS) for step in STEPS]
         self._profile = Profile()
         self._forecast = Forecast()
-        self._rarities = [Rarity(MEASURE_ROWS) for _ in range(6)]
-        self._sum = Rarity(SUM_ROWS)
+        self._rarities = [Rarity(MEMORY_ROWS) for _ in range(len(STEPS) + 4)]
+        self._sum = Rarity(MEMORY_ROWS)
         self._stillness = Stillness()
         self._silence = Silence()
         self._value = 0.0
@@ -46,8 +45,7 @@ class SeriesScorer:
         """Score the next row (`time_s` since 1970, a finite value) and learn from it."""
         value = max(-BIGGEST, min(BIGGEST, value))
         measures = (
-            self._shapes[0].measure(value),
-            self._shapes[1].measure(value),
+            *(shape.measure(value) for shape in self._shapes),
             self._profile.measure(time_s, value),
             self._forecast.measure(value),
             self._stillness.measure(value),
@@ -60,22 +58,21 @@ class SeriesScorer:
     def reason(self, scored: Scored) -> str:
         """Say of the row just scored what was most unusual, and against what."""
         strangest = max(range(len(scored.surprises)), key=scored.surprises.__getitem__)
-        shape = self._shapes[min(strangest, 1)]
         told = f"value {self._value:,.6g}"
         if strangest < len(self._shapes):
-            return (
-                f"{told}; the last {shape.rows} rows have a shape "
-                f"unlike the {shape.compared:,} before"
-            )
-        if strangest == 2 and self._profile.expected:
-            return f"{told}, expected {_span(self._profile.expected)} at {self._profile.when}"
-        if strangest == 3 and self._forecast.expected:
-            return f"{told}, expected {_span(self._forecast.expected)} after the rows before"
-        if strangest == 4:
-            return f"{told} has stayed the same for {self._stillness.rows:,} rows"
+            shape = self._shapes[strangest]
+            unlike = f"unlike the {shape.compared:,} before"
+            return f"{told}; the last {shape.rows} rows have a shape {unlike}"
+        match strangest - len(self._shapes):
+            case 0:
+                return f"{told}, expected {_span(self._profile.expected)} at {self._profile.when}"
+            case 1:
+                return f"{told}, expected {_span(self._forecast.expected)} after the rows before"
+            case 2:
+                return f"{told} has stayed the same for {self._stillness.rows:,} rows"
         usual_s = self._silence.usual_s or 0.0
         return f"no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
 
 
-def _span(expected: tuple[float, float]) -> str:
-    return f"{expected[0]:,.4g} to {expected[1]:,.4g}"
+def _span(expected: tuple[float, float] | None) -> str:
+    return f"{expected[0]:,.4g} to {expected[1]:,.4g}" if expected else "something else"
