@@ -27,8 +27,8 @@ def score(
 ) -> int:
     """Score each row of CSV files by how strange it is after the rows before it.
 
-    Each file is one series, its rows in order of time. A score is -log p: 6 is about one row in
-    400; it has no upper end. Nothing has to be set for a series.
+    Each file is one series, its rows in order of time. A score is -log p: 5.3 is about one row in
+    200; it has no upper end. Nothing has to be set for a series.
     Ends with 0 = all was read, 3 = some rows or files were refused, each named.
 
     Parameters

@@ -33,7 +33,9 @@ class Rarity:
         at_least = count - bisect_left(order, measure)
         surprise = math.log((count + 1) / (at_least + 1))
         if count and not at_least:
-            surprise += math.log(measure / order[-1]) if order[-1] > 0 else UNHEARD_OF
+            highest = order[-1]
+            # The quotient itself may be too big for a float.
+            surprise += math.log(measure) - math.log(highest) if highest > 0 else UNHEARD_OF
         insort(order, measure)
         self._arrived.append(measure)
         if count >= self._rows:

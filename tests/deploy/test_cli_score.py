@@ -1,4 +1,6 @@
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import cyclopts
@@ -93,6 +95,14 @@ def test_a_file_that_is_no_series_is_named_and_the_next_is_scored(
     assert f"{bad}: " in err.decode()
     assert reason in err.decode()
     assert [r["row"] for r in rows(out) if r["file"] == str(good)] == [0, 1]
+
+
+def test_two_runs_print_the_same_bytes() -> None:
+    file = shared_data("nab") / "realAdExchange" / "exchange-2_cpc_results.csv.gz"
+    command = [sys.executable, "-m", "deploy", "score", str(file), "--json"]
+    first, second = (subprocess.run(command, check=True, capture_output=True) for _ in range(2))
+    assert first.stdout.count(b"\n") == 1_624
+    assert first.stdout == second.stdout
 
 
 def test_columns_can_be_named_and_times_be_numbers(

@@ -1,5 +1,6 @@
 import math
 import random
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -55,9 +56,10 @@ def test_a_row_is_scored_by_the_rows_before_it_alone(
         lambda i: (-1.0) ** i * 1e308,
         lambda i: 1e-320 * (i % 3),
         lambda i: 1e300 if i == 700 else float(i % 2),
+        lambda i: 1e308 if i == 700 else 1e-320 * (i % 3 + i % 7),
         lambda i: 10.0 ** (i % 600 - 300),
     ],
-    ids=["constant", "huge and alternating", "tiny", "one huge", "all sizes"],
+    ids=["constant", "huge and alternating", "tiny", "one huge", "one huge in tiny", "all sizes"],
 )
 def test_nasty_series_have_finite_scores(value: Callable[[int], float]) -> None:
     assert all(math.isfinite(s.score) for s in score(value(i) for i in range(1_000)))
@@ -72,7 +74,7 @@ def test_quiet_series_are_quiet() -> None:
 def test_a_spike_is_found_at_its_row() -> None:
     values = days(8)
     values[2_000] += 60
-    assert 2_000 in dict(alerts(values))
+    assert re.match(r"value 1\d\d\.\d+, expected [\d.]+ to \d\d\.", dict(alerts(values))[2_000])
 
 
 def test_a_new_level_is_found_within_an_hour() -> None:
@@ -92,6 +94,13 @@ def test_a_value_that_stands_still_is_found_and_said() -> None:
     values = [noise.gauss(0, 1) for _ in range(2_300)]
     values[2_000:2_200] = [0.5] * 200
     assert any("stayed the same" in why for row, why in alerts(values) if 2_000 <= row < 2_200)
+
+
+def test_a_reason_never_says_that_a_value_was_expected() -> None:
+    for _, why in alerts([*days(20), *days(1, seed=2)[::-1]]):
+        if said := re.match(r"value ([-\d.]+), expected ([-\d.]+) to ([-\d.]+)", why):
+            value, low, high = map(float, said.groups())
+            assert not low <= value <= high
 
 
 def test_an_alert_is_told_once() -> None:
