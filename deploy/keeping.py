@@ -16,7 +16,6 @@ from storage.errors import InopsioError
 
 log = structlog.get_logger()
 EVERY_S: Final = 600.0
-QUICK_S: Final = 20.0
 DAY_US: Final = 86_400 * 1_000_000
 _AT_ONCE: Final = 1000
 
@@ -31,33 +30,19 @@ def keep(house: House, now_us: int) -> None:
 
 
 def keep_on(house: House, stop: threading.Event, now_us: Callable[[], int]) -> None:
-    """Do the chores every ten minutes, and merge where files crowd every 20 s, until told to stop.
-
-    A flow leaves a file for each class and day with every commit: hundreds in ten minutes, and a
-    hunt opens each.
-    """
-    looks = 0
-    while not stop.wait(QUICK_S):
-        looks += 1
-        if looks * QUICK_S % EVERY_S:
-            merge_crowds(house)
-        else:
-            keep(house, now_us())
+    """Do the chores every ten minutes until told to stop."""
+    while not stop.wait(EVERY_S):
+        keep(house, now_us())
 
 
-def merge_crowds(house: House) -> None:
-    """Merge where many small files have come; a failure is logged and left to the next look."""
-    _merge(house, 0, is_quick=True)
-
-
-def _merge(house: House, _now_us: int, *, is_quick: bool = False) -> None:
+def _merge(house: House, _now_us: int) -> None:
     for tenant in house.database.tenants():
         try:
-            made = house.lake.compact(house.database, tenant, is_quick=is_quick)
+            made = house.lake.compact(house.database, tenant)
         except InopsioError as error:
             log.warning("lake_not_compacted", tenant=tenant, reason=str(error)[:300])
             continue
-        if made and not is_quick:
+        if made:
             log.info("lake_compacted", tenant=tenant, files=len(made))
 
 

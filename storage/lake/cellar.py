@@ -37,18 +37,10 @@ class Lake:
         return files.write_batches(self.root, batches, topic, partition, first_offset, last_offset)
 
     def compact(
-        self,
-        db: Database,
-        tenant_id: str,
-        grace_s: int = compact.GRACE_S,
-        *,
-        is_quick: bool = False,
+        self, db: Database, tenant_id: str, grace_s: int = compact.GRACE_S
     ) -> list[LakeFile]:
-        """Merge the tenant's small files and sweep what nobody needs; give the files made.
-
-        `is_quick`: only where files of one size crowd, and nothing is swept.
-        """
-        return compact.compact(self.root, db, tenant_id, grace_s, is_quick=is_quick)
+        """Merge the tenant's small files and sweep what nobody needs; give the files made."""
+        return compact.compact(self.root, db, tenant_id, grace_s)
 
     def scan(
         self,

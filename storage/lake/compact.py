@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,10 +22,6 @@ EVENTS_MAX: Final = 250_000
 """Most events put together in one file: they are sorted in memory."""
 FILES_MIN: Final = 4
 """Fewest files worth a merge: else a large one would be written again for each small one."""
-CROWD: Final = 8
-"""Files of one size that are merged at once by a quick look."""
-TIERS: Final = (64 << 10, 1 << 20, SMALL_BYTES)
-"""Bounds of what is of one size, bytes: each event is written three times, not once a look."""
 GRACE_S: Final = 3600
 """How long a reader may still hold a list with replaced files."""
 
@@ -37,21 +32,16 @@ class _Small:
     class_uid: int
     day: str
     events: int
-    size_bytes: int
     topic: str
     first_offset: int
     last_offset: int
 
 
-def compact(
-    root: Path, db: Database, tenant_id: str, grace_s: int = GRACE_S, *, is_quick: bool = False
-) -> list[LakeFile]:
+def compact(root: Path, db: Database, tenant_id: str, grace_s: int = GRACE_S) -> list[LakeFile]:
     """Merge each (class, day)'s small files into larger ones; give the files made.
 
-    `is_quick`: merge only where files of one size crowd, and sweep nothing; cheap enough for every
-    few seconds, so that a hunt never opens thousands of files. A crash at any moment loses nothing:
-    a merged file without a manifest row is swept away later, replaced files are deleted only
-    `grace_s` after the manifest stopped listing them.
+    A crash at any moment loses nothing: a merged file without a manifest row is swept away later,
+    replaced files are deleted only `grace_s` after the manifest stopped listing them.
     """
     tenant_name(tenant_id)
     with db.writer() as tx:
@@ -62,7 +52,6 @@ def compact(
             int(str(r["class_uid"])),
             str(r["day"]),
             int(str(r["events"])),
-            int(str(r["size_bytes"])),
             str(r["topic"]),
             int(str(r["first_offset"])),
             int(str(r["last_offset"])),
@@ -70,28 +59,13 @@ def compact(
         for r in rows
     ]
     made = []
-    for group in _quick(small) if is_quick else _whole(small):
-        heaps = _heaps(group, CROWD if is_quick else FILES_MIN)
-        made += [_merge(root, db, tenant_id, heap) for heap in heaps]
-    if not is_quick:
-        _sweep(root, db, tenant_id, grace_s)
+    for _, group in itertools.groupby(small, key=lambda f: (f.class_uid, f.day)):
+        made += [_merge(root, db, tenant_id, heap) for heap in _heaps(list(group))]
+    _sweep(root, db, tenant_id, grace_s)
     return made
 
 
-def _whole(small: list[_Small]) -> Iterator[list[_Small]]:
-    for _, group in itertools.groupby(small, key=lambda f: (f.class_uid, f.day)):
-        yield list(group)
-
-
-def _quick(small: list[_Small]) -> Iterator[list[_Small]]:
-    for group in _whole(small):
-        lower = 0
-        for upper in TIERS:
-            yield [file for file in group if lower <= file.size_bytes < upper]
-            lower = upper
-
-
-def _heaps(files: list[_Small], least: int) -> list[list[_Small]]:
+def _heaps(files: list[_Small]) -> list[list[_Small]]:
     heaps: list[list[_Small]] = [[]]
     events = 0
     for file in files:
@@ -100,7 +74,7 @@ def _heaps(files: list[_Small], least: int) -> list[list[_Small]]:
             events = 0
         heaps[-1].append(file)
         events += file.events
-    return [heap for heap in heaps if len(heap) >= least]
+    return [heap for heap in heaps if len(heap) >= FILES_MIN]
 
 
 def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> LakeFile:

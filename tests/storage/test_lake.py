@@ -12,7 +12,6 @@ from storage.database import Database
 from storage.database.commit import insert_lake_files
 from storage.errors import InvalidInput, Unavailable
 from storage.lake import Lake
-from storage.lake.compact import CROWD, TIERS
 from storage.outcome import LakeFile
 from storage.schema import EventBatch
 from storage.tenant import Scope
@@ -137,25 +136,6 @@ def test_merging_loses_nothing_and_sweeps_later(
     assert len(list(lake.root.rglob("*.parquet"))) == 2
     again = lake.scan(database, two_tenants[0]).sort("position").collect()
     assert_frame_equal(again, before, check_column_order=False)
-
-
-def test_a_quick_look_merges_a_crowd_once_and_leaves_few_alone(
-    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
-) -> None:
-    def more(first: int, count: int) -> list[int]:
-        for i in range(first, first + count):
-            one = batch_of("acme", 10, first=i * 10, classes=(1007,))
-            _enter(database, lake.write(one, "raw", 0, i, i))
-        return [f.events for f in lake.compact(database, "acme", is_quick=True)]
-
-    assert more(0, CROWD - 1) == []
-    assert more(CROWD - 1, 1) == [CROWD * 10]
-    assert lake.scan(database, two_tenants[0]).collect().height == CROWD * 10
-    with database.owner() as tx:  # as if it had grown to the next size
-        tx.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
-        tx.execute("UPDATE lake_files SET size_bytes = %s", (TIERS[0],))
-    assert more(CROWD, CROWD) == [CROWD * 10]
-    assert lake.scan(database, two_tenants[0]).collect().height == 2 * CROWD * 10
 
 
 def test_a_merge_that_lost_the_race_changes_nothing(
