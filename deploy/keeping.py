@@ -10,12 +10,16 @@ from deploy.house import House
 from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
+from storage.database import Database
 from storage.database.commit import flow_position
 from storage.database.dialect import drop_before
 from storage.errors import InopsioError
+from storage.outcome import LakeFile
 
 log = structlog.get_logger()
 EVERY_S: Final = 600.0
+LOOK_S: Final = 15.0
+"""Between two looks for tenants with many small lake files: one query each."""
 DAY_US: Final = 86_400 * 1_000_000
 _AT_ONCE: Final = 1000
 
@@ -30,20 +34,45 @@ def keep(house: House, now_us: int) -> None:
 
 
 def keep_on(house: House, stop: threading.Event, now_us: Callable[[], int]) -> None:
-    """Do the chores every ten minutes until told to stop."""
-    while not stop.wait(EVERY_S):
-        keep(house, now_us())
+    """Merge small files soon after they pile up, do all chores every ten minutes, until told."""
+    resting: set[str] = set()
+    looks = 0
+    while not stop.wait(LOOK_S):
+        looks += 1
+        if looks * LOOK_S < EVERY_S:
+            relieve(house, resting)
+        else:
+            looks = 0
+            resting.clear()
+            keep(house, now_us())
+
+
+def relieve(house: House, resting: set[str]) -> None:
+    """Merge where small files pile up; a tenant whose merge fails comes into `resting`."""
+    try:
+        crowded = house.lake.crowded(house.database)
+    except InopsioError as error:
+        log.warning("lake_not_looked_at", reason=str(error)[:300])
+        return
+    for tenant in crowded:
+        if tenant not in resting and not _merged(house, tenant, house.lake.merge):
+            resting.add(tenant)
 
 
 def _merge(house: House, _now_us: int) -> None:
     for tenant in house.database.tenants():
-        try:
-            made = house.lake.compact(house.database, tenant)
-        except InopsioError as error:
-            log.warning("lake_not_compacted", tenant=tenant, reason=str(error)[:300])
-            continue
-        if made:
-            log.info("lake_compacted", tenant=tenant, files=len(made))
+        _merged(house, tenant, house.lake.compact)
+
+
+def _merged(house: House, tenant: str, merge: Callable[[Database, str], list[LakeFile]]) -> bool:
+    try:
+        made = merge(house.database, tenant)
+    except InopsioError as error:
+        log.warning("lake_not_compacted", tenant=tenant, reason=str(error)[:300])
+        return False
+    if made:
+        log.info("lake_compacted", tenant=tenant, files=len(made))
+    return True
 
 
 def _forget(house: House, now_us: int) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 
 from storage.database import Database
 from storage.lake import compact, files, hunt, read
+from storage.lake.compact import GRACE_S, QUIET_S
 from storage.lake.manifest import FIRST_US, LAST_US
 from storage.outcome import LakeFile
 from storage.schema import EventBatch
@@ -36,11 +37,19 @@ class Lake:
         batches = [events] if isinstance(events, EventBatch) else events
         return files.write_batches(self.root, batches, topic, partition, first_offset, last_offset)
 
-    def compact(
-        self, db: Database, tenant_id: str, grace_s: int = compact.GRACE_S
-    ) -> list[LakeFile]:
+    def compact(self, db: Database, tenant_id: str, grace_s: int = GRACE_S) -> list[LakeFile]:
         """Merge the tenant's small files and sweep what nobody needs; give the files made."""
-        return compact.compact(self.root, db, tenant_id, grace_s)
+        made = self.merge(db, tenant_id)
+        compact.sweep(self.root, db, tenant_id, grace_s)
+        return made
+
+    def merge(self, db: Database, tenant_id: str, quiet_s: int = QUIET_S) -> list[LakeFile]:
+        """Merge the tenant's small files only; give the files made."""
+        return compact.merge(self.root, db, tenant_id, quiet_s)
+
+    def crowded(self, db: Database) -> list[str]:
+        """Give the tenants whose small files are worth a merge now; one cheap query."""
+        return compact.crowded(db)
 
     def scan(
         self,

@@ -1,4 +1,8 @@
-"""Merge small files: the manifest changes in one transaction, old files go after a grace period."""
+"""Merge small files: the manifest changes in one transaction, old files go after a grace period.
+
+Files merge with files of about their size (tiers), so that no large one is written again for each
+small one; a class and day that rests is put together whatever the sizes are.
+"""
 
 import hashlib
 import itertools
@@ -21,7 +25,15 @@ SMALL_BYTES: Final = 16 << 20
 EVENTS_MAX: Final = 250_000
 """Most events put together in one file: they are sorted in memory."""
 FILES_MIN: Final = 4
-"""Fewest files worth a merge: else a large one would be written again for each small one."""
+"""Fewest files of one tier worth a merge."""
+FILES_MAX: Final = 256
+"""Most files put together in one: each is open columns in memory."""
+EVENTS_ENOUGH: Final = EVENTS_MAX // FILES_MIN
+"""A file with as many is left alone: four smaller ones always fit into one merge."""
+TIERS: Final = (500, 4_000, 25_000)
+"""Events at which a file enters the next tier."""
+QUIET_S: Final = 3600
+"""A class and day without a new file for so long is put together from two files on."""
 GRACE_S: Final = 3600
 """How long a reader may still hold a list with replaced files."""
 
@@ -35,17 +47,43 @@ class _Small:
     topic: str
     first_offset: int
     last_offset: int
+    is_quiet: bool
+
+    @property
+    def tier(self) -> int:
+        return 0 if self.is_quiet else sum(self.events >= edge for edge in TIERS)
 
 
-def compact(root: Path, db: Database, tenant_id: str, grace_s: int = GRACE_S) -> list[LakeFile]:
+def crowded(db: Database) -> list[str]:
+    """Give the tenants that have enough files of one class, day and tier for a merge."""
+    with db.writer() as tx:
+        rows = select(
+            tx,
+            "lake_crowded",
+            small=SMALL_BYTES,
+            enough=EVENTS_ENOUGH,
+            tiers=list(TIERS),
+            files=FILES_MIN,
+        )
+    return [str(row["tenant_id"]) for row in rows]
+
+
+def merge(root: Path, db: Database, tenant_id: str, quiet_s: int = QUIET_S) -> list[LakeFile]:
     """Merge each (class, day)'s small files into larger ones; give the files made.
 
     A crash at any moment loses nothing: a merged file without a manifest row is swept away later,
-    replaced files are deleted only `grace_s` after the manifest stopped listing them.
+    replaced files are deleted only after a grace period.
     """
     tenant_name(tenant_id)
     with db.writer() as tx:
-        rows = select(tx, "lake_small", tenant=tenant_id, small=SMALL_BYTES)
+        rows = select(
+            tx,
+            "lake_small",
+            tenant=tenant_id,
+            small=SMALL_BYTES,
+            enough=EVENTS_ENOUGH,
+            quiet_s=quiet_s,
+        )
     small = [
         _Small(
             str(r["path"]),
@@ -55,13 +93,14 @@ def compact(root: Path, db: Database, tenant_id: str, grace_s: int = GRACE_S) ->
             str(r["topic"]),
             int(str(r["first_offset"])),
             int(str(r["last_offset"])),
+            bool(r["is_quiet"]),
         )
         for r in rows
     ]
+    small.sort(key=lambda f: (f.class_uid, f.day, f.tier))  # stable: by time within a tier
     made = []
-    for _, group in itertools.groupby(small, key=lambda f: (f.class_uid, f.day)):
+    for _, group in itertools.groupby(small, key=lambda f: (f.class_uid, f.day, f.tier)):
         made += [_merge(root, db, tenant_id, heap) for heap in _heaps(list(group))]
-    _sweep(root, db, tenant_id, grace_s)
     return made
 
 
@@ -69,12 +108,13 @@ def _heaps(files: list[_Small]) -> list[list[_Small]]:
     heaps: list[list[_Small]] = [[]]
     events = 0
     for file in files:
-        if heaps[-1] and events + file.events > EVENTS_MAX:
+        if len(heaps[-1]) >= FILES_MAX or (heaps[-1] and events + file.events > EVENTS_MAX):
             heaps.append([])
             events = 0
         heaps[-1].append(file)
         events += file.events
-    return [heap for heap in heaps if len(heap) >= FILES_MIN]
+    fewest = 2 if files[0].is_quiet else FILES_MIN
+    return [heap for heap in heaps if len(heap) >= fewest]
 
 
 def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> LakeFile:
@@ -111,7 +151,9 @@ def _merge(root: Path, db: Database, tenant_id: str, heap: list[_Small]) -> Lake
     return file
 
 
-def _sweep(root: Path, db: Database, tenant_id: str, grace_s: int) -> None:
+def sweep(root: Path, db: Database, tenant_id: str, grace_s: int = GRACE_S) -> None:
+    """Delete files replaced `grace_s` ago or longer, and leftovers of a crash of that age."""
+    tenant_name(tenant_id)
     with db.writer() as tx:
         rows = select(tx, "lake_replaced", tenant=tenant_id, grace_s=grace_s)
     gone = [str(row["path"]) for row in rows]

@@ -11,10 +11,22 @@ AND (%(classes)s::integer[] IS NULL OR class_uid = ANY(%(classes)s::integer[]))
 ORDER BY first_time, path
 
 -- name: lake_small
-SELECT path, class_uid, day::text AS day, events, size_bytes, topic, first_offset, last_offset
+SELECT path, class_uid, day::text AS day, events, topic, first_offset, last_offset,
+    max(created_at) OVER (PARTITION BY class_uid, day) < now() - %(quiet_s)s * interval '1 second'
+    AS is_quiet
 FROM lake_files
-WHERE tenant_id = %(tenant)s AND replaced_by IS NULL AND size_bytes < %(small)s
+WHERE tenant_id = %(tenant)s AND replaced_by IS NULL
+AND size_bytes < %(small)s AND events < %(enough)s
 ORDER BY class_uid, day, first_time, path
+
+-- name: lake_crowded
+SELECT DISTINCT tenant_id FROM (
+    SELECT tenant_id FROM lake_files
+    WHERE replaced_by IS NULL AND size_bytes < %(small)s AND events < %(enough)s
+    GROUP BY tenant_id, class_uid, day, width_bucket(events, %(tiers)s::bigint[])
+    HAVING count(*) >= %(files)s
+) AS crowds
+ORDER BY tenant_id
 
 -- name: lake_replace
 UPDATE lake_files SET replaced_by = %(path)s, replaced_at = now()

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy.house import House
-from deploy.keeping import DAY_US, keep
+from deploy.keeping import DAY_US, keep, relieve
 from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
 from pipelines.sinks import events
 from storage.database import Database
-from storage.database.commit import commit
+from storage.database.commit import commit, insert_lake_files
 from storage.lake import Lake
 from storage.log import Record
 from storage.log.memory import MemoryLog
@@ -55,6 +55,23 @@ def test_hot_days_are_kept_unless_a_limit_is_set(house: House) -> None:
     assert _events(house) == len(batch)
     keep(replace(house, settings=replace(house.settings, hot_days=1)), NOW_US + 10**17)
     assert _events(house) == 0
+
+
+def test_small_files_merge_between_the_chores_and_a_broken_tenant_stops_no_other(
+    house: House,
+) -> None:
+    for tenant in ("acme", "bolt"):
+        house.database.create_tenant(tenant, tenant)
+    for i in range(4):
+        both = [batch_of(t, 5, first=i * 5, classes=(1007,)) for t in ("acme", "bolt")]
+        files = house.lake.write(both, "raw", 0, i, i)
+        with house.database.writer() as tx:
+            insert_lake_files(tx, files)
+    (house.lake.root / files[0].path).write_bytes(b"no file")
+    resting: set[str] = set()
+    relieve(house, resting)
+    assert resting == {"acme"}
+    assert house.lake.crowded(house.database) == ["acme"]
 
 
 def _commit_events(house: House, batch: EventBatch) -> None:

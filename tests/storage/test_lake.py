@@ -1,6 +1,7 @@
 """The lake writes once, lists what is committed, merges without loss."""
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -136,6 +137,44 @@ def test_merging_loses_nothing_and_sweeps_later(
     assert len(list(lake.root.rglob("*.parquet"))) == 2
     again = lake.scan(database, two_tenants[0]).sort("position").collect()
     assert_frame_equal(again, before, check_column_order=False)
+
+
+def test_files_merge_with_files_of_their_size_until_they_rest(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    sizes = [600, 600, *[5] * 4]
+    for i, rows in enumerate(sizes):
+        one = batch_of("acme", rows, first=i * 1000, classes=(1007,))
+        _enter(database, lake.write(one, "raw", 0, i, i))
+    before = lake.scan(database, two_tenants[0]).sort("position").collect()
+    assert lake.crowded(database) == ["acme"]
+    assert [f.events for f in lake.merge(database, "acme")] == [20]
+    assert lake.crowded(database) == []
+    assert lake.merge(database, "acme") == []
+    assert [f.events for f in lake.merge(database, "acme", quiet_s=-1)] == [1220]
+    after = lake.scan(database, two_tenants[0]).sort("position").collect()
+    assert_frame_equal(after, before, check_column_order=False)
+
+
+def test_a_merge_that_fails_midway_leaves_every_event_once(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    for i in range(5):
+        _enter(database, lake.write(batch_of("acme", 10, first=i * 10), "raw", 0, i, i))
+    with database.owner() as tx:  # the second class's merge fails between its file and its row
+        tx.execute(
+            "ALTER TABLE lake_files ADD CONSTRAINT stop CHECK "
+            "(class_uid <> 3002 OR path NOT LIKE '%merged-%')"
+        )
+    with suppress(Exception):
+        lake.merge(database, "acme")
+    assert lake.scan(database, two_tenants[0]).collect()["event_id"].n_unique() == 50
+    assert lake.scan(database, two_tenants[0]).collect().height == 50
+    with database.owner() as tx:
+        tx.execute("ALTER TABLE lake_files DROP CONSTRAINT stop")
+    lake.compact(database, "acme", grace_s=0)
+    assert lake.scan(database, two_tenants[0]).collect().height == 50
+    assert len(list(lake.root.rglob("*.parquet"))) == 2
 
 
 def test_a_merge_that_lost_the_race_changes_nothing(
