@@ -40,6 +40,7 @@ _STALE_S: Final = 2 * 300.0
 def layout(view: View) -> Part:
     """Give both ways to ask; the answer of the simple one follows by itself."""
     asked = HuntAsk.read(view.search)
+    view.console.lake.warm()
     save = html.Button(
         [icon("rule"), "Save as rule"], id="hunt-save", className="act second", type="button"
     )

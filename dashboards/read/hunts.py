@@ -217,8 +217,26 @@ def look(
         told = {"words": say_words(words)[:1500], "since": since, "until": until}
         write_audit(tx, scope, "hunt.run", detail=told)
     limits = HuntLimits(rows=MOST_ROWS, since_us=_us(since), until_us=_us(until))
+    if any(not word.field or "~" in word.sign or "*" in word.value for word in words):
+        # Looking into texts costs most: one pass gives all, unless too many events match.
+        found = lake.hunt(database, scope, sql_of_few(words, step_s), limits)
+        few = _look(found.rows, span, step_s, found.elapsed_ms, found.files)
+        if few.total < TOP_OF:
+            return few
     found = lake.hunt(database, scope, sql_of_look(words, step_s), limits)
     return _look(found.rows, span, step_s, found.elapsed_ms, found.files)
+
+
+def sql_of_few(words: Sequence[Word], step_s: int) -> str:
+    """Give the SELECT for at most TOP_OF events: all three parts from one pass over the files."""
+    shown = ", ".join(literal(name) for name in ("event_id", "time", *FIELDS))
+    fields = ", ".join(literal(name) for name in FIELDS)
+    return f"""WITH few AS MATERIALIZED (
+    SELECT COLUMNS(lambda c: list_contains([{shown}], c))
+    FROM events WHERE {condition(words)} LIMIT {TOP_OF}
+), hits AS (
+    SELECT COLUMNS(lambda c: list_contains([{fields}], c))::VARCHAR FROM few
+), {_tops_bars_shown("few", "true", shown, step_s)}"""  # noqa: S608  built of literals only, run in the locked-down DuckDB
 
 
 def sql_of_look(words: Sequence[Word], step_s: int) -> str:
@@ -229,7 +247,11 @@ def sql_of_look(words: Sequence[Word], step_s: int) -> str:
     return f"""WITH hits AS MATERIALIZED (
     SELECT COLUMNS(lambda c: list_contains([{fields}], c))::VARCHAR
     FROM events WHERE {held} LIMIT {TOP_OF}
-), tops AS (
+), {_tops_bars_shown("events", held, shown, step_s)}"""  # noqa: S608  built of literals only, run in the locked-down DuckDB
+
+
+def _tops_bars_shown(source: str, held: str, shown: str, step_s: int) -> str:
+    return f"""tops AS (
     SELECT field, value, count(*) AS n
     FROM (UNPIVOT hits ON COLUMNS(*) INTO NAME field VALUE value)
     WHERE value <> ''
@@ -237,10 +259,10 @@ def sql_of_look(words: Sequence[Word], step_s: int) -> str:
     QUALIFY row_number() OVER (PARTITION BY field ORDER BY n DESC, value) <= {TOP}
 ), bars AS (
     SELECT CAST(floor(epoch("time") / {step_s}) AS BIGINT) AS place, count(*) AS n
-    FROM events WHERE {held} GROUP BY place ORDER BY place LIMIT 400
+    FROM {source} WHERE {held} GROUP BY place ORDER BY place LIMIT 400
 ), shown AS (
     SELECT COLUMNS(lambda c: list_contains([{shown}], c))
-    FROM events WHERE {held} ORDER BY {identifier("time")} DESC LIMIT {SHOWN_ROWS}
+    FROM {source} WHERE {held} ORDER BY {identifier("time")} DESC LIMIT {SHOWN_ROWS}
 )
 SELECT 'bar' AS kind, '' AS field, CAST(place AS VARCHAR) AS value, n FROM bars
 UNION ALL SELECT 'top', field, left(value, 400), n FROM tops

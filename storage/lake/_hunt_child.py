@@ -29,7 +29,7 @@ _SYSTEM: Final = ("/proc/self", "/sys/fs/cgroup", "/sys/devices/system/cpu")
 
 
 def main() -> None:
-    """Answer one request: {sql, files, folder, columns, since_us, until_us, limits...}."""
+    """Answer one request: {sql, files, small, folder, columns, since_us, until_us, limits...}."""
     line = sys.stdin.buffer.readline()
     if not line:
         return  # the house closed; nobody asks any more
@@ -100,7 +100,7 @@ def _only_select(connection: Any, sql: str) -> Any:  # noqa: ANN401  duckdb is n
 
 
 def _prepare(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401  duckdb is not typed
-    paths = ", ".join("'" + path.replace("'", "''") + "'" for path in request["files"])
+    paths = _quoted(request["files"] + request["small"])
     settings = [
         "SET TimeZone = 'UTC'",
         f"SET threads = {int(request['threads'])}",
@@ -111,22 +111,40 @@ def _prepare(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401 
         "SET autoload_known_extensions = false",
         "SET allow_community_extensions = false",
         "SET python_enable_replacements = false",
+        "SET parquet_metadata_cache = true",  # else each mention of events opens every file twice
         f"SET allowed_paths = [{paths}]",
         "SET enable_external_access = false",
         "SET lock_configuration = true",
     ]
     for setting in settings:
         connection.execute(setting)
+    _show_events(connection, request)
+
+
+def _show_events(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401  duckdb is not typed
+    """Give the view `events`: what lies in many small files is read once, ahead of the query."""
+    since, until = _time(request["since_us"]), _time(request["until_us"])
+    inside = f"time >= TIMESTAMPTZ '{since}' AND time < TIMESTAMPTZ '{until}'"
+    parts = []
+    if request["small"]:
+        source = _parquet(request["small"])
+        connection.execute(f"CREATE TABLE events_small AS SELECT * FROM {source} WHERE {inside}")  # noqa: S608  our own paths, quoted
+        parts.append("SELECT * FROM events_small")
     if request["files"]:
-        source = f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
-        since, until = _time(request["since_us"]), _time(request["until_us"])
-        connection.execute(
-            f"CREATE VIEW events AS SELECT * FROM {source} "  # noqa: S608  our own paths, quoted
-            f"WHERE time >= TIMESTAMPTZ '{since}' AND time < TIMESTAMPTZ '{until}'"
-        )
+        parts.append(f"SELECT * FROM {_parquet(request['files'])} WHERE {inside}")  # noqa: S608  our own paths, quoted
+    if parts:
+        connection.execute("CREATE VIEW events AS " + " UNION ALL BY NAME ".join(parts))
     else:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in request["columns"].items())
         connection.execute(f"CREATE TABLE events ({columns})")
+
+
+def _parquet(paths: list[str]) -> str:
+    return f"read_parquet([{_quoted(paths)}], union_by_name = true, hive_partitioning = false)"
+
+
+def _quoted(paths: list[str]) -> str:
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
 
 
 def _time(us: int) -> str:

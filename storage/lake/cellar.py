@@ -83,6 +83,10 @@ class Lake:
         """
         return self._hunters.run(self.root, db, scope, sql, limits or hunt.HuntLimits())
 
+    def warm(self) -> None:
+        """Get ready for a hunt that is about to come."""
+        self._hunters.warm()
+
     def close(self) -> None:
         """End the waiting hunt process."""
         self._hunters.close()

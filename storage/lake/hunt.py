@@ -23,13 +23,16 @@ from typing import Final
 
 from storage.database import Database
 from storage.errors import InvalidInput, Overloaded, Unavailable
-from storage.lake.manifest import FIRST_US, LAST_US, live_files
+from storage.lake.manifest import FIRST_US, LAST_US, Listed, live_files
 from storage.schema.columns import ENVELOPE
 from storage.tenant import Scope, tenant_name
 
 _CHILD: Final = Path(__file__).with_name("_hunt_child.py")
 _SQL_MAX: Final = 100_000
 _FILES_MAX: Final = 20_000
+_SMALL_EVENTS: Final = 2_000
+_SMALL_IN_ALL: Final = 40_000
+"""Events of small files that a hunt takes into memory first: a query opens its files many times."""
 AT_ONCE: Final = 6
 AT_ONCE_OF_ONE: Final = 2
 """Hunts of one tenant at once: each may take a GiB, 15 s and a thread of the front door."""
@@ -90,9 +93,11 @@ class Hunters:
             files = live_files(tx, root, scope.tenant_id, limits.since_us, limits.until_us)
         if len(files) > _FILES_MAX:
             raise InvalidInput(f"the query reads {len(files)} files; narrow its time")
+        small, large = _sorted_out(files)
         request = {
             "sql": sql,
-            "files": [str(file.path) for file in files],
+            "files": [str(file.path) for file in large],
+            "small": [str(file.path) for file in small],
             "folder": str(root / f"tenant={tenant_name(scope.tenant_id)}"),
             "columns": _COLUMNS,
             "since_us": limits.since_us,
@@ -109,7 +114,14 @@ class Hunters:
                 answer = _talk(child, json.dumps(request).encode() + b"\n", limits)
             finally:
                 _end(child)
+                self.warm()  # not earlier: its start would take a core from the hunt
         return _result(answer, limits, len(files), int((time.monotonic() - start) * 1000))
+
+    def warm(self) -> None:
+        """Start the waiting process, so that the next hunt waits for no interpreter."""
+        with self._guard:
+            if not self._spares:
+                self._spares.append(_start())
 
     def close(self) -> None:
         """End the waiting process."""
@@ -134,11 +146,22 @@ class Hunters:
     def _take(self) -> subprocess.Popen[bytes]:
         with self._guard:
             child = self._spares.pop() if self._spares else _start()
-            self._spares.append(_start())
         if child.poll() is None:
             return child
         _end(child)
         return _start()
+
+
+def _sorted_out(files: list[Listed]) -> tuple[list[Listed], list[Listed]]:
+    """Give the small files, as far as their events fit in memory, and all others."""
+    small, large, left = [], [], _SMALL_IN_ALL
+    for file in files:
+        if file.events < _SMALL_EVENTS and file.events <= left:
+            small.append(file)
+            left -= file.events
+        else:
+            large.append(file)
+    return small, large
 
 
 def _start() -> subprocess.Popen[bytes]:

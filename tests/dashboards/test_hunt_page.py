@@ -134,3 +134,13 @@ def test_ones_own_rule_rests_and_runs_again(filled: House) -> None:
     told = {"rule-run.n_clicks": 1, "rule-reference.data": {"id": rule_id, "on": True}}
     assert "It rests" in filled.call(person, listed, **told).text
     assert '"words": "Rests"' in filled.open(person, "/rules")
+
+
+def test_one_pass_over_few_events_tells_the_same(
+    filled: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = look(filled, "process.cmd_line~a")
+    monkeypatch.setattr(hunts, "TOP_OF", 1)  # too many at once: the query for many answers
+    many = look(filled, "process.cmd_line~a")
+    assert few.total == many.total > 1
+    assert (few.bars, few.rows, few.columns) == (many.bars, many.rows, many.columns)

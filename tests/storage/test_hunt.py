@@ -309,3 +309,17 @@ def test_hunts_at_once_are_bounded_for_a_tenant_and_for_all(
         if "acme" in running:
             turns.enter_context(ground.lake._hunters._turn("bolt"))
     assert ground.lake.hunt(ground.db, ground.acme, "SELECT 1").rows == ((1,),)
+
+
+def test_small_and_large_files_are_one_view(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = batch_of("acme", 30, first=100, classes=(1007,)).frame
+    other = other.with_columns(pl.lit("yes").alias("unmapped.More"))
+    files = ground.lake.write(EventBatch.of(other), "raw", 0, 2, 3)
+    with ground.db.writer() as tx:
+        insert_lake_files(tx, files)
+    sql = 'SELECT class_uid, count(*), count("unmapped.More") FROM events GROUP BY 1 ORDER BY 1'
+    for small_in_all in (40_000, 25, 0):  # all of them small, some, none
+        monkeypatch.setattr("storage.lake.hunt._SMALL_IN_ALL", small_in_all)
+        assert ground.lake.hunt(ground.db, ground.acme, sql).rows == ((1007, 50, 30), (3002, 20, 0))
