@@ -33,8 +33,8 @@ _URL: Final = re.compile(r"Inopsio is up: (\S+)")
 _WATCH: Final = """() => {
   window.__seen = {};
   const look = () => document.querySelectorAll(".stream li").forEach(line => {
-    const found = line.textContent.match(/BENCH-\\d+/);
-    if (found && !(found[0] in window.__seen)) { window.__seen[found[0]] = Date.now(); }
+    const found = line.textContent.match(/bench-\\d+/i)?.[0].toUpperCase();
+    if (found && !(found in window.__seen)) { window.__seen[found] = Date.now(); }
   });
   new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
 }"""
