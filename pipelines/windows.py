@@ -1,8 +1,5 @@
 """Count events per entity and window, as columns: partial counts that the ledger adds up.
 
-Entities bear their canonical names (`storage.schema.entity`): one machine has one count, whatever
-its sources call it.
-
 Counts are added in the transaction that moves the offset, so an event that comes late corrects its
 window by the same upsert, and no window has to be held in memory until it is complete.
 """
@@ -10,8 +7,6 @@ window by the same upsert, and no window has to be held in memory until it is co
 from typing import Final
 
 import polars as pl
-
-from storage.schema.entity import canonical_columns
 
 ENTITIES: Final[tuple[tuple[str, str], ...]] = (
     ("host", "device.hostname"),
@@ -47,17 +42,16 @@ def count_windows(frame: pl.DataFrame, window_s: int) -> pl.DataFrame:
         .filter(pl.col(column).is_not_null())
         .group_by("tenant_id", pl.col(column).alias("entity"), "class_uid", start)
         .agg(pl.len().cast(pl.Int64).alias("events"))
-        .with_columns(canonical_columns(kind, "entity"))
-        .filter(pl.col("entity") != "")
-        .with_columns(pl.lit(window_s, pl.Int32).alias("window_s"))
+        .with_columns(
+            pl.lit(kind).alias("entity_type"), pl.lit(window_s, pl.Int32).alias("window_s")
+        )
         .select(list(SCHEMA))
         for kind, column in ENTITIES
         if column in frame.columns
     ]
     if not parts:
         return pl.DataFrame(schema=SCHEMA)
-    # Two spellings may have become one name.
-    return _added(pl.concat(pl.collect_all(parts)))
+    return pl.concat(pl.collect_all(parts)).sort(_KEYS)
 
 
 def add_counts(parts: list[pl.DataFrame]) -> pl.DataFrame:
@@ -66,8 +60,5 @@ def add_counts(parts: list[pl.DataFrame]) -> pl.DataFrame:
         return parts[0]
     if not parts:
         return pl.DataFrame(schema=SCHEMA)
-    return _added(pl.concat(parts))
-
-
-def _added(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.group_by(_KEYS).agg(pl.col("events").sum()).select(list(SCHEMA)).sort(_KEYS)
+    whole = pl.concat(parts).group_by(_KEYS).agg(pl.col("events").sum())
+    return whole.select(list(SCHEMA)).sort(_KEYS)

@@ -92,7 +92,7 @@ def _head(found: Entity) -> Part:
                                         KINDS.get(key.kind, key.kind.capitalize()),
                                         className="muted small",
                                     ),
-                                    html.H1(key.shown),
+                                    html.H1(key.name),
                                 ],
                                 className="two-lines",
                             ),

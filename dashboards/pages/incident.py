@@ -173,7 +173,6 @@ def _entities(found: Detail) -> Part:
     rows = []
     for told in found.keys:
         key = Key(str(told["entity_type"]), str(told["entity"]))
-        key = Key(key.kind, key.name, told["called"].get(key.id, ""))
         rows.append(
             html.Li(
                 [

@@ -10,7 +10,7 @@ from dashboards.console import Console
 from dashboards.live import snapshot
 from dashboards.pages import Page, View
 from dashboards.read import live as read
-from dashboards.read.names import named_by
+from dashboards.read.names import key_of
 from dashboards.shell import TICK
 from dashboards.ui.attack import attack_strip
 from dashboards.ui.cards import behind_clock, freshness, panel
@@ -152,8 +152,8 @@ def _finding(row: dict[str, Any], now: datetime, seen: str) -> dict[str, Any]:
         "id": row["finding_id"],
         "level": row["level"],
         "title": short(row["title"], 200),
-        "entity": short(named_by(row)[0].shown, 120),
-        "path": named_by(row)[0].path,
+        "entity": short(row["entity"], 120),
+        "path": key_of(row["entity_type"], row["entity"]).path,
         "said": said_time(row["created_at"], now),
         "exact": f"Made {exact_time(row['created_at'])}, of {exact_time(row['time'])}",
         "iso": row["created_at"].isoformat(),

@@ -8,7 +8,6 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from dashboards.read.called import call, names_of
 from dashboards.read.happenings import events_near, facts_near, merged
 from dashboards.read.names import Key, key_of, named_by
 from dashboards.ui.marks import LEVELS
@@ -119,8 +118,6 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         until = _end(tx, now)
         since = until - timedelta(days=DAYS)
         claims = claims_of(tx, key, since, until, MOST_CLAIMS)
-        call(tx, scope, claims)
-        key = Key(key.kind, key.name, names_of(tx, scope, [key]).get(key.id, ""))
         counted: list[Row] = select(
             tx, "investigate_counts", since=since, until=until, kind=key.kind, names=key.names
         )

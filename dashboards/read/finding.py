@@ -11,7 +11,6 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from business import incidents
-from dashboards.read.called import call
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.happenings import events_near, facts_near, facts_of, lane_of_claim, merged, us
 from dashboards.read.names import Key, named_by
@@ -93,16 +92,14 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
     """Read the finding and everything about it; reading events is audited."""
     found = finding(database, scope, finding_id)
     at: datetime = found["time"]
+    keys = named_by(found)
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        claims = _parts(tx, found["parts"])
-        call(tx, scope, [found, *claims])
-        keys = named_by(found)
         evidence = None
         if scope.may("events:read"):
             evidence = events_of(tx, found["event_ids"][:MOST_EVIDENCE])
             write_audit(tx, scope, "event.view", found["finding_id"])
-        parts = steps(tx, scope, claims)
+        parts = steps(tx, scope, _parts(tx, found["parts"]))
         similar: list[Row] = select(
             tx,
             "investigate_similar",

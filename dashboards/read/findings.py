@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from dashboards.read.called import call
 from dashboards.read.filters import FindingFilter
 from storage.database import Database
 from storage.database.queries import select
@@ -72,7 +71,6 @@ def queue(database: Database, scope: Scope, wanted: FindingFilter) -> Queue:
             offset=wanted.page * PAGE_ROWS,
             limit=PAGE_ROWS + 1,
         )
-        call(tx, scope, rows)
     by_level: Counter[str] = Counter()
     for row in counts:
         by_level[str(row["level"])] += _int(row["findings"])

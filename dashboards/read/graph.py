@@ -12,7 +12,6 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from business import incidents
-from dashboards.read.called import names_of
 from dashboards.read.entity import claims_of
 from dashboards.read.names import KINDS, Key, named_by, parse_key
 from dashboards.ui.marks import LEVELS
@@ -106,9 +105,6 @@ def graph(database: Database, scope: Scope, asked: Asked, now: datetime) -> Grap
         for name in asked.opened:
             _add(found, _beside(tx, name, bounds), MOST_NODES)
         _count(tx, found, bounds)
-        entities = [Key(n.kind, n.label) for n in found.nodes.values() if n.kind in KINDS]
-        for name, label in names_of(tx, scope, entities).items():
-            found.nodes[name].label = label
     return found
 
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from business import incidents
-from dashboards.read.called import call, names_of
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.filters import like
 from dashboards.read.finding import Step, enriched, steps
@@ -110,7 +109,6 @@ def block(
         rows = select(
             tx, "console_incidents", **wanted.params(scope), offset=start, limit=limit + 1
         )
-        call(tx, scope, rows)
     is_last = len(rows) <= limit or start + limit >= MOST_ROWS
     return rows[:limit], start + min(len(rows), limit) if is_last else None
 
@@ -144,7 +142,6 @@ def board(database: Database, scope: Scope, wanted: IncidentFilter) -> list[Colu
             columns.append(Column(status, totals.get(status, 0), rows))
         ids = [c["incident_id"] for column in columns for c in column.cards]
         held = select(tx, "investigate_board_entities", incident_ids=ids, limit=60) if ids else []
-        call(tx, scope, [*held, *(c for column in columns for c in column.cards)])
         keys: dict[str, list[Key]] = {}
         for row in held:
             keys.setdefault(str(row["incident_id"]), []).extend(named_by(row))
@@ -180,10 +177,7 @@ def one(database: Database, lake: Lake, scope: Scope, incident_id: str) -> Detai
         keys: list[Row] = incidents.entities(scope, tx, known, MOST_ENTITIES)
         since = found["opened_at"]
         activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
-        call(tx, scope, [found, *claims])
         named = [Key(str(k["entity_type"]), str(k["entity"])) for k in keys]
-        called = names_of(tx, scope, named)
-        keys = [k | {"called": called} for k in keys]
         value, held = value_of(tx, scope, named), held_of(tx, scope, named)
     told = enriched(database, lake, scope, told)
     return Detail(found, told, keys, activity, value, held)

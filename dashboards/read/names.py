@@ -1,7 +1,7 @@
 """Name entities in addresses and queries: one canonical name, whatever a source calls it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -23,7 +23,6 @@ KINDS: Final = {
 }
 """What an entity's page may be about, in the order in which entities are shown."""
 BUSINESS: Final = frozenset({"vendor", "document", "customer", "item"})
-_RECORDS: Final = BUSINESS - {"document"}
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {"user": ("user", "mailbox", "person")}
 _LONGEST: Final = 512
 _COLUMN: Final = {
@@ -39,16 +38,10 @@ _COLUMN: Final = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Name one entity: its kind and its canonical name. `label`: how people call it, or ''."""
+    """Name one entity: its kind and its canonical name."""
 
     kind: str
     name: str
-    label: str = field(default="", compare=False, repr=False)
-
-    @property
-    def shown(self) -> str:
-        """Give what to call it on screen."""
-        return self.label or self.name
 
     @property
     def path(self) -> str:
@@ -105,19 +98,11 @@ def parse_key(text: str) -> Key:
 
 
 def named_by(claim: Mapping[str, Any]) -> list[Key]:
-    """Give the entities of a finding: its own first, then those it touches, each once.
-
-    A vendor's or customer's own record is no document beside it. Names come from `called`.
-    """
+    """Give the entities of a finding: its own first, then those it touches, each once."""
     own = key_of(str(claim["entity_type"]), str(claim["entity"]))
     links = [link for link in claim.get("links") or [] if len(link) >= 2]
     linked = [key_of(str(link[0]), str(link[1])) for link in links]
-    called: Mapping[str, str] = claim.get("called") or {}
-    found = [
-        Key(k.kind, k.name, called.get(k.id, "")) for k in dict.fromkeys([own, *linked]) if k.name
-    ]
-    records = {k.name for k in found if k.kind in _RECORDS}
-    return [k for k in found if k.kind != "document" or k.name not in records]
+    return [k for k in dict.fromkeys([own, *linked]) if k.name]
 
 
 def among(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -177,17 +177,11 @@ def entity_chips(keys: Sequence[Key], most: int = 24) -> Part:
 def entity_chip(key: Key) -> Part:
     """Show one entity as a link to its page."""
     return dcc.Link(
-        [icon(entity_icon(key.kind)), html.Span(_cut(key))],
+        [icon(entity_icon(key.kind)), html.Span(short(key.name, 60))],
         href=key.path,
         className="chip entity-chip",
         title=f"{key.kind}: {key.name}",
     )
-
-
-def _cut(key: Key) -> str:
-    """Cut a device's long number in the middle; the whole stands in the chip's title."""
-    name = key.shown
-    return f"{name[:8]}…{name[-4:]}" if key.kind == "device" and len(name) > 24 else short(name, 60)
 
 
 _ICONS: Final = {

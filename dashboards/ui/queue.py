@@ -12,7 +12,7 @@ from typing import Any
 
 from dash import html
 
-from dashboards.read.names import named_by
+from dashboards.read.names import key_of
 from dashboards.ui.marks import count_of, exact_time, said_time, short
 from dashboards.ui.states import Part
 
@@ -34,7 +34,6 @@ def queue_table(rows: Sequence[Row], now: datetime, is_grouped: bool, may_work: 
 
 def _row(row: Row, now: datetime, is_grouped: bool) -> Row:
     which = {"f": row["finding_id"]}
-    key = named_by(row)[0]
     if is_grouped:
         which |= {"r": row["rule_id"], "t": row["entity_type"], "e": row["entity"]}
     kind = "signal" if row["kind"] == "signal" else ""
@@ -45,9 +44,9 @@ def _row(row: Row, now: datetime, is_grouped: bool) -> Row:
         "rule": row["rule_id"],
         "title": short(row["title"], _LONGEST),
         "under": " · ".join(words for words in (kind, told) if words),
-        "entity": key.shown,
+        "entity": row["entity"],
         "type": row["entity_type"],
-        "path": key.path,
+        "path": key_of(row["entity_type"], row["entity"]).path,
         "incident": row["incident_id"],
         "status": row["status"],
         "who": row["assignee"],

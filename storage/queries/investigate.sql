@@ -42,17 +42,6 @@ WHERE finding_id = ANY(%(finding_ids)s::uuid[])
 ORDER BY "time", finding_id
 LIMIT %(limit)s;
 
--- name: investigate_called
--- The names by which people know ids of the books.
-SELECT 'vendor' AS kind, vendor_id AS id, name FROM erp_vendors
-WHERE vendor_id = ANY(%(vendors)s::text[])
-UNION ALL
-SELECT 'customer', customer_uid, name FROM crm_companies
-WHERE customer_uid = ANY(%(customers)s::text[])
-UNION ALL
-SELECT 'item', item_id, name FROM erp_items
-WHERE item_id = ANY(%(items)s::text[]);
-
 -- name: investigate_kind
 SELECT kind, parts::text[] AS parts FROM findings WHERE finding_id = %(finding_id)s::uuid;
 

@@ -1,9 +1,6 @@
 """Name one entity one way, whatever a source calls it, so that what belongs together meets."""
 
-import re
 from typing import Final
-
-import polars as pl
 
 JOINING: Final = frozenset(
     {"host", "user", "ip", "vendor", "document", "customer", "device", "domain", "item"}
@@ -19,10 +16,6 @@ _EVERYBODY: Final = frozenset(
 )
 
 
-_ADDRESS: Final = r"^[0-9.]*[0-9][0-9.]*$|:"
-_SMALL: Final = frozenset({"ip", "domain", "hash", "file", "process"})
-
-
 def canonical(kind: str, name: str) -> tuple[str, str]:
     r"""Give the entity's own type and name: small letters, a host without its domain, a person
     without the directory or mail domain.
@@ -36,33 +29,11 @@ def canonical(kind: str, name: str) -> tuple[str, str]:
     if kind in _PEOPLE:
         return "user", text.rpartition("\\")[2].partition("@")[0].lower()
     if kind == "host":
-        is_address = re.search(_ADDRESS, text)
+        is_address = text.replace(".", "").isdigit() or ":" in text
         return ("ip", text.lower()) if is_address else (kind, text.partition(".")[0].lower())
-    if kind in _SMALL:
+    if kind in {"ip", "domain", "hash", "file", "process"}:
         return kind, text.lower()
     return kind, text
-
-
-def canonical_columns(kind: str, name: str) -> list[pl.Expr]:
-    """Give `canonical` on a column of names of one kind: columns `entity_type` and `name`.
-
-    >>> names = pl.DataFrame({"entity": ["WS-17.corp.example", "10.0.0.7"]})
-    >>> names.select(canonical_columns("host", "entity")).rows()
-    [('host', 'ws-17'), ('ip', '10.0.0.7')]
-    """
-    text = pl.col(name).str.strip_chars()
-    told = pl.lit(kind)
-    if kind in _PEOPLE:
-        told = pl.lit("user")
-        text = text.str.replace(r"(?s)^.*\\", "").str.replace(r"(?s)@.*$", "").str.to_lowercase()
-    elif kind == "host":
-        is_address = text.str.contains(_ADDRESS)
-        told = pl.when(is_address).then(pl.lit("ip")).otherwise(told)
-        short = text.str.replace(r"(?s)\..*$", "")
-        text = pl.when(is_address).then(text).otherwise(short).str.to_lowercase()
-    elif kind in _SMALL:
-        text = text.str.to_lowercase()
-    return [told.alias("entity_type"), text.alias(name)]
 
 
 def is_joining(kind: str, name: str) -> bool:

@@ -1,13 +1,10 @@
 """Partial window counts add up to the same whole however the events were cut."""
 
-from collections.abc import Sequence
-
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.windows import SCHEMA, add_counts, count_windows
-from storage.schema.entity import canonical, canonical_columns
 
 ROW = st.tuples(
     st.sampled_from(["acme", "globex"]),
@@ -17,7 +14,7 @@ ROW = st.tuples(
 )
 
 
-def frame(rows: Sequence[tuple[str, str | None, str | None, int]]) -> pl.DataFrame:
+def frame(rows: list[tuple[str, str | None, str | None, int]]) -> pl.DataFrame:
     schema = {
         "tenant_id": pl.String,
         "device.hostname": pl.String,
@@ -43,24 +40,6 @@ def test_partial_counts_add_up(
 ) -> None:
     parts = [count_windows(frame(part), 600) for part in (rows[:cut], rows[cut:])]
     assert add_counts(parts).equals(count_windows(frame(rows), 600))
-
-
-def test_one_machine_has_one_count_whatever_its_sources_call_it() -> None:
-    rows = [
-        ("acme", name, None, 1) for name in ("FS-01.corp.example", "fs-01", "FS-01", "10.0.0.7")
-    ]
-    counts = count_windows(frame(rows), 600).select("entity_type", "entity", "events")
-    assert counts.rows() == [("host", "fs-01", 3), ("ip", "10.0.0.7", 1)]
-
-
-LETTERS = st.text(st.sampled_from("aZ0.:@\\ -$Ä\n"), max_size=12)
-
-
-@given(st.sampled_from(["host", "user", "ip", "vendor", "mailbox", "domain"]), st.lists(LETTERS))
-def test_names_on_columns_are_those_of_single_names(kind: str, names: list[str]) -> None:
-    column = pl.DataFrame({"entity": names}, schema={"entity": pl.String})
-    found = column.select(canonical_columns(kind, "entity")).rows()
-    assert found == [canonical(kind, name) for name in names]
 
 
 def test_no_events_make_no_counts() -> None:
