@@ -9,6 +9,8 @@ from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from business import incidents
 from dashboards.console import Console
+from dashboards.read.known import Names
+from dashboards.read.known import said as said_with
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import STATUS, VERDICT, level_badge, moment, status_badge, verdict_badge
 from dashboards.ui.states import Part
@@ -23,7 +25,13 @@ _FIELDS: Final = ("status", "verdict", "assignee")
 _SAID: Final = {"status": "Status", "verdict": "Verdict", "assignee": "Assignee"}
 
 
-def panel(console: Console, scope: Scope, incident: Row | None, has_link: bool = True) -> Part:
+def panel(
+    console: Console,
+    scope: Scope,
+    incident: Row | None,
+    has_link: bool = True,
+    names: Names | None = None,
+) -> Part:
     """Show the incident and, to those who may, what can be done with it."""
     if incident is None:
         inside: Part = html.P(
@@ -31,7 +39,8 @@ def panel(console: Console, scope: Scope, incident: Row | None, has_link: bool =
             className="muted",
         )
     else:
-        inside = _inside(console, scope, incident, has_link)
+        told = {**incident, "title": said_with(str(incident["title"]), names or {})}
+        inside = _inside(console, scope, told, has_link)
     return html.Section(
         [html.H2("Incident"), html.Div(inside, id="incident-panel", className="stack")],
         className="card stack tight",

@@ -23,12 +23,14 @@ from business.incidents._work import (
     change,
     entities,
     get,
+    link,
     merge,
     open_by_hand,
     set_status,
     set_verdict,
     timeline,
     unlink,
+    unmerge,
 )
 from storage.database.queries import select
 from storage.outcome import MARK
@@ -55,6 +57,7 @@ __all__ = [
     "get",
     "handle",
     "incident_id_for",
+    "link",
     "merge",
     "open_by_hand",
     "set_status",
@@ -62,6 +65,7 @@ __all__ = [
     "timeline",
     "title_of",
     "unlink",
+    "unmerge",
 ]
 
 

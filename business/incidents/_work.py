@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -166,6 +166,52 @@ def unlink(scope: Scope, tx: Transaction, incident_id: str, finding_id: str) -> 
     refresh(tx, incident_id)
     write_audit(tx, scope, "incident.unlink", incident_id, detail={"finding_id": finding_id})
     return get(scope, tx, incident_id)
+
+
+def link(scope: Scope, tx: Transaction, incident_id: str, finding_id: str) -> dict[str, Any]:
+    """Put a finding (back) into an incident: it leaves the one it is in, and spreads as it did.
+
+    NotFound for a finding or an incident not there; InvalidInput where that one was merged.
+    """
+    scope.require("incidents:write")
+    select(tx, "incident_lock")
+    if get(scope, tx, incident_id)["merged_into"]:
+        raise InvalidInput(f"incident {incident_id} was merged into another one")
+    if not select(tx, "incident_findings_known", ids=[finding_id]):
+        raise NotFound(f"finding {finding_id} is not there")
+    enter_stored(tx, scope.tenant_id, [finding_id])
+    for row in select(tx, "incident_live_of_findings", ids=[finding_id]):
+        execute(tx, "incident_drop_claims", incident_id=row["incident_id"], ids=[finding_id])
+        refresh(tx, str(row["incident_id"]))
+    execute(tx, "incident_take_back_in", ids=[finding_id])
+    added = {"ids": [finding_id], "vias": [None], "gaps": [0]}
+    execute(tx, "incident_add_claims", incident_id=incident_id, **added)
+    refresh(tx, incident_id)
+    write_audit(tx, scope, "incident.link", incident_id, detail={"finding_id": finding_id})
+    return get(scope, tx, incident_id)
+
+
+def unmerge(
+    scope: Scope, tx: Transaction, into_id: str, from_id: str, kept: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Take a merge back: the incident stands by itself again with what it held; give it.
+
+    `kept`: `findings` and `notes`, ids of what it held before; of these, what has left `into_id`
+    meanwhile stays where it is. InvalidInput where the one was not merged into the other.
+    """
+    scope.require("incidents:write")
+    select(tx, "incident_lock")
+    get(scope, tx, into_id)
+    moved = {"into_id": into_id, "from_id": from_id}
+    if not execute(tx, "incident_unmerge", **moved):
+        raise InvalidInput(f"incident {from_id} is not merged into {into_id}")
+    execute(tx, "incident_unmerge_claims", **moved, ids=list(kept["findings"]))
+    execute(tx, "incident_unmerge_notes", **moved, ids=list(kept["notes"]))
+    refresh(tx, into_id)
+    refresh(tx, from_id)
+    for which, other in ((into_id, from_id), (from_id, into_id)):
+        write_audit(tx, scope, "incident.unmerge", which, detail={"other": other})
+    return get(scope, tx, from_id)
 
 
 def open_by_hand(

@@ -3,6 +3,8 @@
 (function () {
   "use strict";
   var SOURCE = "/assets/vendor/cytoscape-3.34.4.min.js";
+  var NEAREST = 20, NARROW_PX = 760;
+  var letters = 13;  // size of the labels before zooming: larger where the whole is made small
   var cy = null, shownIn = null, drawn = "", root = "", chosen = "", isLoading = false;
 
   function colour(name) {
@@ -43,10 +45,11 @@
         "label": function (n) {
           return n.data("label") + (n.data("more") ? "\n+" + n.data("more") + " more" : "");
         },
-        "font-size": 13, "font-family": "Inter, sans-serif", "color": text,
-        "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap", "text-max-width": 120,
-        "text-background-color": surface, "text-background-opacity": 0.85,
-        "text-background-padding": 2, "min-zoomed-font-size": 6, "overlay-opacity": 0,
+        "font-size": letters, "font-family": "Inter, sans-serif", "color": text,
+        "text-valign": "bottom", "text-margin-y": 5, "text-wrap": "wrap",
+        "text-max-width": letters * 9, "text-background-color": surface,
+        "text-background-opacity": 0.92, "text-background-shape": "round-rectangle",
+        "text-background-padding": 3, "min-zoomed-font-size": 5, "overlay-opacity": 0,
       } },
       { selector: "node[kind = 'finding']", style: {
         "shape": "round-diamond", "width": 38, "height": 38, "border-width": 0,
@@ -74,9 +77,56 @@
     ];
   }
 
+  // On a narrow screen the first look is at what is nearest; the table has all of it.
+  function nearest(data) {
+    var note = document.getElementById("graph-note");
+    var opened = new window.URLSearchParams(window.location.search).getAll("open").length;
+    var most = NEAREST * (1 + opened);
+    var isCut = window.innerWidth < NARROW_PX && data.nodes.length > most;
+    if (note) {
+      note.textContent = isCut ? "The nearest " + most + " of " + data.nodes.length +
+        " are drawn; the table has all." : "";
+    }
+    if (!isCut) { return data; }
+    var near = {}, kept = {};
+    data.edges.forEach(function (e) {
+      (near[e.one] = near[e.one] || []).push(e.other);
+      (near[e.other] = near[e.other] || []).push(e.one);
+    });
+    function links(name) { return (near[name] || []).length; }
+    var turn = data.nodes.slice().sort(function (a, b) {
+      return (b.root ? 1 : 0) - (a.root ? 1 : 0) || links(b.id) - links(a.id);
+    });
+    var queue = [turn[0].id];
+    while (queue.length && Object.keys(kept).length < most) {
+      var name = queue.shift();
+      if (kept[name]) { continue; }
+      kept[name] = true;
+      queue = queue.concat((near[name] || []).sort(function (a, b) { return links(b) - links(a); }));
+    }
+    turn.forEach(function (n) {  // what hangs on nothing comes last
+      if (Object.keys(kept).length < most) { kept[n.id] = true; }
+    });
+    return {
+      root: data.root,
+      nodes: data.nodes.filter(function (n) { return kept[n.id]; }),
+      edges: data.edges.filter(function (e) { return kept[e.one] && kept[e.other]; }),
+    };
+  }
+
+  // Two links between the same two are drawn once; what rests on what is told before the rest.
+  function once(edges) {
+    var told = {};
+    edges.forEach(function (e) {
+      var ends = [e.one, e.other].sort().join(" > ");
+      if (!told[ends] || e.what === "rests on") { told[ends] = e; }
+    });
+    return Object.keys(told).map(function (ends) { return told[ends]; });
+  }
+
   function elements(data) {
     var nodes = data.nodes.map(function (n) { return { group: "nodes", data: n }; });
-    var edges = data.edges.map(function (e) {
+    var edges = once(data.edges).map(function (e) {
       return { group: "edges",
         data: { id: e.one + " > " + e.other, source: e.one, target: e.other, what: e.what } };
     });
@@ -84,19 +134,34 @@
   }
 
   function lay(isNew) {
-    cy.layout({
-      name: "cose", animate: false, randomize: isNew, fit: true, padding: 40,
-      nodeRepulsion: function () { return 120000; }, idealEdgeLength: function () { return 90; },
-      edgeElasticity: function () { return 60; }, nodeOverlap: 60, gravity: 0.7,
-      componentSpacing: 90, numIter: cy.nodes().length > 150 ? 400 : 900, nodeDimensionsIncludeLabels: false,
-    }).run();
+    arrange(isNew);
+    // Where the whole had to be made small, the labels are made large and get the room they need.
+    var wanted = Math.round(Math.min(22, Math.max(13, 11 / cy.zoom())));
+    if (wanted > letters && cy.nodes().length <= 80) {
+      letters = wanted;
+      cy.style(styles());
+      arrange(false);
+    }
     if (cy.zoom() > 1.3) { cy.zoom(1.3); cy.center(); }
   }
 
+  function arrange(isNew) {
+    var many = cy.nodes().length;
+    cy.layout({
+      name: "cose", animate: false, randomize: isNew, fit: true, padding: 24,
+      nodeRepulsion: function () { return many > 80 ? 200000 : 900000; },
+      idealEdgeLength: function () { return 110; },
+      edgeElasticity: function () { return 80; }, nodeOverlap: 120, gravity: 0.9,
+      componentSpacing: 60, numIter: many > 150 ? 400 : 1200, nodeDimensionsIncludeLabels: true,
+    }).run();
+  }
+
   function draw(canvas, data) {
+    data = nearest(data);
     var isNew = !cy || shownIn !== canvas || root !== data.root;
     if (isNew) {
       if (cy) { cy.destroy(); }
+      letters = 13;
       cy = window.cytoscape({
         container: canvas, elements: elements(data), style: styles(), layout: { name: "preset" },
         minZoom: 0.15, maxZoom: 3, boxSelectionEnabled: false,

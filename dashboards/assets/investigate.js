@@ -34,19 +34,9 @@
     } });
   }
 
-  // Taking a finding out is for good: the button asks once more before it does.
+  // The toast that tells of it has the way back.
   function takeOut(button) {
-    if (button.dataset.asked) {
-      set("incident-unlink", { data: { finding: button.getAttribute("data-unlink"), at: Date.now() } });
-      return;
-    }
-    var words = button.textContent;
-    button.dataset.asked = "1";
-    button.textContent = "Really take out?";
-    window.setTimeout(function () {
-      delete button.dataset.asked;
-      button.textContent = words;
-    }, 5000);
+    set("incident-unlink", { data: { finding: button.getAttribute("data-unlink"), at: Date.now() } });
   }
 
   document.addEventListener("click", function (event) {

@@ -11,11 +11,12 @@ from dashboards.pages import Page, View
 from dashboards.read import entity as read
 from dashboards.read.entity import SPANS, WEIGHTS, Entity, Lately, Peers
 from dashboards.read.exposure import Value, value_of
+from dashboards.read.known import said
 from dashboards.read.names import KINDS, parse_key, read_key
 from dashboards.shell import URL
 from dashboards.ui.cards import figure_card, panel
 from dashboards.ui.charts import Series, stacked_bars
-from dashboards.ui.controls import chip
+from dashboards.ui.controls import chip, copy_button
 from dashboards.ui.events import entity_chip, entity_icon
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import LEVELS, count_of, level_badge, moment, status_badge
@@ -88,11 +89,14 @@ def _head(found: Entity) -> Part:
                             html.Span(icon(entity_icon(key.kind)), className="entity-mark"),
                             html.Div(
                                 [
-                                    html.Span(
-                                        KINDS.get(key.kind, key.kind.capitalize()),
-                                        className="muted small",
+                                    html.Span(_kind(found), className="muted small"),
+                                    html.Div(
+                                        [
+                                            html.H1(found.names.get(key, key.name)),
+                                            copy_button(key.name, f"Copy {key.name}"),
+                                        ],
+                                        className="name-line",
                                     ),
-                                    html.H1(key.name),
                                 ],
                                 className="two-lines",
                             ),
@@ -129,6 +133,13 @@ def _head(found: Entity) -> Part:
         ],
         className="stack tight",
     )
+
+
+def _kind(found: Entity) -> list[Part]:
+    """Say what it is; with its id where the heading has the name people know."""
+    key = found.key
+    words = KINDS.get(key.kind, key.kind.capitalize())
+    return [f"{words} ", html.Code(key.name)] if key in found.names else [words]
 
 
 def _asked(found: Entity) -> str:
@@ -255,6 +266,7 @@ def _timeline(near: Lately) -> Part:
     told = of_events(near.events or []) + of_claims(near.claims)
     seen = f"{count_of(len(near.events))} events" if near.events is not None else "no events"
     cut = ", the latest shown" if near.is_cut else ""
+    late = " Mails and business facts took too long; open it again." if near.is_late else ""
     switch = html.Nav(
         [
             dcc.Link(
@@ -273,7 +285,7 @@ def _timeline(near: Lately) -> Part:
         if told
         else html.P("Nothing in this time.", className="muted"),
         said=f"{seen}{cut} and {count_of(len(near.claims))} claims, "
-        f"until {near.until:%Y-%m-%d %H:%M} UTC.",
+        f"until {near.until:%Y-%m-%d %H:%M} UTC.{late}",
         actions=[switch],
     )
 
@@ -285,7 +297,7 @@ def _incidents(found: Entity) -> Part:
         html.Li(
             [
                 html.Div([level_badge(i["level"]), status_badge(i["status"])], className="badges"),
-                dcc.Link(i["title"], href=f"/incident/{i['incident_id']}"),
+                dcc.Link(said(i["title"], found.names), href=f"/incident/{i['incident_id']}"),
             ],
             className="stack tight",
         )
@@ -333,7 +345,8 @@ def _linked(found: Entity) -> Part:
     if not found.linked:
         return None
     rows = [
-        [entity_chip(n.key), count_of(n.claims), level_badge(n.level)] for n in found.linked[:20]
+        [entity_chip(n.key, found.names), count_of(n.claims), level_badge(n.level)]
+        for n in found.linked[:20]
     ]
     return panel(
         "Linked entities",

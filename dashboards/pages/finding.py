@@ -1,5 +1,6 @@
 """Show one finding: what, how grave, why, on which events, what else happened, whose work it is."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from dash import Input, Output, State, dcc, html, no_update
@@ -9,7 +10,8 @@ from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import finding as read
 from dashboards.read.exposure import Value
-from dashboards.read.finding import SPANS, Around, Surroundings
+from dashboards.read.finding import SPANS, Around, Depths, Surroundings
+from dashboards.read.patience import LATER_S, within
 from dashboards.read.rules import RuleText, rule_text
 from dashboards.shell import URL
 from dashboards.ui import events, why
@@ -18,10 +20,11 @@ from dashboards.ui.events import counted
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, moment
 from dashboards.ui.process_tree import process_tree
-from dashboards.ui.states import Part
+from dashboards.ui.states import Part, skeleton
 from dashboards.ui.story import story
 from dashboards.ui.timeline import Happening, lanes, of_claims, of_events
 from dashboards.ui.value import held_panel, value_badge, value_panel
+from storage.errors import InvalidInput, Unavailable
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -36,18 +39,14 @@ Row = dict[str, Any]
 
 
 def layout(view: View) -> Part:
-    """Give the whole page at once: it is one claim with its grounds."""
+    """Give what the ledger knows at once; what the history adds comes after, by `deep`."""
     console, scope = view.console, view.scope
-    found = read.surroundings(console.database, console.lake, scope, view.key)
+    found = read.surroundings(console.database, scope, view.key)
     claim = found.finding
-    near = read.around(console.database, console.lake, scope, claim, _span(view.search))
     value, held = read.money(console.database, scope, found)
-    whole: dict[str, dict[str, str]] = {}
-    if found.evidence is not None:
-        whole = read.whole_events(
-            console.database, console.lake, scope, claim["event_ids"], claim["time"]
-        )
-    work = incident.panel(console, scope, found.incident) if scope.may("incidents:read") else None
+    work = None
+    if scope.may("incidents:read"):
+        work = incident.panel(console, scope, found.incident, names=found.names)
     return html.Div(
         [
             _head(claim, found, value),
@@ -55,10 +54,12 @@ def layout(view: View) -> Part:
                 [
                     html.Div(
                         [
-                            _why(claim, found),
-                            _tree(claim, found),
-                            html.Div(_timeline(claim, near), id="finding-timeline"),
-                            _evidence(claim, found, whole),
+                            html.Div(_why(claim, found), id="finding-why"),
+                            html.Div(
+                                [_waiting(), _evidence(claim, found, {})],
+                                id="finding-deep",
+                                className="stack",
+                            ),
                         ],
                         className="stack",
                     ),
@@ -78,6 +79,30 @@ def layout(view: View) -> Part:
             dcc.Store(id="finding-id", data=claim["finding_id"]),
         ]
     )
+
+
+def _waiting() -> Part:
+    said = "Looking into the history"
+    return panel("What happened around it", skeleton(said, lines=5), said=f"{said} …")
+
+
+def _deep(console: Console, scope: Scope, finding_id: str, search: str) -> tuple[Part, list[Part]]:
+    """Give the grounds in full and what lies around them; Unavailable when it takes too long."""
+    found = read.surroundings(console.database, scope, finding_id)
+    claim = found.finding
+
+    def look() -> tuple[Depths, Around]:
+        lake = console.lake
+        more = read.depths(console.database, lake, scope, found)
+        return more, read.around(console.database, lake, scope, claim, _span(search))
+
+    more, near = within(LATER_S, look)
+    told = replace(found, parts=more.parts)
+    return _why(claim, told) if told.parts else no_update, [
+        _tree(claim, more),
+        html.Div(_timeline(claim, near), id="finding-timeline"),
+        _evidence(claim, told, more.whole),
+    ]
 
 
 def _span(search: str) -> str:
@@ -102,7 +127,7 @@ def _head(claim: Row, found: Surroundings, value: Value) -> Part:
                         className="actions",
                     ),
                 ],
-                className="page-head",
+                className="page-head titled",
             ),
             html.Div(
                 [
@@ -118,7 +143,7 @@ def _head(claim: Row, found: Surroundings, value: Value) -> Part:
                 ],
                 className="badges",
             ),
-            events.entity_chips(found.keys, 12),
+            events.entity_chips(found.keys, 12, found.names),
         ],
         className="stack tight",
     )
@@ -135,7 +160,10 @@ def _why(claim: Row, found: Surroundings) -> Part:
         chain = (
             f"{len(found.parts)} steps, from {exact_time(first)[:19]} to {exact_time(last)[:19]}"
         )
-        grounds += [html.P(chain, className="muted small"), story(found.parts, "The chain")]
+        grounds += [
+            html.P(chain, className="muted small"),
+            story(found.parts, "The chain", names=found.names),
+        ]
     if reasons:
         grounds.append(why.features(reasons) if is_model else why.matched(reasons))
     return panel(
@@ -177,7 +205,7 @@ def _rule(claim: Row, rule: RuleText | None) -> Part:
     return html.Div([facts, html.Details([html.Summary("Show the rule"), text], className="twin")])
 
 
-def _tree(claim: Row, found: Surroundings) -> Part:
+def _tree(claim: Row, found: Depths) -> Part:
     if not found.trees:
         return None
     return panel(
@@ -242,7 +270,9 @@ def _entities(found: Surroundings, console: Console) -> Part:
                     icon(events.entity_icon(key.kind)),
                     html.Span(
                         [
-                            html.Strong(key.name, className="cut"),
+                            html.Strong(
+                                found.names.get(key, events.shown_name(key)), className="cut"
+                            ),
                             html.Span(_said_of(card), className="muted small"),
                             html.Span(["last seen ", seen], className="muted small")
                             if seen
@@ -274,22 +304,43 @@ def _like(found: Surroundings) -> Part:
     return panel(
         "Similar findings",
         html.H3("By the same rule") if found.similar else None,
-        events.other_findings(found.similar, 6, has_entity=True) if found.similar else None,
+        events.other_findings(found.similar, 6, has_entity=True, names=found.names)
+        if found.similar
+        else None,
         html.H3("About the same entity") if found.others else None,
         events.other_findings(found.others, 8) if found.others else None,
     )
 
 
 def register(console: Console) -> None:
-    """Register the timeline's switch, and the incident panel for every page that shows it."""
+    """Register the depths, the timeline's switch, and the incident panel of every page."""
     incident.register(console)
+
+    def deep(scope: Scope, finding_id: str | None, search: str | None) -> Any:  # noqa: ANN401  components
+        if not finding_id:
+            return no_update, no_update
+        try:
+            return _deep(console, scope, str(finding_id), search or "")
+        except (Unavailable, InvalidInput) as error:
+            found = read.surroundings(console.database, scope, str(finding_id))
+            return no_update, [console.problem(error), _evidence(found.finding, found, {})]
+
+    console.scoped_callback(
+        Output("finding-why", "children"),
+        Output("finding-deep", "children"),
+        Input("finding-id", "data"),
+        State(URL, "search"),
+        grant=PAGE.grant,
+    )(deep)
 
     def widen(scope: Scope, search: str | None, finding_id: str | None) -> Any:  # noqa: ANN401  a component
         if not finding_id:
             return no_update
         claim = read.finding(console.database, scope, str(finding_id))
         span = _span(search or "")
-        near = read.around(console.database, console.lake, scope, claim, span)
+        near = within(
+            LATER_S, lambda: read.around(console.database, console.lake, scope, claim, span)
+        )
         return _timeline(claim, near)
 
     console.scoped_callback(

@@ -10,6 +10,7 @@ from dashboards.read import finding as read_finding
 from dashboards.read import graph as read
 from dashboards.read.exposure import value_of
 from dashboards.read.graph import FIRST_NODES, MOST_NODES, Asked, Graph
+from dashboards.read.known import names_of
 from dashboards.read.names import KINDS, named_by, parse_key
 from dashboards.shell import URL
 from dashboards.ui.cards import panel
@@ -67,6 +68,7 @@ def layout(view: View) -> Part:
                             html.Div(
                                 id="graph-live", className="unseen", **{"aria-live": "polite"}
                             ),
+                            html.P(id="graph-note", className="graph-note muted small"),
                             html.Div(_data(found, asked), id="graph-holder"),
                             _legend(),
                         ],
@@ -109,7 +111,7 @@ def _back(asked: Asked) -> Part:
 
 
 def _tools() -> Part:
-    acts = (("in", "plus", "Zoom in"), ("out", "minus", "Zoom out"), ("fit", "board", "Fit all"))
+    acts = (("in", "plus", "Zoom in"), ("out", "minus", "Zoom out"), ("fit", "fit", "Fit all"))
     return html.Div(
         [
             html.Button(
@@ -166,13 +168,15 @@ def _side(console: Console, scope: Scope, name: str, asked: Asked) -> Part:
 
 def _claim(console: Console, scope: Scope, finding_id: str, asked: Asked) -> Part:
     claim = read_finding.finding(console.database, scope, finding_id)
+    with console.database.app(scope) as tx:
+        names = names_of(tx, scope, named_by(claim))
     reasons = [
         (str(r.get("name", "")), html.Code(short(str(r.get("value", "")), 160)))
         for r in claim["reasons"][:5]
     ]
     kind = "Signal" if claim["kind"] == "signal" else "Finding"
     return panel(
-        short(claim["title"], 120),
+        claim["title"],
         html.Div(
             [
                 html.Div(
@@ -180,7 +184,7 @@ def _claim(console: Console, scope: Scope, finding_id: str, asked: Asked) -> Par
                     className="badges",
                 ),
                 key_values([("Time", exact_time(claim["time"])), *reasons]),
-                entity_chips(named_by(claim), 10),
+                entity_chips(named_by(claim), 10, names),
                 _acts(f"/finding/{finding_id}", "Open finding", f"finding:{finding_id}", asked),
             ],
             className="stack",
@@ -191,11 +195,13 @@ def _claim(console: Console, scope: Scope, finding_id: str, asked: Asked) -> Par
 def _entity(console: Console, scope: Scope, name: str, asked: Asked) -> Part:
     key = parse_key(name)
     with console.database.app(scope) as tx:
+        names = names_of(tx, scope, [key])
         card = read_finding.card(tx, key, console.now())
         value = value_of(tx, scope, [key])
     last = card["last_time"]
     kind = [icon(entity_icon(key.kind)), KINDS.get(key.kind, key.kind)]
     facts = [
+        ("Id", html.Code(key.name) if key in names else ""),
         ("Findings", count_of(card["findings"])),
         ("Signals", count_of(card["signals"])),
         ("High or critical", count_of(card["grave"])),
@@ -204,7 +210,7 @@ def _entity(console: Console, scope: Scope, name: str, asked: Asked) -> Part:
         ("Value at risk", said_value(value)),
     ]
     return panel(
-        short(key.name, 120),
+        names.get(key, key.name),
         html.Div(
             [
                 html.Div(html.Span(kind, className="badge plain"), className="badges"),

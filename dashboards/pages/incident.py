@@ -1,8 +1,11 @@
 """Show one incident: its story over security and business, and the work on it."""
 
-from typing import Any, Final
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
 
 import dash_mantine_components as dmc
+import msgspec
 from dash import Input, Output, State, dcc, html, no_update
 
 from business import incidents
@@ -11,6 +14,7 @@ from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import incidents as read
 from dashboards.read.incidents import Detail
+from dashboards.read.known import said
 from dashboards.read.names import BUSINESS, Key
 from dashboards.shell import URL
 from dashboards.ui.cards import panel
@@ -20,8 +24,9 @@ from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, level_badge, status_badge
 from dashboards.ui.states import Part, empty
 from dashboards.ui.story import said_between, story
-from dashboards.ui.toasts import TOASTS, toast
+from dashboards.ui.toasts import CHANGED, TOASTS, toast
 from dashboards.ui.value import held_panel, value_badge, value_panel
+from storage.errors import InvalidInput
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -32,7 +37,10 @@ PAGE: Final = Page(
     under="/incidents",
 )
 Row = dict[str, Any]
+T = TypeVar("T")
 _WRITE: Final = "incidents:write"
+_UNLINK: Final = "incident.unlink"
+_MERGE: Final = "incident.merge"
 
 
 def layout(view: View) -> Part:
@@ -78,9 +86,9 @@ def _head(found: Detail) -> Part:
     lanes = dict.fromkeys(step.lane for step in found.steps)
     lasted = said_between(row["last_time"] - row["first_time"])
     graph = f"/graph?incident={row['incident_id']}"
-    said = f"{counted(len(found.steps), 'step')} over {lasted}"
+    steps = f"{counted(len(found.steps), 'step')} over {lasted}"
     if len(lanes) > 1:
-        said += f", across {', '.join(lanes)}"
+        steps += f", across {', '.join(lanes)}"
     merged = None
     if row.get("merged_into"):
         merged = html.P(
@@ -92,7 +100,7 @@ def _head(found: Detail) -> Part:
             dcc.Link([icon("back"), " All incidents"], href="/incidents", className="small"),
             html.Div(
                 [
-                    html.H1(row["title"]),
+                    html.H1(said(row["title"], found.names)),
                     html.Div(
                         dcc.Link(
                             [icon("graph"), "Open graph"], href=graph, className="button second"
@@ -100,14 +108,14 @@ def _head(found: Detail) -> Part:
                         className="actions",
                     ),
                 ],
-                className="page-head",
+                className="page-head titled",
             ),
             merged,
             html.Div(
                 [
                     level_badge(row["level"]),
                     status_badge(row["status"]),
-                    html.Span(said, className="muted"),
+                    html.Span(steps, className="muted"),
                     value_badge(found.value),
                 ],
                 className="badges",
@@ -125,13 +133,15 @@ def _story(found: Detail, may_work: bool) -> Part:
     cut = f" The first {count_of(len(found.steps))} are shown." if more > 0 else ""
     return panel(
         "Story",
-        story(found.steps, "What happened, oldest first", _take_out if may_work else None),
+        story(
+            found.steps, "What happened, oldest first", _take_out if may_work else None, found.names
+        ),
         said=f"What happened, oldest first, over security and business.{cut}",
     )
 
 
 def _take_out(claim: Row) -> Part:
-    """Offer to take a claim out; asked twice by assets/investigate.js, as it is for good."""
+    """Offer to take a claim out; the toast that tells of it has the way back."""
     return html.Button(
         "Take out",
         type="button",
@@ -176,7 +186,7 @@ def _entities(found: Detail) -> Part:
         rows.append(
             html.Li(
                 [
-                    entity_chip(key),
+                    entity_chip(key, found.names),
                     html.Span(counted(int(told["claims"]), "claim"), className="muted small"),
                 ],
                 className="business" if key.kind in BUSINESS else "",
@@ -193,6 +203,8 @@ _ACTS: Final = {
     "incident.merge": "merged another incident into this",
     "incident.unlink": "took a finding out",
     "incident.open": "opened it by hand",
+    "incident.link": "put a finding in",
+    "incident.unmerge": "took a merge back",
 }
 
 
@@ -230,9 +242,45 @@ def _changed(detail: Row) -> str:
     return ", ".join(f"{k}: {v[0] or 'none'} → {v[1] or 'none'}" for k, v in moves)
 
 
-def register(console: Console) -> None:
-    """Register taking out and merging; the panel's own callbacks the finding's page registers."""
+class _Unlinked(msgspec.Struct, forbid_unknown_fields=True):
+    incident: uuid.UUID
+    finding: uuid.UUID
 
+
+class _Merged(msgspec.Struct, forbid_unknown_fields=True):
+    into: uuid.UUID
+    merged: uuid.UUID
+    findings: Annotated[list[uuid.UUID], msgspec.Meta(max_length=read.MOST_BACK)]
+    notes: Annotated[list[uuid.UUID], msgspec.Meta(max_length=read.MOST_BACK)]
+
+
+def _told(data: Mapping[str, Any], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(dict(data), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"that cannot be undone: {error}") from error
+
+
+def register(console: Console) -> None:
+    """Register taking out and merging, each with its undo; the panel's own are elsewhere."""
+    _register_unlink(console)
+    _register_merge(console)
+
+    def again(scope: Scope, changed: Any, incident_id: str | None) -> Any:  # noqa: ANN401  a component
+        if not changed or not incident_id:
+            return no_update
+        return _body(console, scope, read.one(console.database, console.lake, scope, incident_id))
+
+    console.scoped_callback(
+        Output("incident-body", "children", allow_duplicate=True),
+        Input(CHANGED, "data"),
+        State("incident-id", "data"),
+        grant=PAGE.grant,
+        prevent_initial_call=True,
+    )(again)
+
+
+def _register_unlink(console: Console) -> None:
     def unlink(scope: Scope, asked: Any, incident_id: str | None) -> Any:  # noqa: ANN401  Dash's own values
         if not isinstance(asked, dict) or not incident_id:
             return no_update, no_update
@@ -241,7 +289,8 @@ def register(console: Console) -> None:
         with console.database.app(scope) as tx:
             incidents.unlink(scope, tx, known, finding)
         found = read.one(console.database, console.lake, scope, known)
-        return _body(console, scope, found), toast("Taken out of this incident.")
+        back = (_UNLINK, {"incident": known, "finding": finding})
+        return _body(console, scope, found), toast("Taken out of this incident.", back)
 
     console.scoped_callback(
         Output("incident-body", "children"),
@@ -252,13 +301,25 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(unlink)
 
+    def put_back(scope: Scope, data: Mapping[str, Any]) -> str:
+        told = _told(data, _Unlinked)
+        with console.database.app(scope) as tx:
+            incidents.link(scope, tx, str(told.incident), str(told.finding))
+        return "Put back into this incident."
+
+    console.undoable(_UNLINK, _WRITE, put_back)
+
+
+def _register_merge(console: Console) -> None:
     def merge(scope: Scope, clicks: int | None, into: str | None, incident_id: str | None) -> Any:  # noqa: ANN401  Dash's own values
         if not clicks or not into or not incident_id:
             return no_update, no_update
         known, other = read.incident_uuid(incident_id), read.incident_uuid(into)
         with console.database.app(scope) as tx:
+            kept = read.held_by(tx, scope, known)
             after = incidents.merge(scope, tx, other, known)
-        return f"/incident/{other}", toast(f"Merged into: {after['title']}"[:160])
+        back = (_MERGE, {"into": other, "merged": known, **kept})
+        return f"/incident/{other}", toast(f"Merged into: {after['title']}"[:160], back)
 
     console.scoped_callback(
         Output(URL, "pathname", allow_duplicate=True),
@@ -269,3 +330,12 @@ def register(console: Console) -> None:
         grant=_WRITE,
         prevent_initial_call=True,
     )(merge)
+
+    def part(scope: Scope, data: Mapping[str, Any]) -> str:
+        told = _told(data, _Merged)
+        kept = {"findings": list(map(str, told.findings)), "notes": list(map(str, told.notes))}
+        with console.database.app(scope) as tx:
+            after = incidents.unmerge(scope, tx, str(told.into), str(told.merged), kept)
+        return f"It stands by itself again: {after['title']}"[:160]
+
+    console.undoable(_MERGE, _WRITE, part)

@@ -13,10 +13,10 @@ from dashboards.read.payments import STATUS, PaymentFilter
 from dashboards.shell import URL
 from dashboards.ui.cards import figure_card
 from dashboards.ui.controls import drawer, filter_chip, segmented
+from dashboards.ui.events import counted
 from dashboards.ui.grid import block_grid, column
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import count_of
-from dashboards.ui.panels import head, money, sums
+from dashboards.ui.panels import head, money, sums, unbroken
 from dashboards.ui.payment_parts import RELEASE, hold_card, payment_detail
 from dashboards.ui.states import Part, problem_box
 from dashboards.ui.toasts import TOASTS, toast
@@ -96,8 +96,8 @@ def _figures(console: Console, scope: Scope) -> list[Part]:
         told.append(
             figure_card(
                 words,
-                sums(rows),
-                period=f"{count_of(count)} payments",
+                unbroken(sums(rows)),
+                period=counted(count, "payment"),
                 href=PAGE.path + PaymentFilter(status=status).search(),
                 look="critical" if status == "held" and count else "",
             )

@@ -15,11 +15,12 @@ from dashboards.read.vendors import ONLY, Detail, VendorFilter
 from dashboards.shell import URL
 from dashboards.ui.cards import figure_card, panel
 from dashboards.ui.controls import drawer, segmented
+from dashboards.ui.events import counted
 from dashboards.ui.grid import column, row_grid
 from dashboards.ui.icons import icon
 from dashboards.ui.lists import Moment, history, key_values
 from dashboards.ui.marks import count_of, level_badge, moment, mono, said_time, short
-from dashboards.ui.panels import head, money, pill, sums, table
+from dashboards.ui.panels import head, money, pill, sums, table, unbroken
 from dashboards.ui.payment_parts import status_pill
 from dashboards.ui.states import Part, empty, problem_box
 from storage.errors import InvalidInput, NotFound
@@ -35,14 +36,15 @@ PAGE: Final = Page(
     group="Business",
 )
 _COLUMNS: Final = (
-    column("level", "State", 132, "pillCell", cellDataType=False, sortable=False),
-    column("title", "Vendor", 240, "goCell", minWidth=180) | {"flex": 2},
-    column("open", "Open invoices", 144, type="rightAligned", sortable=False),
-    column("waiting", "To be paid", 144, type="rightAligned", sortable=False),
-    column("held", "On hold", 148, type="rightAligned", sortable=False),
-    column("findings", "Findings", 92, type="rightAligned"),
-    column("changed", "Account changed", 150, "textCell", sortable=False),
-    column("account", "Bank account", 236, "monoCell", sortable=False),
+    column("level", "State", 128, "pillCell", cellDataType=False, sortable=False),
+    column("title", "Vendor", 240, "goCell", minWidth=210) | {"flex": 3},
+    column("open", "Open invoices", 132, type="rightAligned", sortable=False),
+    column("waiting", "To be paid", 132, type="rightAligned", sortable=False),
+    column("held", "On hold", 132, type="rightAligned", sortable=False),
+    column("findings", "Findings", 84, type="rightAligned"),
+    column("changed", "Changed", 110, "textCell", sortable=False)
+    | {"headerTooltip": "When the bank account was changed last"},
+    column("account", "Bank account", 150, "monoCell", sortable=False, minWidth=110) | {"flex": 2},
 )
 CONFIRMED: Final = {
     "none": "not confirmed",
@@ -97,11 +99,11 @@ def _figures(console: Console, scope: Scope) -> list[Part]:
     held = by_status.get("held", [])
     return [
         figure_card("Vendors", count_of(int(found["vendors"])), period="in the ledger"),
-        figure_card("To be paid", sums(waiting), period="proposed and approved payments"),
+        figure_card("To be paid", unbroken(sums(waiting)), period="proposed and approved payments"),
         figure_card(
             "On hold",
-            sums(held),
-            period=f"{count_of(sum(int(r['payments']) for r in held))} payments",
+            unbroken(sums(held)),
+            period=counted(sum(int(r["payments"]) for r in held), "payment"),
             href="/payments?status=held",
             look="critical" if held else "",
         ),

@@ -9,11 +9,14 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from dashboards.read.happenings import events_near, facts_near, merged
+from dashboards.read.known import Names, names_of
 from dashboards.read.names import Key, key_of, named_by
+from dashboards.read.patience import AT_ONCE_S, within
 from dashboards.ui.marks import LEVELS
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import select
+from storage.errors import Unavailable
 from storage.lake import Lake
 from storage.tenant import Scope
 
@@ -32,6 +35,7 @@ MOST_EVENTS: Final = 120
 MOST_LINKED: Final = 40
 QUERY_MS: Final = "10000"
 _STILL: Final = timedelta(days=2)
+_MOST_ALIASES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Entity:
     aliases: list[str]
     linked: list[Linked]
     incidents: list[Row]
+    names: Names
 
     @property
     def risk(self) -> int:
@@ -100,7 +105,10 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """Hold what befell it in a span that ends at `until`. `events` None: may not be seen."""
+    """Hold what befell it in a span that ends at `until`. `events` None: may not be seen.
+
+    `is_late`: the history was too slow; mails and business facts are not among them.
+    """
 
     span: str
     since: datetime
@@ -108,6 +116,7 @@ class Lately:
     events: list[Row] | None
     claims: list[Row]
     is_cut: bool
+    is_late: bool = False
 
 
 def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: int) -> Entity:
@@ -118,13 +127,15 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         until = _end(tx, now)
         since = until - timedelta(days=DAYS)
         claims = claims_of(tx, key, since, until, MOST_CLAIMS)
-        counted: list[Row] = select(
-            tx, "investigate_counts", since=since, until=until, kind=key.kind, names=key.names
-        )
+        bounds = {"since": since, "until": until}
+        counted: list[Row] = select(tx, "investigate_counts", **key.asked, **bounds)
+        spelled = select(tx, "investigate_spellings", **key.asked, **bounds, limit=_MOST_ALIASES)
         peers = _peers(tx, key, until, window_s)
         ids = [c["finding_id"] for c in claims[:500]]
         may = scope.may("incidents:read") and ids
         held = select(tx, "investigate_incidents_of", finding_ids=ids, limit=20) if may else []
+        linked = _linked(key, claims)
+        names = names_of(tx, scope, [key, *(near.key for near in linked)])
     days = [_day(since) + timedelta(days=n) for n in range(1, DAYS + 1)]
     return Entity(
         key=key,
@@ -138,9 +149,10 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         first_seen=min((c["first_time"] for c in counted), default=None),
         last_seen=max((c["last_time"] for c in counted), default=None),
         peers=peers,
-        aliases=_aliases(key, claims),
-        linked=_linked(key, claims),
+        aliases=_aliases(key, [str(row["entity"]) for row in spelled], claims),
+        linked=linked,
         incidents=held,
+        names=names,
     )
 
 
@@ -156,16 +168,21 @@ def lately(
     until = at or newest + timedelta(minutes=10)
     since = until - SPANS[span]
     told = None
-    is_cut = False
+    is_cut = is_late = False
     if scope.may("events:read"):
         with database.app(scope) as tx:
             select(tx, "limit_statement_time", milliseconds=QUERY_MS)
             hot = _latest(tx, found.key, since, until)
             write_audit(tx, scope, "event.view", found.key.id)
-        facts = facts_near(database, lake, scope, [found.key], since, until, MOST_EVENTS)
+        facts: list[Row] = []
+        asked = (database, lake, scope, [found.key], since, until, MOST_EVENTS)
+        try:
+            facts = within(AT_ONCE_S, lambda: facts_near(*asked))
+        except Unavailable:
+            is_late = True
         told, is_cut = merged(hot, facts), len(hot) >= MOST_EVENTS
     claims = [c for c in found.claims if since <= c["time"] < until]
-    return Lately(span, since, until, told, claims[:200], is_cut)
+    return Lately(span, since, until, told, claims[:200], is_cut, is_late)
 
 
 def _latest(tx: Connection[TupleRow], key: Key, since: datetime, until: datetime) -> list[Row]:
@@ -183,8 +200,8 @@ def claims_of(
     tx: Connection[TupleRow], key: Key, since: datetime, until: datetime, limit: int
 ) -> list[Row]:
     """Give the claims about the entity or touching it, newest first."""
-    told = {"kind": key.kind, "types": key.types, "name": key.name, "names": key.names}
-    return select(tx, "investigate_entity_findings", **told, since=since, until=until, limit=limit)
+    told = {"kind": key.kind, **key.asked, "since": since, "until": until, "limit": limit}
+    return select(tx, "investigate_entity_findings", **told)
 
 
 def _end(tx: Connection[TupleRow], now: datetime) -> datetime:
@@ -235,19 +252,21 @@ def _shares(claims: list[Row]) -> list[Share]:
 
 def _peers(tx: Connection[TupleRow], key: Key, until: datetime, window_s: int) -> Peers:
     bounds = {"since": until - timedelta(days=PEER_DAYS), "until": until, "kind": key.kind}
-    rows: list[Row] = select(tx, "investigate_peers", **bounds, names=key.names, window_s=window_s)
+    rows: list[Row] = select(tx, "investigate_peers", **bounds, name=key.name, window_s=window_s)
     told = {k: int(v or 0) for k, v in rows[0].items()}
     return Peers(**told)
 
 
-def _aliases(key: Key, claims: list[Row]) -> list[str]:
+def _aliases(key: Key, spelled: list[str], claims: list[Row]) -> list[str]:
+    """Give how sources write it, those of events before those of claims."""
     names: Counter[str] = Counter()
     for claim in claims:
         pairs = [(claim["entity_type"], claim["entity"]), *claim["links"]]
         for kind, name in (pair[:2] for pair in pairs if len(pair) >= 2):
             if key_of(str(kind), str(name)) == key and str(name) != key.name:
                 names[str(name)] += 1
-    return [name for name, _ in names.most_common(12)]
+    told = [*spelled, *(name for name, _ in names.most_common())]
+    return [name for name in dict.fromkeys(told) if name != key.name][:_MOST_ALIASES]
 
 
 def _linked(key: Key, claims: list[Row]) -> list[Linked]:

@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from business import incidents
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.happenings import events_near, facts_near, facts_of, lane_of_claim, merged, us
+from dashboards.read.known import Names, names_of
 from dashboards.read.names import Key, named_by
 from dashboards.read.processes import Process, process_trees
 from storage.audit import write_audit
@@ -64,13 +65,22 @@ class Surroundings:
 
     finding: Row
     keys: list[Key]
+    names: Names
     parts: list[Step]
     evidence: list[Row] | None
-    trees: list[Process]
     similar: list[Row]
     others: list[Row]
     cards: list[Row]
     incident: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """Hold what only the lake knows: the steps told in full, who started what, whole events."""
+
+    parts: list[Step]
+    trees: list[Process]
+    whole: dict[str, dict[str, str]]
 
 
 def finding(database: Database, scope: Scope, finding_id: str) -> Row:
@@ -88,8 +98,8 @@ def finding(database: Database, scope: Scope, finding_id: str) -> Row:
     return {**rows[0], **more[0]}
 
 
-def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) -> Surroundings:
-    """Read the finding and everything about it; reading events is audited."""
+def surroundings(database: Database, scope: Scope, finding_id: str) -> Surroundings:
+    """Read the finding and what the ledger knows about it; reading events is audited."""
     found = finding(database, scope, finding_id)
     at: datetime = found["time"]
     keys = named_by(found)
@@ -115,16 +125,32 @@ def surroundings(database: Database, lake: Lake, scope: Scope, finding_id: str) 
             if scope.may("incidents:read")
             else []
         )
+        told = [*similar, *others, *(step.claim for step in parts)]
+        touched = [*keys, *(key for claim in told for key in named_by(claim))]
+        names = names_of(tx, scope, touched)
     return Surroundings(
         finding=found,
         keys=keys,
-        parts=enriched(database, lake, scope, parts),
+        names=names,
+        parts=parts,
         evidence=evidence,
-        trees=_trees(database, lake, scope, found, evidence),
         similar=sorted(similar, key=lambda s: abs(s["time"] - at))[:6],
         others=[o for o in others if o["finding_id"] != found["finding_id"]],
         cards=cards,
         incident=held[0] if held else None,
+    )
+
+
+def depths(database: Database, lake: Lake, scope: Scope, found: Surroundings) -> Depths:
+    """Read what the lake adds; slow where the history has many files: see `patience`."""
+    claim = found.finding
+    whole: dict[str, dict[str, str]] = {}
+    if found.evidence is not None:
+        whole = whole_events(database, lake, scope, claim["event_ids"], claim["time"])
+    return Depths(
+        parts=enriched(database, lake, scope, found.parts),
+        trees=_trees(database, lake, scope, claim, found.evidence),
+        whole=whole,
     )
 
 
@@ -205,8 +231,8 @@ def events_of(tx: Connection[TupleRow], event_ids: Sequence[str]) -> list[Row]:
 def _claims(
     tx: Connection[TupleRow], key: Key, since: datetime, until: datetime, limit: int
 ) -> list[Row]:
-    told = {"kind": key.kind, "types": key.types, "name": key.name, "names": key.names}
-    return select(tx, "investigate_entity_findings", **told, since=since, until=until, limit=limit)
+    told = {"kind": key.kind, **key.asked, "since": since, "until": until, "limit": limit}
+    return select(tx, "investigate_entity_findings", **told)
 
 
 def card(tx: Connection[TupleRow], key: Key, at: datetime) -> Row:
@@ -217,8 +243,7 @@ def card(tx: Connection[TupleRow], key: Key, at: datetime) -> Row:
         "investigate_counts",
         since=at - _LONG_AGO,
         until=at + timedelta(days=1),
-        kind=key.kind,
-        names=key.names,
+        **key.asked,
     )
     return {
         "key": key,
@@ -249,28 +274,14 @@ def _stamp(name: str) -> datetime | None:
         return None
 
 
-def event_span(event_ids: list[str], at: datetime) -> tuple[datetime, datetime]:
-    """Give the time that holds the events: their ids begin with their milliseconds.
-
-    >>> from datetime import datetime, UTC
-    >>> event_span(["0163d5a9-0f00-8000-8000-000000000000"], datetime.now(UTC))[0].year
-    2018
-    """
-    stamps = [at for at in map(_stamp, event_ids) if at is not None]
-    if not stamps:
-        return at, at + timedelta(milliseconds=1)
-    edge = timedelta(milliseconds=2)
-    return min(stamps) - edge, max(stamps) + edge
-
-
 def whole_events(
     database: Database, lake: Lake, scope: Scope, event_ids: list[str], at: datetime
 ) -> dict[str, dict[str, str]]:
     """Give event id -> every column the lake holds of it, as text; at most WHOLE_EVENTS events."""
     scope.require("events:read")
     wanted = event_ids[:WHOLE_EVENTS]
-    since, until = event_span(wanted, at)
-    frame = lake.scan(database, scope, us(since), us(until))
+    # Never from the first to the last: weeks may lie between, in thousands of files.
+    frame = lake.scan_at(database, scope, [us(_stamp(name) or at) for name in wanted])
     try:
         found = frame.filter(pl.col("event_id").is_in(wanted)).head(WHOLE_EVENTS).collect()
     except (pl.exceptions.PolarsError, OSError):

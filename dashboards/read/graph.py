@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from business import incidents
 from dashboards.read.entity import claims_of
+from dashboards.read.known import names_of, said
 from dashboards.read.names import KINDS, Key, named_by, parse_key
 from dashboards.ui.marks import LEVELS
 from storage.database import Database
@@ -105,7 +106,17 @@ def graph(database: Database, scope: Scope, asked: Asked, now: datetime) -> Grap
         for name in asked.opened:
             _add(found, _beside(tx, name, bounds), MOST_NODES)
         _count(tx, found, bounds)
+        _name(tx, scope, found)
     return found
+
+
+def _name(tx: Connection[TupleRow], scope: Scope, found: Graph) -> None:
+    """Label entities by the names people know."""
+    entities = {n.id: parse_key(n.id) for n in found.nodes.values() if n.kind != "finding"}
+    names = names_of(tx, scope, entities.values())
+    for node_id, key in entities.items():
+        found.nodes[node_id].label = names.get(key, key.name)
+    found.title = said(found.title, names)
 
 
 Bounds = tuple[datetime, datetime]
@@ -213,7 +224,7 @@ def _count(tx: Connection[TupleRow], found: Graph, bounds: Bounds) -> None:
         tx,
         "investigate_graph_counts",
         kinds=[n.kind for n in entities],
-        names=[n.label for n in entities],
+        names=[n.id.partition(":")[2] for n in entities],
         since=bounds[0],
         until=bounds[1],
     )

@@ -150,10 +150,10 @@ def facts_of(database: Database, lake: Lake, scope: Scope, events: Sequence[Row]
     wanted = [e for e in events if e["class_uid"] in _TOLD_BY_LAKE][:MOST_FACTS]
     if not wanted:
         return {}
-    times, ids = [e["time"] for e in wanted], [str(e["event_id"]) for e in wanted]
+    times, ids = [us(e["time"]) for e in wanted], [str(e["event_id"]) for e in wanted]
     classes = sorted({int(e["class_uid"]) for e in wanted})
     try:
-        frame = lake.scan(database, scope, us(min(times)), us(max(times)) + 1, classes)
+        frame = lake.scan_at(database, scope, times, classes)
         have = set(frame.collect_schema().names())
         shown = [pl.col(c).alias(n) for n, c in _COLUMNS.items() if c in have]
         found = frame.filter(pl.col("event_id").is_in(ids)).select(shown).collect()

@@ -2,19 +2,25 @@
 
 import uuid
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from business import incidents
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.filters import like
 from dashboards.read.finding import Step, enriched, steps
+from dashboards.read.known import Names, names_of
 from dashboards.read.names import KINDS, Key, named_by
+from dashboards.read.patience import AT_ONCE_S, within
 from dashboards.ui.marks import LEVELS, STATUS
 from storage.database import Database
 from storage.database.queries import select
-from storage.errors import NotFound
+from storage.errors import NotFound, Unavailable
 from storage.lake import Lake
 from storage.tenant import Scope
 
@@ -24,6 +30,8 @@ QUERY_MS: Final = "10000"
 BOARD_CARDS: Final = 30
 MOST_STEPS: Final = 400
 MOST_ENTITIES: Final = 60
+MOST_BACK: Final = 2000
+"""Findings, and notes, that undoing a merge moves back."""
 VIEWS: Final = {"board": "Board", "list": "List"}
 SORTS: Final = {"latest": "Latest first", "level": "Gravest first"}
 WHO: Final = {"": "Anybody", "me": "Mine", "none": "Nobody's"}
@@ -163,6 +171,7 @@ class Detail:
     activity: list[Row]
     value: Value
     held: list[Row]
+    names: Names
 
 
 def one(database: Database, lake: Lake, scope: Scope, incident_id: str) -> Detail:
@@ -173,14 +182,18 @@ def one(database: Database, lake: Lake, scope: Scope, incident_id: str) -> Detai
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         found = incidents.get(scope, tx, known)
         claims = select(tx, "investigate_story", incident_id=known, limit=MOST_STEPS)
-        told = steps(tx, scope, claims)
+        claimed = steps(tx, scope, claims)
         keys: list[Row] = incidents.entities(scope, tx, known, MOST_ENTITIES)
         since = found["opened_at"]
         activity = select(tx, "investigate_activity", object=known, since=since, limit=100)
         named = [Key(str(k["entity_type"]), str(k["entity"])) for k in keys]
         value, held = value_of(tx, scope, named), held_of(tx, scope, named)
-    told = enriched(database, lake, scope, told)
-    return Detail(found, told, keys, activity, value, held)
+        touched = [*named, *(key for claim in claims for key in named_by(claim))]
+        names = names_of(tx, scope, touched)
+    told = claimed
+    with suppress(Unavailable):  # the ledger's short words stand until the page is opened again
+        told = within(AT_ONCE_S, lambda: enriched(database, lake, scope, claimed))
+    return Detail(found, told, keys, activity, value, held, names)
 
 
 def incident_uuid(incident_id: str) -> str:
@@ -196,3 +209,13 @@ def others_open(database: Database, scope: Scope, incident_id: str) -> list[Row]
     wanted = IncidentFilter(status="all")
     rows, _ = block(database, scope, wanted, 0, BLOCK_ROWS)
     return [r for r in rows if r["incident_id"] != incident_id and r["status"] != "closed"]
+
+
+def held_by(tx: Connection[TupleRow], scope: Scope, incident_id: str) -> dict[str, list[str]]:
+    """Give ids of the findings and notes that the incident holds: what undoing a merge needs."""
+    claims = incidents.timeline(scope, tx, incident_id, MOST_BACK)
+    notes = select(tx, "incident_notes_of", incident_id=incident_id, limit=MOST_BACK)
+    return {
+        "findings": [str(c["finding_id"]) for c in claims],
+        "notes": [str(n["note_id"]) for n in notes],
+    }

@@ -24,6 +24,7 @@ KINDS: Final = {
 """What an entity's page may be about, in the order in which entities are shown."""
 BUSINESS: Final = frozenset({"vendor", "document", "customer", "item"})
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {"user": ("user", "mailbox", "person")}
+_MASTER: Final = frozenset({"vendor", "customer", "item"})
 _LONGEST: Final = 512
 _COLUMN: Final = {
     "host": "hosts",
@@ -64,9 +65,9 @@ class Key:
         return list(_TYPES.get(self.kind, (self.kind,)))
 
     @property
-    def names(self) -> list[str]:
-        """Give the names by which counts may know it."""
-        return sorted({self.name, self.name.lower(), self.name.upper()})
+    def asked(self) -> dict[str, Any]:
+        """Give it as parameters of queries that look it up under every spelling."""
+        return {"types": self.types, "name": self.name}
 
 
 def key_of(kind: str, name: str) -> Key:
@@ -98,11 +99,19 @@ def parse_key(text: str) -> Key:
 
 
 def named_by(claim: Mapping[str, Any]) -> list[Key]:
-    """Give the entities of a finding: its own first, then those it touches, each once."""
+    """Give the entities of a finding: its own first, then those it touches, each once.
+
+    >>> linked = [["document", "V-7"], ["document", "P-1"]]
+    >>> [k.id for k in named_by({"entity_type": "vendor", "entity": "V-7", "links": linked})]
+    ['vendor:V-7', 'document:P-1']
+    """
     own = key_of(str(claim["entity_type"]), str(claim["entity"]))
     links = [link for link in claim.get("links") or [] if len(link) >= 2]
     linked = [key_of(str(link[0]), str(link[1])) for link in links]
-    return [k for k in dict.fromkeys([own, *linked]) if k.name]
+    named = [k for k in dict.fromkeys([own, *linked]) if k.name]
+    # Master data is a document too: said once, as what it is.
+    known = {k.name for k in named if k.kind in _MASTER}
+    return [k for k in named if k.kind != "document" or k.name not in known]
 
 
 def among(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from dash import dcc, html
 
-from dashboards.read.names import Key, key_of
+from dashboards.read.known import Names, said
+from dashboards.read.names import KINDS, Key, key_of
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import count_of, exact_time, level_badge, mono, short
+from dashboards.ui.marks import count_of, cut_middle, exact_time, level_badge, mono, short
 from dashboards.ui.panels import money
 from dashboards.ui.states import Part
 from storage.schema.classes import CLASSES
@@ -27,6 +28,7 @@ _TELLING: Final = (
 _ENVELOPE: Final = frozenset(c.name for c in ENVELOPE)
 """Said last: they are the same for most events."""
 _LONG: Final = 400
+_NOBODY: Final[Names] = {}
 Row = Mapping[str, Any]
 
 
@@ -129,7 +131,9 @@ def _value(name: str, value: str) -> Part:
     return html.Dd(html.Div(value, className="long-value", **told))
 
 
-def other_findings(rows: Sequence[Row], most: int, has_entity: bool = False) -> Part:
+def other_findings(
+    rows: Sequence[Row], most: int, has_entity: bool = False, names: Names = _NOBODY
+) -> Part:
     """List findings in short, each a link; with whom it is about where they differ."""
     return html.Div(
         [
@@ -141,7 +145,9 @@ def other_findings(rows: Sequence[Row], most: int, has_entity: bool = False) -> 
                             dcc.Link(
                                 row["title"], href=f"/finding/{row['finding_id']}", className="cut"
                             ),
-                            html.Span(_beneath(row, has_entity), className="muted small cut"),
+                            html.Span(
+                                _beneath(row, has_entity, names), className="muted small cut"
+                            ),
                         ],
                         className="two-lines",
                     ),
@@ -155,10 +161,10 @@ def other_findings(rows: Sequence[Row], most: int, has_entity: bool = False) -> 
     )
 
 
-def _beneath(row: Row, has_entity: bool) -> str:
-    said = exact_time(row["time"])[:16]
+def _beneath(row: Row, has_entity: bool, names: Names) -> str:
+    at = exact_time(row["time"])[:16]
     signal = " · signal" if row.get("kind") == "signal" else ""
-    return f"{row['entity']} · {said}{signal}" if has_entity else f"{said}{signal}"
+    return f"{said(str(row['entity']), names)} · {at}{signal}" if has_entity else f"{at}{signal}"
 
 
 def link_chips(links: Sequence[Sequence[str]]) -> Part:
@@ -166,22 +172,32 @@ def link_chips(links: Sequence[Sequence[str]]) -> Part:
     return entity_chips([key_of(str(k[0]), str(k[1])) for k in links if len(k) >= 2])
 
 
-def entity_chips(keys: Sequence[Key], most: int = 24) -> Part:
+def entity_chips(keys: Sequence[Key], most: int = 24, names: Names = _NOBODY) -> Part:
     """Show entities as links to their pages, each once."""
     return html.Div(
-        [entity_chip(key) for key in list(dict.fromkeys(keys))[:most] if key.name],
+        [entity_chip(key, names) for key in list(dict.fromkeys(keys))[:most] if key.name],
         className="links",
     )
 
 
-def entity_chip(key: Key) -> Part:
-    """Show one entity as a link to its page."""
+def entity_chip(key: Key, names: Names = _NOBODY) -> Part:
+    """Show one entity as a link to its page: by its name where one is known, the id on hover."""
+    name = names.get(key)
     return dcc.Link(
-        [icon(entity_icon(key.kind)), html.Span(short(key.name, 60))],
+        [icon(entity_icon(key.kind)), html.Span(short(name, 60) if name else shown_name(key))],
         href=key.path,
         className="chip entity-chip",
-        title=f"{key.kind}: {key.name}",
+        title=f"{KINDS.get(key.kind, key.kind)} {key.name}" + (f": {name}" if name else ""),
     )
+
+
+def shown_name(key: Key) -> str:
+    """Give an entity's name in short; a device's long id is cut in its middle.
+
+    >>> shown_name(Key("device", "0f0c9be2-7d4e-4a52-9d4e-5c2b6f1f5cd7"))
+    '0f0c9be2…b6f1f5cd7'
+    """
+    return cut_middle(key.name, 18 if key.kind == "device" else 60)
 
 
 _ICONS: Final = {

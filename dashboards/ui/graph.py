@@ -8,10 +8,10 @@ from dash import dcc, html
 from dashboards.read.graph import Graph, Node
 from dashboards.ui.events import entity_icon
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import count_of, level_badge, short
+from dashboards.ui.marks import count_of, cut_middle, level_badge, short
 from dashboards.ui.states import Part
 
-_LABEL = 34
+_LABEL = 24
 
 
 def graph_data(graph: Graph, root: str) -> Part:
@@ -21,7 +21,7 @@ def graph_data(graph: Graph, root: str) -> Part:
             "id": node.id,
             "kind": node.kind,
             "icon": "findings" if node.kind == "finding" else entity_icon(node.kind),
-            "label": short(node.label, _LABEL),
+            "label": _label(node),
             "said": said_node(node),
             "level": node.level,
             "more": node.more,
@@ -33,6 +33,13 @@ def graph_data(graph: Graph, root: str) -> Part:
     edges = [{"one": one, "other": other, "what": w} for (one, other), w in graph.edges.items()]
     text = json.dumps({"root": root, "nodes": nodes, "edges": edges}, separators=(",", ":"))
     return html.Div(hidden=True, className="graph-data", **{"data-graph": text})
+
+
+def _label(node: Node) -> str:
+    """Give a few words to find it by; the whole stands in the side and in the table."""
+    if node.kind == "finding":
+        return short(node.label, _LABEL)
+    return cut_middle(node.label, 15 if node.kind == "device" else _LABEL)
 
 
 def said_node(node: Node) -> str:

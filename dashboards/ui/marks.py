@@ -82,6 +82,18 @@ def short(text: str, most: int = 160) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def cut_middle(text: str, most: int = 60) -> str:
+    """Cut a long text in its middle: both ends tell an id or a path apart.
+
+    >>> cut_middle("0f0c9be2-7d4e-4a52-9d4e-5c2b6f1f5cd7", 14)
+    '0f0c9be…1f5cd7'
+    """
+    if len(text) <= most:
+        return text
+    head = most // 2
+    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
+
 def count_of(number: int) -> str:
     """Write a count with separators.
 

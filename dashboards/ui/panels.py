@@ -91,6 +91,15 @@ def money(cents: int | None, currency: str = "EUR") -> str:
     return f"{sign}{abs(cents) // 100:,}.{abs(cents) % 100:02d} {currency}".strip()
 
 
+def unbroken(said: str) -> str:
+    r"""Keep each amount on one line with its currency; several part between them.
+
+    >>> unbroken("1.00 EUR + 2.00 USD") == "1.00\u00a0EUR + 2.00\u00a0USD"
+    True
+    """
+    return " + ".join(part.replace(" ", "\u00a0") for part in said.split(" + "))
+
+
 def sums(rows: Iterable[Mapping[str, Any]]) -> str:
     """Add up rows of `cents` and `currency`; each currency stands for itself.
 

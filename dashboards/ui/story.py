@@ -8,6 +8,7 @@ from dash import dcc, html
 
 from dashboards.read.finding import Step
 from dashboards.read.happenings import LANES
+from dashboards.read.known import Names
 from dashboards.read.names import named_by
 from dashboards.ui.events import counted, entity_chips, telling
 from dashboards.ui.icons import icon
@@ -19,7 +20,7 @@ _MOST_VALUES: Final = 3
 _LONGEST: Final = 180
 
 
-def story(steps: Sequence[Step], label: str, acts: Any = None) -> Part:  # noqa: ANN401  a function of a claim
+def story(steps: Sequence[Step], label: str, acts: Any = None, names: Names | None = None) -> Part:  # noqa: ANN401  a function of a claim
     """Tell the steps from top to bottom; `acts(claim)` gives what can be done with each."""
     told: list[Part] = []
     last = None
@@ -29,12 +30,12 @@ def story(steps: Sequence[Step], label: str, acts: Any = None) -> Part:  # noqa:
             told.append(html.Li(f"{at:%A, %d %B %Y}", className="story-day"))
         elif at - last >= timedelta(seconds=1):
             told.append(html.Li(f"{said_between(at - last)} later", className="story-gap"))
-        told.append(_step(step, acts))
+        told.append(_step(step, acts, names or {}))
         last = at
     return html.Ol(told, className="story", **{"aria-label": label})
 
 
-def _step(step: Step, acts: Any) -> Part:  # noqa: ANN401  a function of a claim
+def _step(step: Step, acts: Any, names: Names) -> Part:  # noqa: ANN401  a function of a claim
     claim = step.claim
     is_signal = claim.get("kind") == "signal"
     rests = int(claim.get("event_count") or 0)
@@ -79,7 +80,7 @@ def _step(step: Step, acts: Any) -> Part:  # noqa: ANN401  a function of a claim
                     html.Div(head, className="badges"),
                     html.Code(short(said, _LONGEST), className="story-said") if said else None,
                     _values(claim, said),
-                    entity_chips(named_by(claim), 6),
+                    entity_chips(named_by(claim), 6, names),
                 ],
                 className="story-body",
             ),

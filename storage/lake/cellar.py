@@ -62,6 +62,16 @@ class Lake:
         """Give the scope's events with since <= time < until (UTC µs) as one lazy frame."""
         return read.scan(self.root, db, scope, since_us, until_us, classes)
 
+    def scan_at(
+        self,
+        db: Database,
+        scope: Scope,
+        moments_us: Sequence[int],
+        classes: Iterable[int] | None = None,
+    ) -> pl.LazyFrame:
+        """Give the scope's events from the files that hold these moments as one lazy frame."""
+        return read.scan_at(self.root, db, scope, moments_us, classes)
+
     def restore_batches(
         self,
         db: Database,

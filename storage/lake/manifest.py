@@ -1,6 +1,6 @@
 """Ask the manifest which files hold a tenant's events of a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,12 +44,31 @@ def live_files(
         until_us=until_us,
         classes=None if classes is None else [0, *classes],
     )
-    return [
-        Listed(
-            root / str(row["path"]),
-            int(str(row["events"])),
-            int(str(row["first_us"])),
-            int(str(row["last_us"])),
-        )
-        for row in rows
-    ]
+    return [_listed(root, row) for row in rows]
+
+
+def live_files_at(
+    tx: Connection[TupleRow],
+    root: Path,
+    tenant_id: str,
+    moments_us: Iterable[int],
+    classes: Iterable[int] | None = None,
+) -> list[Listed]:
+    """List the files that may hold events within 2 ms of any of these moments, oldest first."""
+    rows = select(
+        tx,
+        "lake_live_at",
+        tenant=tenant_id,
+        moments_us=list(moments_us),
+        classes=None if classes is None else [0, *classes],
+    )
+    return [_listed(root, row) for row in rows]
+
+
+def _listed(root: Path, row: Mapping[str, object]) -> Listed:
+    return Listed(
+        root / str(row["path"]),
+        int(str(row["events"])),
+        int(str(row["first_us"])),
+        int(str(row["last_us"])),
+    )

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from storage.database import Database
-from storage.lake.manifest import FIRST_US, LAST_US, Listed, live_files
+from storage.lake.manifest import FIRST_US, LAST_US, Listed, live_files, live_files_at
 from storage.schema import MAX_BATCH_ROWS, EventBatch, dtypes
 from storage.schema.columns import ENVELOPE, TIME
 from storage.tenant import Scope
@@ -33,6 +33,24 @@ def scan(
     with db.app(scope) as tx:
         files = live_files(tx, root, scope.tenant_id, since_us, until_us, wanted)
     frame = _union(files, since_us, until_us)
+    return frame if wanted is None else frame.filter(pl.col("class_uid").is_in(wanted))
+
+
+def scan_at(
+    root: Path,
+    db: Database,
+    scope: Scope,
+    moments_us: Sequence[int],
+    classes: Iterable[int] | None = None,
+) -> pl.LazyFrame:
+    """Give the scope's events from files that hold these moments (UTC µs, ± 2 ms), lazily.
+
+    A few events far apart are in a few files; a scan from first to last would open all between.
+    """
+    wanted = None if classes is None else list(classes)
+    with db.app(scope) as tx:
+        files = live_files_at(tx, root, scope.tenant_id, moments_us, wanted)
+    frame = _union(files, FIRST_US, LAST_US)
     return frame if wanted is None else frame.filter(pl.col("class_uid").is_in(wanted))
 
 

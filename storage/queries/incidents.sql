@@ -296,6 +296,20 @@ SET version = i.version + 1, assignee = coalesce(i.assignee, f.assignee)
 FROM incidents AS f
 WHERE i.incident_id = %(into_id)s::uuid AND f.incident_id = %(from_id)s::uuid;
 
+-- name: incident_unmerge
+-- It stands by itself again; nothing when it was not merged into that one.
+UPDATE incidents
+SET merged_into = NULL, merged_at = NULL, version = version + 1
+WHERE incident_id = %(from_id)s::uuid AND merged_into = %(into_id)s::uuid;
+
+-- name: incident_unmerge_claims
+UPDATE incident_findings AS f SET incident_id = %(from_id)s::uuid
+WHERE f.incident_id = %(into_id)s::uuid AND f.finding_id = ANY(%(ids)s::uuid[]);
+
+-- name: incident_unmerge_notes
+UPDATE incident_notes SET incident_id = %(from_id)s::uuid
+WHERE incident_id = %(into_id)s::uuid AND note_id = ANY(%(ids)s::uuid[]);
+
 -- name: incident_leave_out
 WITH claims AS (
     UPDATE incident_claims SET is_left_out = true, is_core = false

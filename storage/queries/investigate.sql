@@ -73,8 +73,7 @@ ORDER BY f."time", f.finding_id
 LIMIT %(limit)s;
 
 -- name: investigate_entity_findings
--- Claims about an entity or touching it, newest first; `name` as `canonical` gives it, `names` as
--- detectors may write it.
+-- Claims about an entity or touching it, newest first; `name` as `canonical` gives it.
 WITH mine AS (
     (SELECT finding_id FROM incident_entities
         WHERE entity_type = %(kind)s AND entity = %(name)s
@@ -83,7 +82,8 @@ WITH mine AS (
         LIMIT %(limit)s)
     UNION
     (SELECT finding_id FROM findings
-        WHERE entity_type = ANY(%(types)s::text[]) AND entity = ANY(%(names)s::text[])
+        WHERE entity_type = ANY(%(types)s::text[])
+            AND entity_name(entity_type, entity) = %(name)s
             AND "time" >= %(since)s AND "time" < %(until)s
         ORDER BY "time" DESC
         LIMIT %(limit)s)
@@ -100,24 +100,34 @@ LIMIT %(limit)s;
 SELECT max("time") AS last_time FROM findings;
 
 -- name: investigate_counts
--- Events of the entity by day; `names` as sources write it.
+-- Events of the entity by day, under whatever spelling.
 SELECT date_trunc('day', window_start, 'UTC') AS day, sum(events)::bigint AS events,
     min(window_start) AS first_time, max(window_start) AS last_time
 FROM window_counts
 WHERE window_start >= %(since)s AND window_start < %(until)s
-    AND entity_type = %(kind)s AND entity = ANY(%(names)s::text[])
+    AND entity_type = ANY(%(types)s::text[]) AND entity_name(entity_type, entity) = %(name)s
 GROUP BY day
 ORDER BY day;
+
+-- name: investigate_spellings
+-- How sources write the entity, the most usual first.
+SELECT entity, sum(events)::bigint AS events
+FROM window_counts
+WHERE window_start >= %(since)s AND window_start < %(until)s
+    AND entity_type = ANY(%(types)s::text[]) AND entity_name(entity_type, entity) = %(name)s
+GROUP BY entity
+ORDER BY events DESC, entity
+LIMIT %(limit)s;
 
 -- name: investigate_peers
 -- What is usual for one of its kind: quartiles over all of them of events in the same time.
 WITH each_one AS (
-    SELECT entity, sum(events) AS events FROM window_counts
+    SELECT entity_name(entity_type, entity) AS name, sum(events) AS events FROM window_counts
     WHERE window_s = %(window_s)s AND window_start >= %(since)s AND window_start < %(until)s
         AND entity_type = %(kind)s
-    GROUP BY entity
+    GROUP BY name
 )
-SELECT coalesce(sum(events) FILTER (WHERE entity = ANY(%(names)s::text[])), 0)::bigint AS events,
+SELECT coalesce(sum(events) FILTER (WHERE name = %(name)s), 0)::bigint AS events,
     percentile_disc(0.25) WITHIN GROUP (ORDER BY events)::bigint AS low,
     percentile_disc(0.5) WITHIN GROUP (ORDER BY events)::bigint AS middle,
     percentile_disc(0.75) WITHIN GROUP (ORDER BY events)::bigint AS high,
@@ -207,3 +217,24 @@ FROM incident_parts AS p
 JOIN findings AS f ON f.tenant_id = p.tenant_id AND f.finding_id = p.finding_id
 WHERE p.part_id = %(finding_id)s::uuid
 LIMIT 20;
+
+-- name: investigate_names
+-- Names that people know behind ids; a payment or invoice is known by whom it is for.
+(SELECT 'vendor' AS kind, vendor_id AS id, name FROM erp_vendors
+    WHERE vendor_id = ANY(%(vendors)s::text[]))
+UNION ALL
+(SELECT 'item', item_id, name FROM erp_items WHERE item_id = ANY(%(items)s::text[]))
+UNION ALL
+(SELECT 'customer', customer_uid, name FROM crm_companies
+    WHERE customer_uid = ANY(%(customers)s::text[]))
+UNION ALL
+(SELECT 'document', p.payment_id, 'Payment to ' || v.name
+    FROM erp_payments AS p
+    JOIN erp_vendors AS v ON v.tenant_id = p.tenant_id AND v.vendor_id = p.vendor_id
+    WHERE p.payment_id = ANY(%(documents)s::text[]))
+UNION ALL
+(SELECT 'document', i.invoice_id, 'Invoice of ' || v.name
+    FROM erp_invoices AS i
+    JOIN erp_vendors AS v ON v.tenant_id = i.tenant_id AND v.vendor_id = i.vendor_id
+    WHERE i.invoice_id = ANY(%(documents)s::text[]))
+LIMIT %(limit)s;

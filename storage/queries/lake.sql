@@ -10,6 +10,19 @@ AND first_time < timestamptz 'epoch' + %(until_us)s::bigint * interval '1 micros
 AND (%(classes)s::integer[] IS NULL OR class_uid = ANY(%(classes)s::integer[]))
 ORDER BY first_time, path
 
+-- name: lake_live_at
+-- Files that may hold one of these moments, to 2 ms: an event's id tells its millisecond.
+SELECT path, events, round(extract(epoch FROM first_time) * 1000000)::bigint AS first_us,
+    round(extract(epoch FROM last_time) * 1000000)::bigint AS last_us
+FROM lake_files
+WHERE tenant_id = %(tenant)s AND replaced_by IS NULL
+AND EXISTS (
+    SELECT FROM unnest(%(moments_us)s::bigint[]) AS asked (us)
+    WHERE last_time >= timestamptz 'epoch' + (asked.us - 2000) * interval '1 microsecond'
+        AND first_time <= timestamptz 'epoch' + (asked.us + 2000) * interval '1 microsecond')
+AND (%(classes)s::integer[] IS NULL OR class_uid = ANY(%(classes)s::integer[]))
+ORDER BY first_time, path;
+
 -- name: lake_small
 SELECT path, class_uid, day::text AS day, events, topic, first_offset, last_offset,
     max(created_at) OVER (PARTITION BY class_uid, day) < now() - %(quiet_s)s * interval '1 second'

@@ -8,11 +8,13 @@ from business.incidents import (
     assign,
     entities,
     get,
+    link,
     merge,
     open_by_hand,
     set_status,
     timeline,
     unlink,
+    unmerge,
 )
 from storage.database import Database
 from storage.database.queries import select
@@ -105,6 +107,36 @@ def test_what_is_taken_out_never_joins_again_and_draws_nothing_in(database: Data
     assert after["finding_count"] == 1
     assert partition(database) == {frozenset({"b", "story"}), frozenset({"next", "s"})}
     assert trail(database)[0] == ("incident.unlink", {"finding_id": NEAR.finding_id})
+
+
+def test_what_was_taken_out_is_put_back_and_joins_as_before(database: Database) -> None:
+    before, which = partition(database), of(database, A)
+    with database.app(ANN) as tx:
+        unlink(ANN, tx, which, NEAR.finding_id)
+        after = link(ANN, tx, which, NEAR.finding_id)
+    assert partition(database) == before
+    assert after["incident_id"] == which
+    assert trail(database)[-1] == ("incident.link", {"finding_id": NEAR.finding_id})
+    with pytest.raises(NotFound), database.app(ANN) as tx:
+        link(ANN, tx, which, claim("none", 9, "low", HOST).finding_id)
+
+
+def test_a_merge_is_taken_back_with_its_findings_and_notes(database: Database) -> None:
+    before, into, other = partition(database), of(database, A), of(database, B)
+    with database.app(ANN) as tx:
+        note = add_note(ANN, tx, other, "same night")
+        merge(ANN, tx, into, other)
+        kept = {"findings": [B.finding_id], "notes": [note]}
+        after = unmerge(ANN, tx, into, other, kept)
+        left = get(ANN, tx, into)
+        notes = select(tx, "incident_notes_of", incident_id=other, limit=9)
+    assert partition(database) == before
+    assert (after["merged_into"], after["finding_count"]) == (None, 1)
+    assert left["finding_count"] == 2
+    assert [n["body"] for n in notes] == ["same night"]
+    assert trail(database)[-1] == ("incident.unmerge", {"other": into})
+    with pytest.raises(InvalidInput, match="is not merged"), database.app(ANN) as tx:
+        unmerge(ANN, tx, into, other, kept)
 
 
 def test_an_incident_opened_by_hand_takes_its_findings_with_it(database: Database) -> None:

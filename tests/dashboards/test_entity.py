@@ -1,9 +1,17 @@
+import re
+from datetime import UTC, datetime
+
+import polars as pl
 import pytest
 
 from dashboards.read import entity as read
 from dashboards.read.names import Key, parse_key, read_key
+from pipelines.windows import SCHEMA
+from storage.database.rows import add_window_counts
 from storage.errors import NotFound
+from storage.schema.entity import canonical
 from storage.tenant import Role
+from tests.api.conftest import START_US
 from tests.dashboards.conftest import CANARY, House
 
 
@@ -52,3 +60,63 @@ def test_the_timeline_widens_by_the_url(filled: House) -> None:
     shown = filled.call(person, filled.named("entity-timeline.children"), **sent).text
     assert "Last 7 days" in shown
     assert "Title alpha" in shown
+
+
+def counted(house: House, kind: str, *spelled: str) -> None:
+    """Count one event of acme under each spelling."""
+    at = datetime.fromtimestamp(START_US // 600_000_000 * 600, UTC)
+    rows = [("acme", kind, name, 1007, at, 600, 1) for name in spelled]
+    with house.database.writer() as tx:
+        add_window_counts(tx, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spelled", "name"),
+    [
+        ("host", ("FS-01.corp.example", "fs-01", "FS-01", "fs-01.CORP.example"), "fs-01"),
+        ("user", ("CORP\\Ann.Lee", "ann.lee@corp.example", "ann.lee"), "ann.lee"),
+    ],
+)
+def test_every_spelling_of_an_entity_leads_to_the_same_page(
+    house: House, kind: str, spelled: tuple[str, ...], name: str
+) -> None:
+    counted(house, kind, *spelled)
+    for one in spelled:
+        key = parse_key(f"{kind}:{one}")
+        found = read.entity(house.database, house.acme, key, house.console.now(), 600)
+        assert (found.key, sum(found.events_by_day)) == (Key(kind, name), len(spelled))
+        assert sorted(found.aliases) == sorted(set(spelled) - {name})
+        assert (found.peers.events, found.peers.entities) == (len(spelled), 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("host", " WS-17.corp.example"),
+        ("host", "10.0.0.5"),
+        ("host", "FE80::1"),
+        ("user", "CORP\\Ann.Lee@corp.example"),
+        ("mailbox", "Ann@corp.example"),
+        ("person", "Ann"),
+        ("ip", "FE80::1"),
+        ("process", "C:\\A.exe"),
+        ("vendor", "V-9"),
+        ("device", "A0-B1"),
+    ],
+)
+def test_the_ledger_names_an_entity_as_the_schema_does(house: House, kind: str, name: str) -> None:
+    with house.database.app(house.acme) as tx:
+        rows = tx.execute("SELECT entity_name(%s, %s)", (kind, name)).fetchall()
+    assert rows == [(canonical(kind, name)[1],)]
+
+
+def test_counts_of_an_entity_are_found_by_an_index(house: House) -> None:
+    counted(house, "host", "ws-1")
+    with house.database.app(house.acme) as tx:
+        tx.execute("SET LOCAL enable_seqscan = off")
+        rows = tx.execute(
+            "EXPLAIN SELECT sum(events) FROM window_counts WHERE entity_type = ANY(%s)"
+            " AND entity_name(entity_type, entity) = %s",
+            (["host"], "ws-1"),
+        ).fetchall()
+    assert re.search(r"Index Cond:.*entity_name|window_counts_name", str(rows))

@@ -1,14 +1,19 @@
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 from dashboards.read import finding as read
 from dashboards.read.happenings import facts_near, lane_of
 from dashboards.read.names import key_of
+from dashboards.read.patience import within
 from dashboards.read.processes import process_trees
 from dashboards.ui.process_tree import process_tree
 from storage.database.dialect import ensure_days
 from storage.database.rows import copy_events, insert_findings, insert_lake_files
+from storage.errors import Unavailable
 from storage.identity import event_ids
 from storage.schema import EventBatch, Finding, dtypes
 from storage.schema.finding import finding_id
@@ -182,5 +187,52 @@ def test_a_page_with_a_hundred_long_events_stays_light(house: House) -> None:
         insert_findings(tx, [many])
     person = house.person(house.acme, "p", Role.ANALYST)
     assert len(house.open(person, f"/finding/{many.finding_id}")) < 300_000
-    found = read.surroundings(house.database, house.console.lake, house.acme, many.finding_id)
+    found = read.surroundings(house.database, house.acme, many.finding_id)
     assert len(found.evidence or []) == read.MOST_EVIDENCE
+
+
+def test_evidence_weeks_apart_opens_no_file_that_lies_between(house: House) -> None:
+    lake = house.console.lake
+    ids = stored(
+        house, [{"class_uid": 1007, "activity_id": 1, "device.hostname": f"h{n}"} for n in range(3)]
+    )
+    with house.database.app(house.acme) as tx:
+        rows = tx.execute("SELECT path FROM lake_files").fetchall()
+    assert len(rows) == 1
+    # The same again, a file an event: the middle one is gone, and nobody may miss it.
+    with house.database.writer() as tx:
+        tx.execute("UPDATE lake_files SET replaced_by = 'x', replaced_at = now()")
+    frame = pl.read_parquet(lake.root / rows[0][0]).sort("time")
+    for n in range(3):
+        one = EventBatch.of(frame[n : n + 1])
+        files = lake.write(one, "events", 9, n, n)
+        with house.database.writer() as tx:
+            insert_lake_files(tx, files)
+        if n == 1:
+            (lake.root / files[0].path).unlink()
+    at = START
+    found = read.whole_events(house.database, lake, house.acme, [ids[0], ids[2]], at)
+    assert sorted(found) == sorted([ids[0], ids[2]])
+
+
+def test_what_the_history_adds_comes_after_the_page(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    name = filled.finding_ids(filled.acme)[0]
+    first = filled.open(person, f"/finding/{name}")
+    assert "Title alpha" in first
+    assert "Looking into the history" in first
+    later = filled.call(person, filled.named("finding-deep"), **{"finding-id.data": name}).text
+    assert "15 minutes before and after" in later
+    assert "device.hostname" in later
+    theirs = filled.finding_ids(filled.bolt)[0]
+    other = filled.call(person, filled.named("finding-deep"), **{"finding-id.data": theirs}).text
+    assert "There is no such finding" in other
+
+
+def test_a_read_that_hangs_is_waited_for_no_longer_than_said() -> None:
+    gate = threading.Event()
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match=r"within 0\.05 s"):
+        within(0.05, gate.wait)
+    gate.set()
+    assert time.monotonic() - begun < 5
