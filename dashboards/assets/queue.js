@@ -33,7 +33,7 @@
   function line(row, data) {
     var level = LEVELS.indexOf(row.level) === -1 ? "informational" : row.level;
     var name = level.charAt(0).toUpperCase() + level.slice(1);
-    var said = row.title + " on " + row.entity;
+    var said = row.title + " on " + row.shown;
     var incident = row.incident
       ? two(link("/incident/" + encodeURIComponent(row.incident), "", "plain"), row.who || "nobody's")
       : make("span", { "class": "muted" }, "none");
@@ -44,7 +44,7 @@
       cell("c0", "level", row.level, name, badge(level, name)),
       cell("c1", "rule", row.rule, row.title,
         two(link("/finding/" + encodeURIComponent(row.which.f), row.title), row.under)),
-      cell("c2", "entity", row.entity, row.entity, two(link(row.path, row.entity), row.type)),
+      cell("c2", "entity", row.entity, row.entity, two(link(row.path, row.shown), row.type)),
       make("td", { "class": "c3" }, incident),
       make("td", { "class": "c4 number" }, row.count),
       make("td", { "class": "c5" }, make("time", { datetime: row.iso, title: row.exact }, row.said)));

@@ -152,7 +152,7 @@ def _finding(row: dict[str, Any], now: datetime, seen: str) -> dict[str, Any]:
         "id": row["finding_id"],
         "level": row["level"],
         "title": short(row["title"], 200),
-        "entity": short(row["entity"], 120),
+        "entity": short(row["shown"], 120),
         "path": key_of(row["entity_type"], row["entity"]).path,
         "said": said_time(row["created_at"], now),
         "exact": f"Made {exact_time(row['created_at'])}, of {exact_time(row['time'])}",

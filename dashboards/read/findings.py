@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from dashboards.read.filters import FindingFilter
+from dashboards.read.known import call
 from storage.database import Database
 from storage.database.queries import select
 from storage.tenant import Scope
@@ -71,6 +72,7 @@ def queue(database: Database, scope: Scope, wanted: FindingFilter) -> Queue:
             offset=wanted.page * PAGE_ROWS,
             limit=PAGE_ROWS + 1,
         )
+        call(tx, scope, rows)
     by_level: Counter[str] = Counter()
     for row in counts:
         by_level[str(row["level"])] += _int(row["findings"])

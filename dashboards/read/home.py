@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from dashboards.read.known import call
 from dashboards.read.live import LAG_TOLD, is_silent
 from storage.database import Database
 from storage.database.queries import select
@@ -88,6 +89,7 @@ def home(database: Database, scope: Scope, now: datetime) -> Home:
             told["is_first_week"] = told["incidents"]["is_first_week"]
             told["incident_trend"] = _trend(select(tx, "home_incident_steps", **day), day["steps"])
             told["unassigned"] = select(tx, "home_unassigned", limit=MOST_NEEDS)
+            call(tx, scope, told["unassigned"])
             told["noisy_rules"] = select(tx, "home_noisy_rules", limit=3)
             told["verdict"] = select(tx, "home_verdict_minutes")[0]
             told["verdict_trend"] = _carried(select(tx, "home_verdict_steps", **day), day["steps"])

@@ -14,7 +14,7 @@ from business import incidents
 from dashboards.read.exposure import Value, held_of, value_of
 from dashboards.read.filters import like
 from dashboards.read.finding import Step, enriched, steps
-from dashboards.read.known import Names, names_of
+from dashboards.read.known import Names, call, names_of
 from dashboards.read.names import KINDS, Key, named_by
 from dashboards.read.patience import AT_ONCE_S, within
 from dashboards.ui.marks import LEVELS, STATUS
@@ -117,6 +117,7 @@ def block(
         rows = select(
             tx, "console_incidents", **wanted.params(scope), offset=start, limit=limit + 1
         )
+        call(tx, scope, rows)
     is_last = len(rows) <= limit or start + limit >= MOST_ROWS
     return rows[:limit], start + min(len(rows), limit) if is_last else None
 
@@ -147,6 +148,7 @@ def board(database: Database, scope: Scope, wanted: IncidentFilter) -> list[Colu
             rows: list[Row] = select(
                 tx, "investigate_board", **params, status=status, limit=BOARD_CARDS
             )
+            call(tx, scope, rows)
             columns.append(Column(status, totals.get(status, 0), rows))
         ids = [c["incident_id"] for column in columns for c in column.cards]
         held = select(tx, "investigate_board_entities", incident_ids=ids, limit=60) if ids else []

@@ -1,13 +1,13 @@
 """Give the names people know behind ids: of vendors, customers, items, payments and invoices."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from dashboards.read.names import Key
+from dashboards.read.names import Key, key_of
 from storage.database.queries import select
 from storage.tenant import Scope
 
@@ -35,6 +35,16 @@ def names_of(tx: Connection[TupleRow], scope: Scope, keys: Iterable[Key]) -> dic
         limit=MOST_NAMED,
     )
     return {Key(str(row["kind"]), str(row["id"])): str(row["name"]) for row in rows}
+
+
+def call(tx: Connection[TupleRow], scope: Scope, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to claims or incidents how to call what each is about (`shown`); name it in the title."""
+    keys = [key_of(str(row["entity_type"]), str(row["entity"])) for row in rows]
+    names = names_of(tx, scope, keys)
+    for row, key in zip(rows, keys, strict=True):
+        row["shown"] = names.get(key, key.name)
+        if key in names:
+            row["title"] = said(str(row["title"]), {key: names[key]})
 
 
 def said(text: str, names: Names) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from dashboards.read.known import call
 from storage.database import Database
 from storage.database.queries import select
 from storage.tenant import Scope
@@ -60,6 +61,7 @@ def live(database: Database, scope: Scope, span: str, now: datetime, is_whole: b
             rates = rates_of(rows, now, length, step_s)
             sources = select(tx, "live_sources") if is_whole else []
         findings = select(tx, "live_findings", limit=NEWEST)
+        call(tx, scope, findings)
         claimed: list[Row] = select(tx, "live_techniques", hours=24) if is_whole else []
     return Live(rates, sources, findings, {r["technique"]: r["claims"] for r in claimed})
 

@@ -45,6 +45,7 @@ def _row(row: Row, now: datetime, is_grouped: bool) -> Row:
         "title": short(row["title"], _LONGEST),
         "under": " · ".join(words for words in (kind, told) if words),
         "entity": row["entity"],
+        "shown": row["shown"],
         "type": row["entity_type"],
         "path": key_of(row["entity_type"], row["entity"]).path,
         "incident": row["incident_id"],

@@ -232,7 +232,7 @@ ORDER BY p.amount_cents DESC
 LIMIT %(limit)s;
 
 -- name: home_unassigned
-SELECT incident_id::text, title, level, opened_at, finding_count
+SELECT incident_id::text, title, level, opened_at, finding_count, entity_type, entity
 FROM incidents
 WHERE status <> 'closed' AND assignee IS NULL AND level IN ('critical', 'high')
     AND merged_into IS NULL
