@@ -136,7 +136,11 @@
   function lay(isNew) {
     arrange(isNew);
     // Where the whole had to be made small, the labels are made large and get the room they need.
-    if (cy.nodes().length <= 80 && enlarge(20)) { arrange(false); enlarge(28); }
+    if (cy.nodes().length <= 80 && enlarge(20)) {
+      arrange(false);
+      enlarge(28);
+      cy.fit(undefined, 24);
+    }
     if (cy.zoom() > 1.3) { cy.zoom(1.3); cy.center(); }
   }
 
