@@ -136,22 +136,29 @@
   function lay(isNew) {
     arrange(isNew);
     // Where the whole had to be made small, the labels are made large and get the room they need.
-    var wanted = Math.round(Math.min(22, Math.max(13, 11 / cy.zoom())));
-    if (wanted > letters && cy.nodes().length <= 80) {
-      letters = wanted;
-      cy.style(styles());
+    if (cy.nodes().length <= 80 && enlarge(20)) {
       arrange(false);
+      enlarge(28);
+      cy.fit(undefined, 24);
     }
     if (cy.zoom() > 1.3) { cy.zoom(1.3); cy.center(); }
   }
 
+  function enlarge(most) {
+    var wanted = Math.round(Math.min(most, Math.max(13, 11 / cy.zoom())));
+    if (wanted <= letters) { return false; }
+    letters = wanted;
+    cy.style(styles());
+    return true;
+  }
+
   function arrange(isNew) {
-    var many = cy.nodes().length;
+    var many = cy.nodes().length, isNarrow = window.innerWidth < NARROW_PX;
     cy.layout({
       name: "cose", animate: false, randomize: isNew, fit: true, padding: 24,
-      nodeRepulsion: function () { return many > 80 ? 200000 : 900000; },
-      idealEdgeLength: function () { return 110; },
-      edgeElasticity: function () { return 80; }, nodeOverlap: 120, gravity: 0.9,
+      nodeRepulsion: function () { return many > 80 || isNarrow ? 120000 : 300000; },
+      idealEdgeLength: function () { return isNarrow ? 60 : 90; },
+      edgeElasticity: function () { return 80; }, nodeOverlap: 60, gravity: 0.9,
       componentSpacing: 60, numIter: many > 150 ? 400 : 1200, nodeDimensionsIncludeLabels: true,
     }).run();
   }

@@ -51,7 +51,7 @@ def layout(view: View) -> Part:
                     html.Div([html.Span("Graph around", className="muted"), html.H1(found.title)]),
                     html.Div(_back(asked), className="actions"),
                 ],
-                className="page-head",
+                className="page-head titled",
             ),
             html.Div(
                 [

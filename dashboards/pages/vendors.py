@@ -40,8 +40,8 @@ _COLUMNS: Final = (
     column("title", "Vendor", 240, "goCell", minWidth=210) | {"flex": 3},
     column("open", "Open invoices", 132, type="rightAligned", sortable=False),
     column("waiting", "To be paid", 132, type="rightAligned", sortable=False),
-    column("held", "On hold", 132, type="rightAligned", sortable=False),
-    column("findings", "Findings", 84, type="rightAligned"),
+    column("held", "On hold", 148, type="rightAligned", sortable=False),
+    column("findings", "Findings", 100, type="rightAligned"),
     column("changed", "Changed", 110, "textCell", sortable=False)
     | {"headerTooltip": "When the bank account was changed last"},
     column("account", "Bank account", 150, "monoCell", sortable=False, minWidth=110) | {"flex": 2},

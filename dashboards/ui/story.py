@@ -9,6 +9,7 @@ from dash import dcc, html
 from dashboards.read.finding import Step
 from dashboards.read.happenings import LANES
 from dashboards.read.known import Names
+from dashboards.read.known import said as named
 from dashboards.read.names import named_by
 from dashboards.ui.events import counted, entity_chips, telling
 from dashboards.ui.icons import icon
@@ -79,7 +80,7 @@ def _step(step: Step, acts: Any, names: Names) -> Part:  # noqa: ANN401  a funct
                     ),
                     html.Div(head, className="badges"),
                     html.Code(short(said, _LONGEST), className="story-said") if said else None,
-                    _values(claim, said),
+                    _values(claim, said, names),
                     entity_chips(named_by(claim), 6, names),
                 ],
                 className="story-body",
@@ -89,7 +90,7 @@ def _step(step: Step, acts: Any, names: Names) -> Part:  # noqa: ANN401  a funct
     )
 
 
-def _values(claim: dict[str, Any], said: str) -> Part:
+def _values(claim: dict[str, Any], said: str, names: Names) -> Part:
     """Show the first grounds that the event's own line does not say already."""
     seen: dict[str, str] = {}
     for reason in claim.get("reasons") or []:
@@ -103,7 +104,7 @@ def _values(claim: dict[str, Any], said: str) -> Part:
         [
             part
             for name, value in pairs
-            for part in (html.Dt(name), html.Dd(short(value, _LONGEST)))
+            for part in (html.Dt(name), html.Dd(short(named(value, names), _LONGEST)))
         ],
         className="story-values",
     )

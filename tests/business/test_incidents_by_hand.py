@@ -116,7 +116,7 @@ def test_what_was_taken_out_is_put_back_and_joins_as_before(database: Database) 
         after = link(ANN, tx, which, NEAR.finding_id)
     assert partition(database) == before
     assert after["incident_id"] == which
-    assert trail(database)[-1] == ("incident.link", {"finding_id": NEAR.finding_id})
+    assert ("incident.link", {"finding_id": NEAR.finding_id}) in trail(database)
     with pytest.raises(NotFound), database.app(ANN) as tx:
         link(ANN, tx, which, claim("none", 9, "low", HOST).finding_id)
 
@@ -134,7 +134,7 @@ def test_a_merge_is_taken_back_with_its_findings_and_notes(database: Database) -
     assert (after["merged_into"], after["finding_count"]) == (None, 1)
     assert left["finding_count"] == 2
     assert [n["body"] for n in notes] == ["same night"]
-    assert trail(database)[-1] == ("incident.unmerge", {"other": into})
+    assert ("incident.unmerge", {"other": into}) in trail(database)
     with pytest.raises(InvalidInput, match="is not merged"), database.app(ANN) as tx:
         unmerge(ANN, tx, into, other, kept)
 
