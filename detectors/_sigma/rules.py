@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import END, START, Atom, Tree
-from detectors._sigma.fields import Rows
+from detectors._sigma.fields import Columns, Rows
 from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
 from storage.schema.finding import Kind, Level
@@ -162,14 +162,20 @@ class RuleSet:
 
         `stands_in`: see Hit.
         """
-        found = [
-            pl.DataFrame({"row": h.rows}).select(
-                pl.lit(h.rule).alias("rule"), "row", pl.lit(h.stands_in).alias("stands_in")
-            )
-            for h in self.hits(frame)
-        ]
-        pairs = pl.concat(found) if found else pl.DataFrame(schema=_MATCHED)
-        return pairs.cast(_MATCHED).unique(["rule", "row"]).sort("rule", "row")
+        hits = list(self.hits(frame))
+        sizes = [len(h.rows) for h in hits]
+        pairs = pl.DataFrame(
+            {
+                "rule": np.repeat(np.array([h.rule for h in hits], dtype=np.uint32), sizes),
+                "row": np.concatenate([np.empty(0, np.uint32), *(h.rows for h in hits)]),
+                "stands_in": np.repeat(np.array([h.stands_in for h in hits], np.bool_), sizes),
+            }
+        )
+        return (
+            pairs.cast(_MATCHED)
+            .unique(["rule", "row"], keep="first", maintain_order=True)
+            .sort("rule", "row")
+        )
 
     def told_by(self, rule: int) -> frozenset[str]:
         """Give the Sysmon event codes that tell what a `stands_in` hit of this rule tells."""
@@ -180,31 +186,39 @@ class RuleSet:
         if not frame.height:
             return
         native = _native(frame)
-        for lane, places in self._sorted_rows(frame, native):
+        columns = Columns(frame, native)
+        shared: dict[tuple[bool, tuple[int, ...]], Rows] = {}
+        for lane, kinds, places in self._sorted_rows(frame, native):
             if lane.program is None:
                 lane.program = self._program(lane)
-            own = frame if len(places) == frame.height else frame[pl.Series(places)]
-            rows = Rows(own, native.gather(places), own_words_only=lane.route.native)
+            rows = shared.get((lane.route.native, kinds))
+            if rows is None:
+                rows = Rows(columns, places, own_words_only=lane.route.native)
+                shared[lane.route.native, kinds] = rows
             run = lane.program.run(rows)
             for local, mask in run.hits():
                 yield Hit(lane.rules[local], places[mask], lane.route.stands_in, run, local, places)
 
     def _sorted_rows(
         self, frame: pl.DataFrame, native: pl.Series
-    ) -> Iterator[tuple[_Lane, Indexes]]:
+    ) -> Iterator[tuple[_Lane, tuple[int, ...], Indexes]]:
         kinds = (
             self._dimensions(frame, native)
             .with_row_index("row")
             .group_by(*_DIMENSIONS, maintain_order=True)
             .agg("row")
         )
-        rows_of: dict[int, list[Indexes]] = {}
+        kinds_of: dict[int, list[int]] = {}
         rows = kinds.get_column("row")
         for at, kind in enumerate(kinds.select(_DIMENSIONS).rows()):
             for lane in self._lanes_of(kind):
-                rows_of.setdefault(lane, []).append(rows[at].to_numpy().astype(np.intp))
-        for lane, parts in sorted(rows_of.items()):
-            yield self._lanes[lane], np.sort(np.concatenate(parts))
+                kinds_of.setdefault(lane, []).append(at)
+        parts = [rows[at].to_numpy().astype(np.intp) for at in range(len(rows))]
+        for lane, mine in sorted(kinds_of.items()):
+            places = parts[mine[0]] if len(mine) == 1 else np.sort(
+                np.concatenate([parts[at] for at in mine])
+            )  # fmt: skip
+            yield self._lanes[lane], tuple(mine), places
 
     def _dimensions(self, frame: pl.DataFrame, native: pl.Series) -> pl.DataFrame:
         # Values no rule asks for become '', so that the number of kinds is bounded by the rules.
