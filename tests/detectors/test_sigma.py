@@ -259,7 +259,7 @@ def test_cutting_the_batch_changes_no_finding() -> None:
         (RULE % b"{s: {'f|re': '(a)\\1'}, condition: s}", "backreference"),
         (RULE % b"{s: {'f|odd': a}, condition: s}", "odd"),
         (RULE % b"{s: {f: a}, condition: t}", "'t' not defined"),
-        (RULE % b"{s: {'f|expand': '%x%'}, condition: s}", "placeholder %x% has no values"),
+        (RULE % b"{s: {'f|expand': '%x%'}, condition: s}", "placeholder without values here: %x%"),
         (RULE % b"{s: {f: a}, condition: 1 of a*a*a*a*a*a}", "more than three '*'"),
         (RULE % (b"{s: {f: a}, condition: " + b"(" * 99 + b"s}"), "nested too deep"),
         (b"correlation: {type: event_count}", "correlation"),
