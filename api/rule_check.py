@@ -69,6 +69,15 @@ def _own(rules_dirs: str, data_dir: Path, texts: tuple[tuple[str, str], ...]) ->
     )
 
 
+def house_reports(settings: Settings, texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Give the house's rows of `reports_of` as they run for a tenant with these texts.
+
+    A rule of the house that lacks values runs for a tenant that states them.
+    """
+    own = {r["rule_id"]: r for r in reports_of(own_rules(settings, texts)) if r["executable"]}
+    return [own.get(r["rule_id"], r) for r in reports_of(house_rules(settings))]
+
+
 def reports_of(rules: RuleSet) -> list[dict[str, Any]]:
     """Give a row for each rule: rule_id, title, type, level, kind, executable, reason."""
     known: dict[str, dict[str, Any]] = {}
@@ -78,6 +87,10 @@ def reports_of(rules: RuleSet) -> list[dict[str, Any]]:
     for one in rules.correlations:
         known[one.rule_id] = {"type": one.type, "level": one.level, "kind": one.kind}
         known[one.rule_id]["title"] = one.title
+    for sieve in rules.filters:
+        known[sieve.rule_id] = {"type": "filter", "title": sieve.rule.title}
+    for listed in rules.lists:
+        known[listed.rule_id] = {"type": "values", "title": listed.title}
     return [
         {"title": r.rule_id, "type": "rule"}
         | (known.get(r.rule_id, {}) if r.executable else {})
@@ -89,4 +102,6 @@ def reports_of(rules: RuleSet) -> list[dict[str, Any]]:
 
 def _titles(rules: RuleSet) -> dict[str, str]:
     found = {rule.rule_id: rule.title for rule in rules.rules}
+    found |= {one.rule_id: one.rule.title for one in rules.filters}
+    found |= {one.rule_id: one.title for one in rules.lists}
     return found | {one.rule_id: one.title for one in rules.correlations}

@@ -6,9 +6,10 @@ from typing import Final
 import polars as pl
 
 from detectors._sigma.claim import claims as claims_of
+from detectors._sigma.compiled import CompiledRule, RuleReport
 from detectors._sigma.load import compile_rules, compile_texts, lint
 from detectors._sigma.logsource import SYSMON_CHANNEL
-from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
+from detectors._sigma.rules import RuleSet
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
 __all__ = [

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import require
 from api.desk import desk_of
-from api.rule_check import checker, house_rules, own_rules, reports_of
+from api.rule_check import checker, house_reports, own_rules, reports_of
 from storage import rules
 from storage.errors import NotFound
 from storage.schema.finding import Kind, Level
@@ -26,7 +26,7 @@ class RuleView(BaseModel):
     rule_id: str
     title: str
     owner: Literal["house", "tenant"]
-    type: str = Field(description="rule, or the type of correlation")
+    type: str = Field(description="rule, filter, values, or the type of correlation")
     level: Level | None = None
     kind: Kind | None = Field(None, description="what it makes: findings or signals")
     enabled: bool = True
@@ -53,7 +53,7 @@ class RuleList(BaseModel):
 
 
 class NewRule(BaseModel):
-    """A Sigma rule or correlation to keep."""
+    """A Sigma rule, correlation or filter, or a list of values, to keep."""
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(min_length=1, max_length=rules.LONGEST_TEXT)
@@ -84,7 +84,10 @@ def listed(
     desk = desk_of(request)
     found: list[dict[str, Any]] = []
     if owner != "tenant":
-        found += [{**row, "owner": "house"} for row in reports_of(house_rules(desk.settings))]
+        with desk.database.app(scope) as tx:
+            own = [row for row in rules.tenant_rules(tx) if row["enabled"]]
+        texts = {str(r["rule_id"]): str(r["text"]) for r in own}
+        found += [{**row, "owner": "house"} for row in house_reports(desk.settings, texts)]
     if owner != "house":
         found += _own(request, scope)
     rest = sorted((r for r in found if r["rule_id"] > after), key=lambda r: str(r["rule_id"]))

@@ -165,7 +165,8 @@ def listed(database: Database, settings: Settings, scope: Scope) -> list[Listed]
         last = {str(r["rule_id"]): r for r in select(tx, "pages_rule_last")}
         figures = _figures(tx, last)
         own = tenant_rules(tx)
-    rules = {name: _judged(rule, _problems(settings)) for name, rule in house_rules().items()}
+    problems = _problems(settings, {str(r["rule_id"]): str(r["text"]) for r in own if r["enabled"]})
+    rules = {name: _judged(rule, problems) for name, rule in house_rules().items()}
     rules |= {rule.rule_id.lower(): rule for rule in _own(settings, own)}
     for rule_id, row in last.items():
         if rule_id.lower() not in rules:
@@ -174,9 +175,9 @@ def listed(database: Database, settings: Settings, scope: Scope) -> list[Listed]
     return sorted(found, key=lambda f: (-f.figures.week, -f.figures.claims, f.rule.title))
 
 
-def _problems(settings: Settings) -> Mapping[str, str]:
-    """Give rule id -> why a rule of the house cannot run; those that can are not in it."""
-    told = reports_of(rule_check.house_rules(settings))
+def _problems(settings: Settings, texts: Mapping[str, str]) -> Mapping[str, str]:
+    """Give rule id -> why a rule of the house cannot run for a tenant with these texts."""
+    told = rule_check.house_reports(settings, texts)
     return {str(r["rule_id"]).lower(): str(r["reason"]) for r in told if not r["executable"]}
 
 

@@ -40,6 +40,9 @@ START: Final = "\x02"
 END: Final = "\x03"
 """Stand around each value, so that starts, ends and whole values are plain substrings too."""
 
+LACKS_VALUES: Final = "placeholder without values here"
+"""How the reason begins why such a rule cannot run yet."""
+
 MAX_ATOMS: Final = 20_000
 MAX_DEPTH: Final = 64
 
@@ -124,7 +127,7 @@ class Flattening:
         self, placeholder: Placeholder
     ) -> Iterator[str | SpecialChars | Placeholder | SigmaString]:
         if placeholder.name not in self._values:
-            raise InvalidRule(f"placeholder %{placeholder.name}% has no values here")
+            raise InvalidRule(f"{LACKS_VALUES}: %{placeholder.name}%; state them under 'values:'")
         yield from self._values[placeholder.name]
 
 

@@ -69,14 +69,15 @@ def claims(
 ) -> Iterator[Finding]:
     """Give a finding for each (rule, event) of the frame that matches, in the order of the events.
 
-    `sets`: all rule sets by tenant; their correlations say which values a claim carries.
+    `sets`: all rule sets by tenant; their correlations say which values a claim carries, and their
+    filters which hits on the tenant's events count.
     """
     seen: set[tuple[int, int]] = set()
     made: list[tuple[int, Finding]] = []
     read = frame.select(
         *(c for c in _READ if c in frame.columns), pl.col("time").dt.epoch("us").alias("time_us")
     )
-    for hit in rules.hits(frame):
+    for hit in rules.hits(frame, sets):
         carried = _carried(rules, hit, sets or {})
         for place, row in enumerate(hit.rows.tolist()):
             if (hit.rule, row) not in seen:

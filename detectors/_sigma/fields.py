@@ -1,10 +1,13 @@
 """Find the column a rule's field name means: the source's own word first, then the OCSF one."""
 
+import functools
 from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
+from detectors._sigma.texts import Indexes
+from detectors._sigma.values import Encoded, Stacked, Values, encoded
 from storage.schema import COLUMNS, ENVELOPE, UNMAPPED, column_named
 
 OCSF: Final[Mapping[str, str]] = {
@@ -108,70 +111,135 @@ KEYWORD_COLUMNS: Final = tuple(
 """Where keywords are looked for, besides everything under `unmapped.`."""
 
 
-class Rows:
-    """Give the values of a rule's field for some rows of a batch, as text.
+class Columns:
+    """Give the values of rules' fields for a whole batch, as text, each found once.
 
-    `frame`: those rows. `is_native`: Boolean a row, true where the parser keeps Windows' own words.
-    `own_words_only`: there, the OCSF map is not asked: it would blur what the rule means.
+    `is_native`: Boolean a row, true where the parser keeps Windows' own words.
     """
 
-    def __init__(self, frame: pl.DataFrame, is_native: pl.Series, *, own_words_only: bool) -> None:
-        """Remember the rows and which columns there are."""
-        self.frame = frame
+    def __init__(self, frame: pl.DataFrame, is_native: pl.Series) -> None:
+        """Remember which columns there are."""
+        self._frame = frame
         self._is_native = is_native
-        self._own_words_only = own_words_only and bool(is_native.any())
-        self._names = frozenset(frame.columns)
+        self._all_native = bool(is_native.all())
+        self._any_native = bool(is_native.any())
+        self._columns: dict[str, pl.Series | None] = dict.fromkeys(frame.columns)
+        self._looked: set[str] = set()
+        self._kept: dict[tuple[str, bool], Encoded | None] = {}
+        self.height = frame.height
 
-    def __len__(self) -> int:
-        return self.frame.height
+    def field(self, name: str, own_words_only: bool) -> pl.Series | None:
+        """Give the field's values as String, null = absent; None if no row can have it.
 
-    def field(self, name: str) -> pl.Series | None:
-        """Give the field's values as String, null = absent; None if no row can have it."""
+        `own_words_only`: where Windows' own words are kept the OCSF map is not asked: it would blur
+        what the rule means.
+        """
         own = self._column(UNMAPPED + name)
-        other = self._mapped(name)
+        other = self._mapped(name, own_words_only)
         if own is None or other is None or own.null_count() == 0:
             return own if own is not None else other
         return own.zip_with(own.is_not_null(), other)
 
-    def told(self, name: str) -> pl.Series | None:
+    def told(self, name: str, own_words_only: bool) -> pl.Series | None:
         """Give the field's values for showing and grouping: the OCSF map fills what is missing."""
-        own, home = self.field(name), OCSF.get(name)
+        own, home = self.field(name, own_words_only), OCSF.get(name)
         other = self._column(home) if home is not None else None
         if own is None or other is None:
             return own if own is not None else other
         return own.zip_with(own.is_not_null(), other)
 
-    def stacked(self) -> pl.DataFrame:
-        """Give all values in which a keyword may stand: columns `row` and `value`, no nulls.
+    def encoded(self, name: str, own_words_only: bool) -> Encoded | None:
+        """Give the field's distinct values and each row's place among them."""
+        key = name, own_words_only
+        if key not in self._kept:
+            column = self.field(name, own_words_only)
+            self._kept[key] = None if column is None else encoded(column)
+        return self._kept[key]
+
+    @functools.cached_property
+    def keyword_columns(self) -> tuple[Encoded, ...]:
+        """All columns in which a keyword may stand.
 
         Where Windows' own words are kept, those: the parser's message is not the source's.
         """
-        own = [c for c in self.frame.columns if c.startswith(UNMAPPED)]
-        mapped = [c for c in KEYWORD_COLUMNS if c in self._names and not self._is_native.all()]
-        wide = self.frame.select(
-            *own, *(pl.when(~self._is_native).then(pl.col(c)).alias(c) for c in mapped)
-        )
-        long = wide.with_row_index("row").unpivot(index="row")
-        return long.select("row", "value").drop_nulls("value")
+        found: list[Encoded] = []
+        for column in self._frame.columns:
+            if column.startswith(UNMAPPED) and (own := self._column(column)) is not None:
+                name = column.removeprefix(UNMAPPED)
+                is_alone = self._mapped(name, own_words_only=True) is None
+                same = self.encoded(name, own_words_only=True) if is_alone else None
+                found.append(same or encoded(own))
+        if not self._all_native:
+            columns = [self._column(c) for c in KEYWORD_COLUMNS]
+            found += [encoded(self._unless_native(c)) for c in columns if c is not None]
+        return tuple(found)
 
-    def _mapped(self, name: str) -> pl.Series | None:
+    def _unless_native(self, column: pl.Series) -> pl.Series:
+        if not self._any_native:
+            return column
+        return column.zip_with(~self._is_native, pl.Series([None], dtype=pl.String))
+
+    def _mapped(self, name: str, own_words_only: bool) -> pl.Series | None:
         if name == "c-uri-extension":
             asked = self._column("http_request.url.path")
             return None if asked is None else asked.str.extract(_EXTENSION, 1)
         home = name if column_named(name) else OCSF.get(name)
         if home is None:
             return None
-        found = self._column(home)
-        if found is None or not self._own_words_only or home == name:
-            return found
-        if self._is_native.all():
+        if own_words_only and self._all_native and home != name:
             return None
-        return found.zip_with(~self._is_native, pl.Series([None], dtype=pl.String))
+        found = self._column(home)
+        if found is None or not own_words_only or home == name:
+            return found
+        return self._unless_native(found)
 
     def _column(self, name: str) -> pl.Series | None:
-        if name not in self._names:
+        if name not in self._columns:
             return None
-        found = self.frame.get_column(name)
-        if found.null_count() == len(found):
-            return None
-        return found if found.dtype == pl.String else found.cast(pl.String)
+        if name not in self._looked:
+            self._looked.add(name)
+            found = self._frame.get_column(name)
+            if found.null_count() < len(found):
+                text = found if found.dtype == pl.String else found.cast(pl.String)
+                self._columns[name] = text
+        return self._columns[name]
+
+
+class Rows:
+    """Give the values of rules' fields for some rows of a batch."""
+
+    def __init__(self, columns: Columns, places: Indexes, *, own_words_only: bool) -> None:
+        """Take the rows' places in the batch."""
+        self._columns = columns
+        self._size = len(places)
+        self._places = None if self._size == columns.height else places
+        self._own_words_only = own_words_only
+        self._kept: dict[str, Values | None] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def field(self, name: str) -> pl.Series | None:
+        """Give the field's values as String, null = absent; None if no row can have it."""
+        return self._gathered(self._columns.field(name, self._own_words_only))
+
+    def told(self, name: str) -> pl.Series | None:
+        """Give the field's values for showing and grouping: the OCSF map fills what is missing."""
+        return self._gathered(self._columns.told(name, self._own_words_only))
+
+    def values(self, name: str) -> Values | None:
+        """Give the field's distinct values; None if no row has it."""
+        if name not in self._kept:
+            column = self._columns.encoded(name, self._own_words_only)
+            found = None if column is None else Values(column, self._places)
+            self._kept[name] = None if found is None or found.is_empty else found
+        return self._kept[name]
+
+    @functools.cached_property
+    def stacked(self) -> Stacked:
+        """All values in which a keyword may stand."""
+        columns = [Values(column, self._places) for column in self._columns.keyword_columns]
+        return Stacked(columns, len(self))
+
+    def _gathered(self, column: pl.Series | None) -> pl.Series | None:
+        return column if column is None or self._places is None else column.gather(self._places)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,17 @@ import msgspec
 from detectors._correlation.resolve import resolve
 from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import Atom, Tree
-from detectors._sigma.read import Compiled, Values, compile_text, load_text, rule_files
-from detectors._sigma.rules import CompiledRule, RuleReport, RuleSet
+from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
+from detectors._sigma.read import (
+    Compiled,
+    Values,
+    compile_text,
+    load_text,
+    rule_files,
+    values_in,
+    waiting,
+)
+from detectors._sigma.rules import RuleSet
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
@@ -36,6 +46,8 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     tree: Any = None
     name: str = ""
     correlation: dict[str, Any] | None = None
+    filtered: tuple[str, ...] | None = None
+    values: dict[str, tuple[str, ...]] | None = None
 
 
 @dataclass(slots=True)
@@ -90,8 +102,19 @@ def compile_rules(
 def compile_texts(
     texts: Mapping[str, bytes], *, values: Values | None = None, beside: RuleSet | None = None
 ) -> RuleSet:
-    """Compile rule texts (name -> text) as `compile_rules` does files."""
-    found = (f for name, text in texts.items() for f in compile_text(text, name, values or {}))
+    """Compile rule texts (name -> text) as `compile_rules` does files.
+
+    Rules `beside` that only lack values run here if the texts state them.
+    """
+    named = dict(values or {})
+    for name, text in texts.items():
+        named |= values_in(text, name)
+    found = [f for name, text in texts.items() for f in compile_text(text, name, named)]
+    if named and beside is not None:
+        for text, file in {r.waiting: r.file for r in beside.reports if r.waiting}.items():
+            ready = compile_text(text, file, named)
+            ids = {r.rule_id for r in beside.reports if r.waiting == text}
+            found += [f for f in ready if isinstance(f, CompiledRule) and f.rule_id in ids]
     return rule_set(_once(found), beside)
 
 
@@ -101,12 +124,13 @@ def lint(folders: Sequence[Path]) -> Iterator[RuleReport]:
 
 
 def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSet:
-    """Put compiled documents together: resolve what the correlations name; report on each."""
+    """Put compiled documents together: resolve what they name; report on each."""
     every = list(found)
     rules = [f for f in every if isinstance(f, CompiledRule)]
     named: dict[str, str] = {}
     for other in beside.rules if beside is not None else ():
         named |= {n: other.rule_id for n in (other.name, other.rule_id) if n}
+    rule_names = set(named)
     waiting: list[str] = []
     for one in beside.correlations if beside is not None else ():
         names = [n for n in (one.name, one.rule_id) if n]
@@ -116,10 +140,16 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
             named |= dict.fromkeys(names, one.rule_id)
     for rule in reversed(rules):
         named |= {n: rule.rule_id for n in (rule.name, rule.rule_id) if n}
+        rule_names |= {rule.name, rule.rule_id}
     idle = [f.rule_id for f in every if isinstance(f, RuleReport) and f.rule_id]
     own = [f for f in every if isinstance(f, Correlation)]
     done = resolve(named, own, idle, waiting)
     refused = {(c.file, c.rule_id): reason for c, reason in done.refused}
+    filters = [f for f in every if isinstance(f, CompiledFilter)]
+    for sieve in filters:
+        if sieve.rules and not rule_names.intersection(sieve.rules):
+            reason = f"the filter names no rule that is here: {', '.join(sieve.rules)}"
+            refused[sieve.file, sieve.rule_id] = reason
     reports = [
         f
         if isinstance(f, RuleReport)
@@ -131,15 +161,29 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
         )
         for f in every
     ]
-    return RuleSet(rules, reports, done.correlations)
+    lists = [f for f in every if isinstance(f, NamedValues)]
+    return RuleSet(rules, reports, done.correlations, filters, lists)
 
 
 def _load(folders: Sequence[Path], values: Values, cache: Path | None) -> Iterator[Compiled]:
     kept = _Cache(cache)
     kept.read()
     used: set[str] = set()
-    yield from _once(f for path in rule_files(folders) for f in _file(path, values, kept, used))
+    texts = {path: _text(path) for path in rule_files(folders)}
+    named = dict(values)
+    for path, text in texts.items():
+        if isinstance(text, bytes):
+            named |= values_in(text, str(path))
+    found = (f for path, text in texts.items() for f in _file(path, text, named, kept, used))
+    yield from _once(found)
     kept.write(used)
+
+
+def _text(path: Path) -> bytes | RuleReport:
+    try:
+        return load_text(path)
+    except InvalidRule as wrong:
+        return RuleReport(None, str(path), executable=False, reason=str(wrong))
 
 
 def _once(found: Iterable[Compiled]) -> Iterator[Compiled]:
@@ -153,21 +197,25 @@ def _once(found: Iterable[Compiled]) -> Iterator[Compiled]:
         yield one
 
 
-def _twice(rule: CompiledRule | Correlation, other: str) -> RuleReport:
+def _twice(
+    rule: CompiledRule | Correlation | CompiledFilter | NamedValues, other: str
+) -> RuleReport:
     reason = f"id {rule.rule_id} is already taken by {other}"
     return RuleReport(rule.rule_id, rule.file, executable=False, reason=reason)
 
 
-def _file(path: Path, values: Values, kept: _Cache, used: set[str]) -> list[Compiled]:
+def _file(
+    path: Path, text: bytes | RuleReport, values: Values, kept: _Cache, used: set[str]
+) -> list[Compiled]:
+    if isinstance(text, RuleReport):
+        return [text]
     file = str(path)
-    try:
-        text = load_text(path)
-    except InvalidRule as wrong:
-        return [RuleReport(None, file, executable=False, reason=str(wrong))]
     key = _key(text, file, values)
     used.add(key)
     if key in kept.entries:
-        return [_thaw(k, file) for k in kept.entries[key]]
+        # What another version kept in another shape is compiled again.
+        with suppress(msgspec.ValidationError, LookupError, TypeError, ValueError):
+            return [waiting(_thaw(k, file), text) for k in kept.entries[key]]
     found = compile_text(text, file, values)
     kept.entries[key] = tuple(_freeze(f) for f in found)
     kept.is_changed = True
@@ -186,6 +234,10 @@ def _freeze(found: Compiled) -> _Kept:
         return _Kept(found.rule_id, found.reason)
     if isinstance(found, Correlation):
         return _Kept(found.rule_id, "", correlation=asdict(found))
+    if isinstance(found, NamedValues):
+        return _Kept(found.rule_id, "", found.title, values=dict(found.values))
+    if isinstance(found, CompiledFilter):
+        return msgspec.structs.replace(_freeze(found.rule), filtered=found.rules)
     return _Kept(
         found.rule_id,
         "",
@@ -205,8 +257,15 @@ def _thaw(kept: _Kept, file: str) -> Compiled:
         return RuleReport(kept.rule_id, file, executable=False, reason=kept.reason)
     if kept.correlation is not None:
         return replace(msgspec.convert(kept.correlation, Correlation), file=file)
+    if kept.values is not None:
+        return NamedValues(kept.rule_id, kept.title, file, kept.values)
+    rule = _rule(kept, kept.rule_id, file)
+    return rule if kept.filtered is None else CompiledFilter(rule, kept.filtered)
+
+
+def _rule(kept: _Kept, rule_id: str, file: str) -> CompiledRule:
     return CompiledRule(
-        kept.rule_id,
+        rule_id,
         kept.title,
         kept.level,
         kept.version,

@@ -1,33 +1,18 @@
 """Evaluate the rules of one route over its rows: shared automata first, rows last."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-from ahocorasick_rs import BytesAhoCorasick
 
-from detectors._sigma.atoms import END, START, Atom, Tree
+from detectors._sigma.atoms import Atom, Tree
 from detectors._sigma.fields import Rows
-from detectors._sigma.values import Values
+from detectors._sigma.search import FieldTests, Found
+from detectors._sigma.values import Stacked, Values
 
 Mask = npt.NDArray[np.bool_]
-_WINDOW: Final = 1 << 18
-"""Bytes searched at once: bounds what hostile values can make the automaton report."""
-
-
-@dataclass(frozen=True, slots=True)
-class _FieldTests:
-    """The atoms of one field: `needles[i]` belongs to the atoms `owners[i]`."""
-
-    name: str
-    atoms: tuple[int, ...]
-    needles: tuple[bytes, ...]
-    owners: tuple[tuple[int, ...], ...]
-    automaton: BytesAhoCorasick | None
-    longest: int
 
 
 class Program:
@@ -40,40 +25,24 @@ class Program:
         """Build automata and the necessary conditions; cost grows with the literals."""
         self.atoms = tuple(atoms)
         self.trees = tuple(trees)
+        self.nulls = bytes(a.op == "null" for a in self.atoms)
         names = sorted({a.field for a in self.atoms})
-        self._fields = tuple(_tests(name, self.atoms) for name in names)
+        of: dict[str, list[int]] = {name: [] for name in names}
+        for number, atom in enumerate(self.atoms):
+            of[atom.field].append(number)
+        self._fields = tuple(FieldTests(name, self.atoms, of[name]) for name in names)
         self._needs = _Needs([needs(t) for t in self.trees], len(self.atoms))
 
     def run(self, rows: Rows) -> "Run":
         """Look at the rows; the Run answers which rules hit which of them."""
         run = Run(self, rows)
         for tests in self._fields:
-            if tests.name:
-                run.add(tests, rows.field(tests.name))
-            else:
-                run.add_all(tests)
+            run.add(tests, rows.values(tests.name) if tests.name else rows.stacked)
         return run
 
-    def possible(self, can: Mask) -> npt.NDArray[np.intp]:
+    def possible(self, can: bytearray) -> npt.NDArray[np.intp]:
         """Give the rules whose necessary atoms can all hold."""
-        return self._needs.met(can)
-
-
-def _tests(name: str, atoms: Sequence[Atom]) -> _FieldTests:
-    mine = [i for i, a in enumerate(atoms) if a.field == name]
-    owners: dict[str, list[int]] = {}
-    for i in mine:
-        if atoms[i].needle:
-            owners.setdefault(atoms[i].needle, []).append(i)
-    needles = tuple(n.encode() for n in owners)
-    return _FieldTests(
-        name,
-        tuple(mine),
-        needles,
-        tuple(tuple(v) for v in owners.values()),
-        BytesAhoCorasick(needles) if needles else None,
-        max(map(len, needles), default=0),
-    )
+        return self._needs.met(np.frombuffer(can, dtype=np.bool_))
 
 
 def needs(tree: Tree) -> list[frozenset[int]]:
@@ -119,8 +88,8 @@ class _Needs:
 class _Looked:
     """One column that was looked at: its distinct values and the atoms' hits among them."""
 
-    values: Values
-    hits: Mapping[int, npt.NDArray[np.intp]]
+    values: Values | Stacked
+    found: Found
 
 
 @dataclass(slots=True)
@@ -130,39 +99,28 @@ class Run:
     program: Program
     rows: Rows
     _looked: dict[str, _Looked] = field(default_factory=dict)
-    _can: Mask = field(init=False)
-    _masks: dict[int, Mask] = field(default_factory=dict)
+    _can: bytearray = field(init=False)
+    _masks: dict[int, Mask | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with nothing possible but what needs no value."""
-        self._can = np.array([a.op == "null" for a in self.program.atoms], dtype=np.bool_)
+        self._can = bytearray(self.program.nulls)
 
-    def add(self, tests: _FieldTests, column: pl.Series | None) -> None:
-        """Take in one column of a field: find the needles in its distinct values."""
-        if column is None:
+    def add(self, tests: FieldTests, values: Values | Stacked | None) -> None:
+        """Take in one field's distinct values (None: no row has it): find the needles in them."""
+        if values is None or values.is_empty:
             return
-        self._look(tests, Values(column))
-
-    def add_all(self, tests: _FieldTests) -> None:
-        """Take in every column in which a keyword may stand, one under the other."""
-        stacked = self.rows.stacked()
-        if stacked.height:
-            places = stacked.get_column("row").to_numpy().astype(np.intp)
-            self._look(tests, Values(stacked.get_column("value"), places, len(self.rows)))
-
-    def _look(self, tests: _FieldTests, values: Values) -> None:
-        hits = _search(tests, values)
-        self._looked[tests.name] = _Looked(values, hits)
-        for i in tests.atoms:
-            if i in hits or not self.program.atoms[i].needle:
-                self._can[i] = True
+        found = tests.search(values)
+        self._looked[tests.name] = _Looked(values, found)
+        for i in itertools.chain(tests.without_needle, found.untold, found.hits):
+            self._can[i] = 1
 
     def hits(self) -> Iterator[tuple[int, Mask]]:
         """Give each rule that hits with its rows (Boolean, one a row)."""
-        for rule in self.program.possible(self._can):
+        for rule in self.program.possible(self._can).tolist():
             mask = self._tree(self.program.trees[rule])
-            if mask.any():
-                yield int(rule), mask
+            if mask is not None and mask.any():
+                yield rule, mask
 
     def why(self, rule: int, row: int) -> list[tuple[Atom, str]]:
         """Give the atoms that made the rule hit this row, with the value each saw."""
@@ -173,10 +131,12 @@ class Run:
         return found
 
     def _true_leaves(self, tree: Tree, row: int) -> Iterator[int]:
+        mask = self._tree(tree) if isinstance(tree, int) or tree[0] != "not" else None
+        if mask is None or not mask[row]:
+            return
         if isinstance(tree, int):
-            if self._atom(tree)[row]:
-                yield tree
-        elif tree[0] != "not" and self._tree(tree)[row]:
+            yield tree
+        else:
             for part in tree[1]:
                 yield from self._true_leaves(part, row)
 
@@ -188,81 +148,69 @@ class Run:
         if looked is None:
             return ""
         if atom.op in ("ref", "null"):
-            table = np.arange(len(looked.values)) < len(looked.values) - 1  # any value, not null
+            table = (
+                np.arange(len(looked.values.texts)) < len(looked.values.texts) - 1
+            )  # any value, not null
         else:
             table = self._table(atom, number, looked)
         return looked.values.seen(row, table) or ""
 
-    def _tree(self, tree: Tree) -> Mask:
+    def _tree(self, tree: Tree) -> Mask | None:
+        """Give the rows for which it holds; None = no row, without a mask for it."""
         if isinstance(tree, int):
             return self._atom(tree)
         word, parts = tree
         if word == "not":
-            return ~self._tree(parts[0])
-        mask = self._tree(parts[0])
-        for part in parts[1:]:
-            if word == "and":
-                if not mask.any():
-                    break
-                mask = mask & self._tree(part)
-            elif word == "or":
-                mask = mask | self._tree(part)
+            mask = self._tree(parts[0])
+            return np.ones(len(self.rows), dtype=np.bool_) if mask is None else ~mask
+        return self._every(parts) if word == "and" else self._any(parts)
+
+    def _every(self, parts: Sequence[Tree]) -> Mask | None:
+        mask: Mask | None = None
+        for part in parts:
+            other = self._tree(part)
+            if other is None:
+                return None
+            mask = other if mask is None else mask & other
+            if not mask.any():
+                return None
         return mask
 
-    def _atom(self, number: int) -> Mask:
-        mask = self._masks.get(number)
-        if mask is None:
-            mask = self._masks[number] = self._evaluate(number)
+    def _any(self, parts: Sequence[Tree]) -> Mask | None:
+        mask: Mask | None = None
+        for part in parts:
+            other = self._tree(part)
+            if other is not None:
+                mask = other if mask is None else mask | other
         return mask
 
-    def _evaluate(self, number: int) -> Mask:
+    def _atom(self, number: int) -> Mask | None:
+        if not self._can[number]:
+            return None
+        if number not in self._masks:
+            self._masks[number] = self._evaluate(number)
+        return self._masks[number]
+
+    def _evaluate(self, number: int) -> Mask | None:
         atom = self.program.atoms[number]
         looked = self._looked.get(atom.field)
+        if looked is None:
+            is_null = atom.op == "null"
+            return np.ones(len(self.rows), dtype=np.bool_) if is_null else None
         if atom.op == "null":
-            return ~self._nothing() if looked is None else ~looked.values.is_there
-        if looked is None or not self._can[number]:
-            return self._nothing()
+            return ~looked.values.is_there
         if atom.op == "ref":
+            if isinstance(looked.values, Stacked):  # a keyword refers to no field
+                return None
             return looked.values.compared(self.rows.field(atom.text), atom.more)
         return looked.values.rows(self._table(atom, number, looked))
 
     def _table(self, atom: Atom, number: int, looked: _Looked) -> Mask:
-        if not atom.needle:
-            return looked.values.passing(atom)
-        found = looked.hits.get(number)
+        if not atom.needle or number in looked.found.untold:
+            return looked.values.texts.passing(atom)
+        found = looked.found.hits.get(number)
         if found is None:
-            return looked.values.marked(np.empty(0, dtype=np.intp))
+            return looked.values.texts.marked(np.empty(0, dtype=np.intp))
         if atom.op == "pattern":
-            found = looked.values.verified(atom, found)
-        return looked.values.marked(found)
-
-    def _nothing(self) -> Mask:
-        return np.zeros(len(self.rows), dtype=np.bool_)
-
-
-def _search(tests: _FieldTests, values: Values) -> dict[int, npt.NDArray[np.intp]]:
-    """Find the needles in the distinct values: atom -> positions of the values that hold one."""
-    if tests.automaton is None:
-        return {}
-    text, starts = values.haystack(START, END)
-    pairs: list[npt.NDArray[np.int64]] = []
-    step = max(_WINDOW, tests.longest * 2)
-    for at in range(0, len(text), step):
-        # Windows overlap by the longest needle, so that none is cut in two.
-        piece = text[at : at + step + tests.longest]
-        found = tests.automaton.find_matches_as_indexes(piece, overlapping=True)
-        if found:
-            flat = np.array(found, dtype=np.int64)
-            value = np.searchsorted(starts, flat[:, 1] + at, side="right") - 1
-            pairs.append(np.unique(flat[:, 0] * len(starts) + value))
-    if not pairs:
-        return {}
-    keys = np.unique(np.concatenate(pairs))
-    needle, value = np.divmod(keys, len(starts))
-    cuts = np.flatnonzero(np.diff(needle)) + 1
-    heads = needle[np.concatenate(([0], cuts))]
-    hits: dict[int, npt.NDArray[np.intp]] = {}
-    for head, found_values in zip(heads.tolist(), np.split(value, cuts), strict=True):
-        for atom in tests.owners[head]:
-            hits[atom] = found_values
-    return hits
+            found = looked.values.texts.verified(atom, found)
+        return looked.values.texts.marked(found)

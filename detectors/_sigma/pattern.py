@@ -74,7 +74,9 @@ def _check(text: str, shown: str) -> None:
         pl.Series([""]).str.contains(text, strict=True)
     except PolarsError as wrong:
         lines = [line for line in str(wrong).splitlines() if line.startswith("error: ")]
-        why = lines[0].removeprefix("error: ") if lines else "the engine refuses it"
+        is_large = "size limit" in str(wrong)
+        why = "it is too large" if is_large else "the engine refuses it"
+        why = lines[0].removeprefix("error: ") if lines else why
         short = shown if len(shown) <= 80 else shown[:79] + "…"
         raise InvalidRule(f"regular expression '{short}' cannot run: {why}") from wrong
 

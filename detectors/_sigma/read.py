@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 import yaml
 from sigma.exceptions import SigmaError
+from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 from sigma.rule.detection import EmptySigmaDetections
@@ -17,8 +18,8 @@ from sigma.rule.logsource import EmptyLogSource
 
 from detectors._correlation.read import read_correlation
 from detectors._correlation.rule import Correlation
-from detectors._sigma.atoms import Flattening
-from detectors._sigma.rules import CompiledRule, RuleReport
+from detectors._sigma.atoms import LACKS_VALUES, Flattening
+from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
@@ -34,8 +35,11 @@ _MANY_STARS: Final = re.compile(r"(?:\*[^\s()*]*){4}")
 _LEVELS: Final[Mapping[str, Level]] = {level: level for level in get_args(Level)}
 
 Values = Mapping[str, tuple[str, ...]]
-Compiled = CompiledRule | Correlation | RuleReport
+Compiled = CompiledRule | Correlation | CompiledFilter | NamedValues | RuleReport
 """What one document becomes; a correlation's base rules are not resolved yet."""
+_MOST_VALUES: Final = 10_000
+_LONGEST_VALUE: Final = 1024
+_VALUES: Final = re.compile(rb"^values:", re.MULTILINE)
 
 
 def rule_files(folders: Sequence[Path]) -> Iterator[Path]:
@@ -81,9 +85,16 @@ def compile_text(text: bytes, file: str, values: Values) -> list[Compiled]:
     if not documents:
         return [RuleReport(None, file, executable=False, reason="not a rule: the file is empty")]
     return [
-        _compile(document, f"{version}{at or ''}", file, values)
+        waiting(_compile(document, f"{version}{at or ''}", file, values), text)
         for at, document in enumerate(documents)
     ]
+
+
+def waiting(found: Compiled, text: bytes) -> Compiled:
+    """Put the text to a report on a rule that lacks nothing but values."""
+    if isinstance(found, RuleReport) and found.reason.startswith(LACKS_VALUES):
+        return replace(found, waiting=text)
+    return found
 
 
 def _documents(text: bytes) -> list[Any]:
@@ -159,6 +170,10 @@ def _compile(
         rule_id = str(document["id"]) if document.get("id") else None
         if "correlation" in document:
             return read_correlation(document, version, file)
+        if "values" in document:
+            return _named_values(document, version, file)
+        if "filter" in document:
+            return _filter(document, version, file, values)
         rule = SigmaRule.from_dict(document, collect_errors=True)
         name = str(document.get("name") or "")
         return replace(_compiled(rule, version, file, values), name=name)
@@ -174,13 +189,11 @@ def _compile(
 def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
     if not isinstance(document, dict):
         raise InvalidRule("not a rule: the document is no map")
-    if "filter" in document:
-        raise InvalidRule("filter documents are not run yet")
-    if "correlation" in document:
+    if "correlation" in document or "values" in document:
         return
-    if "detection" not in document:
+    if "filter" not in document and "detection" not in document:
         raise InvalidRule("not a rule: it has no detection")
-    detection = document["detection"]
+    detection = document.get("filter", document.get("detection"))
     given = detection.get("condition", "") if isinstance(detection, dict) else ""
     for condition in given if isinstance(given, list) else [given]:
         text = str(condition)
@@ -188,6 +201,49 @@ def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
             raise InvalidRule(f"condition is longer than {_MAX_CONDITION} or nested too deep")
         if _MANY_STARS.search(text):  # the parser would try every split
             raise InvalidRule("condition has a name with more than three '*'")
+
+
+def _filter(document: Mapping[str, Any], version: str, file: str, values: Values) -> CompiledFilter:
+    SigmaFilter.from_dict(dict(document))  # says what is wrong with its form
+    given = document["filter"]
+    detection = {name: part for name, part in given.items() if name != "rules"}
+    shape = {k: v for k, v in document.items() if k != "filter"} | {"detection": detection}
+    rule = _compiled(SigmaRule.from_dict(shape, collect_errors=True), version, file, values)
+    named = given["rules"] if isinstance(given["rules"], list) else [given["rules"]]
+    is_for_all = [str(n).lower() for n in named] in ([], ["any"])
+    return CompiledFilter(rule, () if is_for_all else tuple(map(str, named)))
+
+
+def _named_values(document: Mapping[str, Any], version: str, file: str) -> NamedValues:
+    name = Path(file).stem
+    rule_id = str(document.get("id") or f"{name}-{version}")
+    title = str(document.get("title") or name)
+    return NamedValues(rule_id, title, file, _values(document["values"]))
+
+
+def _values(given: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, dict):
+        raise InvalidRule("'values' is no map of names to lists")
+    found: dict[str, tuple[str, ...]] = {}
+    for name, values in given.items():
+        listed = values if isinstance(values, list) else [values]
+        if not all(isinstance(v, str | int | float) for v in listed):
+            raise InvalidRule(f"values of '{name}' are not all texts or numbers")
+        found[str(name)] = tuple(str(v)[:_LONGEST_VALUE] for v in listed)
+    if sum(map(len, found.values())) > _MOST_VALUES:
+        raise InvalidRule(f"there are more than {_MOST_VALUES} values")
+    return found
+
+
+def values_in(text: bytes, file: str) -> Values:
+    """Give the named lists that a file's documents state; none if it states none."""
+    if not _VALUES.search(text):
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for one in compile_text(text, file, {}):
+        if isinstance(one, NamedValues):
+            found |= one.values
+    return found
 
 
 def _compiled(rule: SigmaRule, version: str, file: str, values: Values) -> CompiledRule:

@@ -9,45 +9,15 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors._correlation.rule import Correlation
-from detectors._sigma.atoms import END, START, Atom, Tree
-from detectors._sigma.fields import Rows
+from detectors._sigma.atoms import Atom
+from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
+from detectors._sigma.fields import Columns, Rows
+from detectors._sigma.filters import Filters, program_of
 from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
-from storage.schema.finding import Kind, Level
+from storage.schema.finding import Kind
 
 Indexes = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledRule:
-    """One rule, ready to run; plain data, so that it can be kept.
-
-    `version`: hash of its text; `file`: as found; `attack`: technique ids; `tree` is over `atoms`;
-    `name`: how a correlation may call it.
-    """
-
-    rule_id: str
-    title: str
-    level: Level
-    version: str
-    file: str
-    product: str
-    category: str
-    service: str
-    attack: tuple[str, ...]
-    atoms: tuple[Atom, ...]
-    tree: Tree
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleReport:
-    """Say of one rule (or file that is none) whether it can run, and why not."""
-
-    rule_id: str | None
-    file: str
-    executable: bool
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +80,12 @@ class RuleSet:
         rules: Sequence[CompiledRule],
         reports: Sequence[RuleReport] = (),
         correlations: Sequence[Correlation] = (),
+        filters: Sequence[CompiledFilter] = (),
+        lists: Sequence[NamedValues] = (),
     ) -> None:
         """Sort the rules by where their events come from. `correlations`: resolved."""
+        self.filters = tuple(filters)
+        self.lists = tuple(lists)
         self.rules = tuple(rules)
         self.reports = tuple(reports)
         parts = {b for c in correlations for b in c.rules}
@@ -155,56 +129,79 @@ class RuleSet:
     def bases(self) -> "RuleSet":
         """Give the rules on which correlations rest, with the correlations."""
         mine = [rule for rule in self.rules if rule.rule_id in self._carried]
-        return RuleSet(mine, (), self.correlations)
+        return RuleSet(mine, (), self.correlations, self.filters)
 
     def match(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Give one row (rule: index into `rules`, row: row of the frame) a matching pair.
 
         `stands_in`: see Hit.
         """
-        found = [
-            pl.DataFrame({"row": h.rows}).select(
-                pl.lit(h.rule).alias("rule"), "row", pl.lit(h.stands_in).alias("stands_in")
-            )
-            for h in self.hits(frame)
-        ]
-        pairs = pl.concat(found) if found else pl.DataFrame(schema=_MATCHED)
-        return pairs.cast(_MATCHED).unique(["rule", "row"]).sort("rule", "row")
+        hits = list(self.hits(frame))
+        sizes = [len(h.rows) for h in hits]
+        pairs = pl.DataFrame(
+            {
+                "rule": np.repeat(np.array([h.rule for h in hits], dtype=np.uint32), sizes),
+                "row": np.concatenate([np.empty(0, np.uint32), *(h.rows for h in hits)]),
+                "stands_in": np.repeat(np.array([h.stands_in for h in hits], np.bool_), sizes),
+            }
+        )
+        return (
+            pairs.cast(_MATCHED)
+            .unique(["rule", "row"], keep="first", maintain_order=True)
+            .sort("rule", "row")
+        )
 
     def told_by(self, rule: int) -> frozenset[str]:
         """Give the Sysmon event codes that tell what a `stands_in` hit of this rule tells."""
         return frozenset(map(str, SYSMON.get(self.rules[rule].category.lower(), ())))
 
-    def hits(self, frame: pl.DataFrame) -> Iterator[Hit]:
-        """Give the hits lane by lane; a rule comes twice where two of its lanes hit."""
+    def hits(
+        self, frame: pl.DataFrame, sets: Mapping[str, "RuleSet"] | None = None
+    ) -> Iterator[Hit]:
+        """Give the hits lane by lane; a rule comes twice where two of its lanes hit.
+
+        `sets`: tenants' rule sets, whose filters count for these rules on the tenants' rows.
+        """
         if not frame.height:
             return
         native = _native(frame)
-        for lane, places in self._sorted_rows(frame, native):
+        columns = Columns(frame, native)
+        filters = Filters(self.filters, _tenants_filters(frame, sets or {}, self))
+        shared: dict[tuple[bool, tuple[int, ...]], Rows] = {}
+        for lane, kinds, places in self._sorted_rows(frame, native):
             if lane.program is None:
-                lane.program = self._program(lane)
-            own = frame if len(places) == frame.height else frame[pl.Series(places)]
-            rows = Rows(own, native.gather(places), own_words_only=lane.route.native)
+                lane.program = program_of([self.rules[i] for i in lane.rules], lane.route)
+            rows = shared.get((lane.route.native, kinds))
+            if rows is None:
+                rows = Rows(columns, places, own_words_only=lane.route.native)
+                shared[lane.route.native, kinds] = rows
             run = lane.program.run(rows)
             for local, mask in run.hits():
-                yield Hit(lane.rules[local], places[mask], lane.route.stands_in, run, local, places)
+                rule = lane.rules[local]
+                kept = filters.kept(self.rules[rule], mask, places, rows, lane.route)
+                if kept.any():
+                    yield Hit(rule, places[kept], lane.route.stands_in, run, local, places)
 
     def _sorted_rows(
         self, frame: pl.DataFrame, native: pl.Series
-    ) -> Iterator[tuple[_Lane, Indexes]]:
+    ) -> Iterator[tuple[_Lane, tuple[int, ...], Indexes]]:
         kinds = (
             self._dimensions(frame, native)
             .with_row_index("row")
             .group_by(*_DIMENSIONS, maintain_order=True)
             .agg("row")
         )
-        rows_of: dict[int, list[Indexes]] = {}
+        kinds_of: dict[int, list[int]] = {}
         rows = kinds.get_column("row")
         for at, kind in enumerate(kinds.select(_DIMENSIONS).rows()):
             for lane in self._lanes_of(kind):
-                rows_of.setdefault(lane, []).append(rows[at].to_numpy().astype(np.intp))
-        for lane, parts in sorted(rows_of.items()):
-            yield self._lanes[lane], np.sort(np.concatenate(parts))
+                kinds_of.setdefault(lane, []).append(at)
+        parts = [rows[at].to_numpy().astype(np.intp) for at in range(len(rows))]
+        for lane, mine in sorted(kinds_of.items()):
+            places = parts[mine[0]] if len(mine) == 1 else np.sort(
+                np.concatenate([parts[at] for at in mine])
+            )  # fmt: skip
+            yield self._lanes[lane], tuple(mine), places
 
     def _dimensions(self, frame: pl.DataFrame, native: pl.Series) -> pl.DataFrame:
         # Values no rule asks for become '', so that the number of kinds is bounded by the rules.
@@ -240,27 +237,6 @@ class RuleSet:
                 self._kinds[kind] = lanes
         return lanes
 
-    def _program(self, lane: _Lane) -> Program:
-        atoms: dict[Atom, int] = {}
-        renames = dict(lane.route.renames)
-
-        def numbered(atom: Atom) -> int:
-            name = renames.get(atom.field, atom.field)
-            own = atom if name == atom.field else replace(atom, field=name)
-            return atoms.setdefault(own, len(atoms))
-
-        extra: list[Tree] = []
-        for name, values in lane.route.also:
-            tests = tuple(numbered(_is(name, value)) for value in values)
-            extra.append(("or", tests))
-        trees: list[Tree] = []
-        for number in lane.rules:
-            rule = self.rules[number]
-            places = [numbered(a) for a in rule.atoms]
-            tree = _renumbered(rule.tree, places)
-            trees.append(("and", (*extra, tree)) if extra else tree)
-        return Program(tuple(atoms), trees)
-
 
 _DIMENSIONS: Final = (*_COLUMNS, "native")
 
@@ -287,12 +263,12 @@ def _holds(clause: Clause, said: Mapping[str, str]) -> bool:
     return all(said[name] in values for name, values in clause)
 
 
-def _is(name: str, value: str) -> Atom:
-    whole = f"{START}{value.lower()}{END}"
-    return Atom(name, "text", whole, whole, shown=f"is {value}")
-
-
-def _renumbered(tree: Tree, places: Sequence[int]) -> Tree:
-    if isinstance(tree, int):
-        return places[tree]
-    return (tree[0], tuple(_renumbered(part, places) for part in tree[1]))
+def _tenants_filters(
+    frame: pl.DataFrame, sets: Mapping[str, RuleSet], own: RuleSet
+) -> list[tuple[npt.NDArray[np.bool_], Sequence[CompiledFilter]]]:
+    """Give each tenant's filters with the rows they count for."""
+    theirs = {t: s.filters for t, s in sets.items() if t and s is not own and s.filters}
+    if not theirs:
+        return []
+    tenants = frame.get_column("tenant_id")
+    return [((tenants == t).fill_null(value=False).to_numpy(), f) for t, f in theirs.items()]

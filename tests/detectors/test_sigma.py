@@ -1,5 +1,6 @@
 """Column matching says what the per-event oracle says, and claims carry their reasons."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -14,12 +15,14 @@ from detectors.sigma import META, CompiledRule, RuleSet, compile_rules, detect, 
 from storage.schema import COLUMNS, ENVELOPE, Context, EventBatch, Reason
 from storage.schema.columns import dtypes
 from tests.detectors.oracle import matches
+from tests.shared import ROOT
 
 WORDS = [
     *("", "a", "A", "abc", "xabc", "ABCx", "a b", "-a", "/a", "*", "?", "\\", "1", "01", "1.0"),
     *("10.0.0.1", "10.0.1.1", "::1", "true", "True", "aa\nb", "ß", "É", "\x02a\x03", "YWJj"),
 ]
 FIELDS = ["f", "g", "h.i"]
+HOUSE = ROOT / "detectors" / "rules"
 RULE = b"title: t\nlogsource: {product: x}\ndetection: %s"
 
 
@@ -259,7 +262,7 @@ def test_cutting_the_batch_changes_no_finding() -> None:
         (RULE % b"{s: {'f|re': '(a)\\1'}, condition: s}", "backreference"),
         (RULE % b"{s: {'f|odd': a}, condition: s}", "odd"),
         (RULE % b"{s: {f: a}, condition: t}", "'t' not defined"),
-        (RULE % b"{s: {'f|expand': '%x%'}, condition: s}", "placeholder %x% has no values"),
+        (RULE % b"{s: {'f|expand': '%x%'}, condition: s}", "placeholder without values here: %x%"),
         (RULE % b"{s: {f: a}, condition: 1 of a*a*a*a*a*a}", "more than three '*'"),
         (RULE % (b"{s: {f: a}, condition: " + b"(" * 99 + b"s}"), "nested too deep"),
         (b"correlation: {type: event_count}", "correlation"),
@@ -298,6 +301,16 @@ def test_kept_rules_match_as_fresh_ones_do(tmp_path: Path) -> None:
     kept = compile_rules([home], cache=cache)
     assert kept.rules == fresh.rules
     assert kept.reports == fresh.reports
+
+
+def test_a_cache_of_another_shape_is_only_slower(tmp_path: Path) -> None:
+    cache = tmp_path / "rules.json"
+    fresh = compile_rules([HOUSE], cache=cache)
+    kept = json.loads(cache.read_text("utf-8"))
+    for entry in (e for entries in kept.values() for e in entries if len(e) > 10 and e[10]):
+        entry[10]["value"] = "text where a list is now"
+    cache.write_text(json.dumps(kept), "utf-8")
+    assert compile_rules([HOUSE], cache=cache).correlations == fresh.correlations != ()
 
 
 def test_a_broken_cache_is_only_slower(tmp_path: Path) -> None:
