@@ -168,4 +168,4 @@ def test_another_tenants_payment_is_not_there(stopped: House) -> None:
 def test_an_empty_house_says_where_vendors_come_from(house: House) -> None:
     person = house.person(house.acme, "bob", Role.FINANCE)
     assert "No vendor yet" in house.open(person, "/vendors")
-    assert "0.00 EUR" in house.open(person, "/payments")
+    assert "0.00\u00a0EUR" in house.open(person, "/payments")
