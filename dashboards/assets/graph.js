@@ -133,11 +133,30 @@
     return nodes.concat(edges);
   }
 
+  // The forces know nothing of the room: turn what stands upright in a wide one, then spread it.
+  function spread() {
+    var box = cy.nodes().boundingBox({ includeLabels: false });
+    var room = cy.width() / cy.height();
+    if (cy.nodes().length < 3 || !box.w || !box.h || !room) { return; }
+    var isTurned = (box.w > box.h) !== (room > 1);
+    var shape = isTurned ? box.h / box.w : box.w / box.h;
+    var factor = Math.min(2.5, Math.max(1, room / shape));
+    cy.batch(function () {
+      cy.nodes().forEach(function (node) {
+        var at = node.position();
+        node.position({ x: (isTurned ? at.y : at.x) * factor, y: isTurned ? at.x : at.y });
+      });
+    });
+    cy.fit(undefined, 24);
+  }
+
   function lay(isNew) {
     arrange(isNew);
+    spread();
     // Where the whole had to be made small, the labels are made large and get the room they need.
     if (cy.nodes().length <= 80 && enlarge(20)) {
       arrange(false);
+      spread();
       enlarge(28);
       cy.fit(undefined, 24);
     }

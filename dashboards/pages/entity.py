@@ -350,7 +350,7 @@ def _linked(found: Entity) -> Part:
     ]
     return panel(
         "Linked entities",
-        table("Linked entities", ("Entity", "Claims", "Gravest"), rows, numbers=(1,)),
+        table("Linked entities", ("Entity", "Claims", "Gravest"), rows, (1,), look="linked"),
         said="Named by the same findings and signals.",
     )
 
