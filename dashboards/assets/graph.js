@@ -138,16 +138,21 @@
     var box = cy.nodes().boundingBox({ includeLabels: false });
     var room = cy.width() / cy.height();
     if (cy.nodes().length < 3 || !box.w || !box.h || !room) { return; }
-    var isTurned = (box.w > box.h) !== (room > 1);
-    var shape = isTurned ? box.h / box.w : box.w / box.h;
-    var factor = Math.min(2.5, Math.max(1, room / shape));
-    cy.batch(function () {
-      cy.nodes().forEach(function (node) {
-        var at = node.position();
-        node.position({ x: (isTurned ? at.y : at.x) * factor, y: isTurned ? at.x : at.y });
-      });
-    });
+    if ((box.w > box.h) !== (room > 1)) {
+      move(function (at) { return { x: at.y, y: at.x }; });
+    }
+    box = cy.nodes().boundingBox({ includeLabels: true });
+    var shape = box.w / box.h;
+    var wider = Math.min(2.5, Math.max(1, room / shape));
+    var higher = Math.min(2.5, Math.max(1, shape / room));
+    move(function (at) { return { x: at.x * wider, y: at.y * higher }; });
     cy.fit(undefined, 24);
+  }
+
+  function move(where) {
+    cy.batch(function () {
+      cy.nodes().forEach(function (node) { node.position(where(node.position())); });
+    });
   }
 
   function lay(isNew) {
