@@ -7,10 +7,10 @@ Source: STIX 2.1 (OASIS), sections 4.7, 8 and 9.
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pipelines.intel import Feed, Refusal
+from pipelines.intel.times import micros
 from storage.errors import InvalidBatch, InvalidInput
 from storage.schema.indicator import Indicator, IndicatorType, normal
 
@@ -83,7 +83,7 @@ def _indicators(one: dict[str, Any], feed: str) -> list[Indicator]:
         raise InvalidInput("pattern_type is not stix: this pattern cannot be read as indicators")
     if one.get("revoked") is True:
         raise InvalidInput("revoked by its author: it must not match")
-    begin, end = _time(one.get("valid_from")), _time(one.get("valid_until"))
+    begin, end = micros(one.get("valid_from")), micros(one.get("valid_until"))
     if begin is None:
         raise InvalidInput("valid_from is missing: say from when the indicator holds")
     sure = one.get("confidence", 50)
@@ -102,19 +102,6 @@ def _indicators(one: dict[str, Any], feed: str) -> list[Indicator]:
         )
         for kind, value in reduced(one.get("pattern"))
     ]
-
-
-def _time(text: object) -> int | None:
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(str(text)[:40])
-    except ValueError:
-        raise InvalidInput(f"{str(text)[:40]!r} is no time: write 2026-01-31T00:00:00Z") from None
-    if when.tzinfo is None:
-        raise InvalidInput(f"{str(text)[:40]!r} has no zone: end it with Z")
-    since = when - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def reduced(pattern: object) -> list[tuple[IndicatorType, str]]:
