@@ -56,9 +56,7 @@ def layout(view: View) -> Part:
             _chart(found),
             html.Section(
                 [
-                    row_grid(
-                        "quality-grid", "Quality", _COLUMNS, [_row(q) for q in found], _ROW_PX
-                    ),
+                    row_grid("quality-grid", "Quality", _COLUMNS, rows, _ROW_PX),
                     html.P(_HOW, className="muted small"),
                 ],
                 className="card flush",
