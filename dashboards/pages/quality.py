@@ -55,13 +55,11 @@ def layout(view: View) -> Part:
             html.Div(_figures(found), className="figures four"),
             _chart(found),
             html.Section(
-                [
-                    row_grid("quality-grid", "Quality", _COLUMNS, rows, _ROW_PX),
-                    html.P(_HOW, className="muted small"),
-                ],
+                row_grid("quality-grid", "Quality", _COLUMNS, rows, _ROW_PX),
                 className="card flush",
                 **{"aria-label": "Quality by detector"},
             ),
+            html.P(_HOW, className="muted small"),
         ]
     )
 

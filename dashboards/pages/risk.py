@@ -44,8 +44,8 @@ _COLUMNS: Final = (
     column("score", "Risk", 84, type="rightAligned"),
     column("change", "In 7 days", 104, type="rightAligned"),
     column("steps", "30 days", 108, "sparkCell", cellDataType=False, sortable=False),
-    column("reason", "Mostly for", 300) | {"flex": 1, "minWidth": 200, "tooltipField": "reason"},
-    column("money", "Money behind it", 170, type="rightAligned"),
+    column("reason", "Mostly for", 300, "textCell") | {"flex": 2, "minWidth": 260},
+    column("money", "Money behind it", 150, type="rightAligned"),
 )
 
 
@@ -65,6 +65,7 @@ def layout(view: View) -> Part:
             html.Div(_figures(found), className="figures four"),
             _kinds(kind),
             _grid(found) if found.rows else _nothing(kind),
+            html.P(f"Reckoned for {exact_time(found.at)[:16]} UTC.", className="muted small"),
         ]
     )
 
@@ -102,10 +103,7 @@ def _kinds(chosen: str | None) -> Part:
 def _grid(found: Ranking) -> Part:
     rows = [_row(row, found) for row in found.rows]
     return html.Section(
-        [
-            row_grid("risk-grid", "Risk by entity", _COLUMNS, rows, _ROW_PX),
-            html.P(f"Reckoned for {exact_time(found.at)[:16]} UTC.", className="muted small"),
-        ],
+        row_grid("risk-grid", "Risk by entity", _COLUMNS, rows, _ROW_PX),
         className="card flush",
         **{"aria-label": "Risk by entity"},
     )
@@ -113,9 +111,8 @@ def _grid(found: Ranking) -> Part:
 
 def _row(row: Ranked, found: Ranking) -> dict[str, Any]:
     score, before = round(row.risk.score), round(row.before)
-    first = row.risk.parts[0] if row.risk.parts else None
-    rest = len(row.risk.parts) - 1
-    more = f" and {rest} more" if rest > 0 else ""
+    reasons = [part.title for part in row.risk.parts if part.factor != "value"]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return {
         "id": row.key.id,
         "level": row.risk.band if row.risk.band != "none" else "informational",
@@ -126,7 +123,7 @@ def _row(row: Ranked, found: Ranking) -> dict[str, Any]:
         "score": score,
         "change": f"{score - before:+d}".replace("-", "\u2212") if score != before else "no change",
         "steps": [round(day.score, 1) for day in row.days],
-        "reason": f"{first.title}{more}" if first else RISK_WORDS["none"],
+        "reason": f"{reasons[0]}{more}" if reasons else RISK_WORDS["none"],
         "money": said_value(row.value),
     }
 

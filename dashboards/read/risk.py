@@ -12,7 +12,7 @@ from business import risk
 from business.risk import Day, Risk
 from dashboards.read.exposure import Value, value_of
 from dashboards.read.known import Names, names_of
-from dashboards.read.names import Key
+from dashboards.read.names import BUSINESS, Key
 from dashboards.read.newest import end_of
 from dashboards.ui.value import said_value
 from storage.database import Database
@@ -54,7 +54,7 @@ def ranking(database: Database, scope: Scope, now: datetime, kind: str | None) -
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         at = end_of(tx, now)
         pairs = risk.ranking(scope, tx, at, kind, SHOWN)
-        keys = [Key(*pair) for pair in pairs]
+        keys = _once([Key(*pair) for pair in pairs])
         values = _values(tx, scope, keys, at)
         told = risks_with_money(tx, scope, keys, at, values)
         rows = [
@@ -63,6 +63,12 @@ def ranking(database: Database, scope: Scope, now: datetime, kind: str | None) -
         ]
         names = names_of(tx, scope, keys)
     return Ranking(at, sorted(rows, key=lambda r: (-r.risk.score, r.key)), names)
+
+
+def _once(keys: Sequence[Key]) -> list[Key]:
+    """Leave out documents that are master data: a vendor's record is the vendor."""
+    known = {key.name for key in keys if key.kind in BUSINESS - {"document"}}
+    return [key for key in keys if key.kind != "document" or key.name not in known]
 
 
 def risks_with_money(

@@ -25,8 +25,13 @@ GROUP BY f.detector
 LIMIT 2000;
 
 -- name: quality_entities
--- Hosts and people of whom events told in the last day.
-SELECT count(DISTINCT (entity_type, entity_name(entity_type, entity)))::bigint AS entities
-FROM window_counts
-WHERE window_s = %(window_s)s AND window_start > %(at)s::timestamptz - interval '1 day'
-    AND window_start <= %(at)s AND entity_type IN ('host', 'user');
+-- Hosts and people of whom events told in the last day that any are known of.
+WITH newest AS (
+    SELECT max(window_start) AS at FROM window_counts
+    WHERE window_s = %(window_s)s AND window_start <= %(at)s
+)
+SELECT count(DISTINCT (c.entity_type, c.entity_key))::bigint AS entities
+FROM newest
+JOIN window_counts AS c ON c.window_s = %(window_s)s AND c.window_start <= newest.at
+    AND c.window_start > newest.at - interval '1 day'
+WHERE c.entity_type IN ('host', 'user');

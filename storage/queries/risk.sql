@@ -16,7 +16,7 @@ WITH asked AS (
     FROM asked AS a
     JOIN findings AS f ON f.entity_type = ANY(
             CASE a.kind WHEN 'user' THEN ARRAY['user', 'mailbox', 'person'] ELSE ARRAY[a.kind] END)
-        AND entity_name(f.entity_type, f.entity) = a.name
+        AND f.entity_key = a.name
     WHERE f."time" > %(since)s AND f."time" <= %(at)s
 ), cleared AS MATERIALIZED (
     SELECT l.finding_id
@@ -26,7 +26,7 @@ WITH asked AS (
 ), weighed AS (
     SELECT m.kind AS entity_type, m.name AS entity, f.rule_id, f.level,
         max(f.detector) AS detector, min(f.kind) AS kind, max(f.title) AS title, count(*)::bigint AS claims, max(f."time") AS last_time,
-        sum(CASE WHEN entity_name(f.entity_type, f.entity) = m.name THEN 1.0 ELSE 0.5 END
+        sum(CASE WHEN f.entity_key = m.name THEN 1.0 ELSE 0.5 END
             * power(0.5, extract(epoch FROM (%(at)s::timestamptz - f."time"))::float8
                 / %(half_life_s)s::float8)) AS fresh
     FROM mine AS m
@@ -49,7 +49,7 @@ WITH cleared AS MATERIALIZED (
     WHERE i.verdict IN ('false_positive', 'benign')
 ), weighed AS (
     SELECT e.entity_type, e.entity, f.rule_id, f.level,
-        sum(CASE WHEN entity_name(f.entity_type, f.entity) = e.entity THEN 1.0 ELSE 0.5 END
+        sum(CASE WHEN f.entity_key = e.entity THEN 1.0 ELSE 0.5 END
             * power(0.5, extract(epoch FROM (%(at)s::timestamptz - f."time"))::float8
                 / %(half_life_s)s::float8)) AS fresh
     FROM incident_entities AS e
@@ -79,7 +79,7 @@ WITH mine AS (
     FROM findings AS f
     WHERE f.entity_type = ANY(
             CASE %(kind)s WHEN 'user' THEN ARRAY['user', 'mailbox', 'person'] ELSE ARRAY[%(kind)s] END)
-        AND entity_name(f.entity_type, f.entity) = %(name)s
+        AND f.entity_key = %(name)s
         AND f."time" > %(since)s AND f."time" <= %(at)s
 ), cleared AS MATERIALIZED (
     SELECT l.finding_id
@@ -88,7 +88,7 @@ WITH mine AS (
     WHERE i.verdict IN ('false_positive', 'benign')
 )
 SELECT f.rule_id, f.level, f."time",
-    entity_name(f.entity_type, f.entity) = %(name)s AS is_own
+    f.entity_key = %(name)s AS is_own
 FROM mine AS m
 JOIN findings AS f ON f.finding_id = m.finding_id
 LEFT JOIN cleared AS c ON c.finding_id = m.finding_id

@@ -129,7 +129,7 @@ def test_counts_of_an_entity_are_found_by_an_index(house: House) -> None:
         tx.execute("SET LOCAL enable_seqscan = off")
         rows = tx.execute(
             "EXPLAIN SELECT sum(events) FROM window_counts WHERE entity_type = ANY(%s)"
-            " AND entity_name(entity_type, entity) = %s",
+            " AND entity_key = %s",
             (["host"], "ws-1"),
         ).fetchall()
-    assert re.search(r"Index Cond:.*entity_name|window_counts_name", str(rows))
+    assert re.search(r"Index Cond:.*entity_key = ", str(rows))
