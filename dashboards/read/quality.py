@@ -28,7 +28,8 @@ class Quality:
     """Say how good one detector is over `DAYS` days.
 
     `by_day`: findings a day, oldest first; `right`, `wrong`, `benign`: judged incidents that its
-    findings are in; `asked`: false findings a day per 1,000 entities it promises, None = nothing.
+    findings are in; `asked`: false findings a day per 1,000 entities it promises, None = nothing;
+    `days`: how long the house has seen events, at most `DAYS`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Quality:
     benign: int
     entities: int
     asked: float | None
+    days: float = float(DAYS)
 
     @property
     def findings(self) -> int:
@@ -66,11 +68,16 @@ class Quality:
         if not self.entities:
             return None
         share = (self.wrong + self.benign) / self.judged if self.judged else 1.0
-        return self.findings * share / DAYS / self.entities * 1000.0
+        return self.findings * share / self.days / self.entities * 1000.0
 
     @property
     def drift(self) -> str:
-        """Give 'rises', 'falls' or '' for the volume of the last week against the three before."""
+        """Give 'rises', 'falls' or '' for the volume of the last week against the three before.
+
+        Nothing is said of a house that is younger than those four weeks.
+        """
+        if self.days < DAYS:
+            return ""
         week = sum(self.by_day[-WEEK:])
         return drift_of(week, self.findings - week)
 
@@ -109,6 +116,13 @@ def _binomial(k: int, n: int) -> float:
     return math.exp(log + k * math.log(share) + (n - k) * math.log(1 - share))
 
 
+def days_since(first: datetime | None, at: datetime) -> float:
+    """Give how many days of events there are, 1 to `DAYS`."""
+    if first is None:
+        return 1.0
+    return min(max((at - first).total_seconds() / 86_400.0, 1.0), float(DAYS))
+
+
 def qualities(database: Database, scope: Scope, now: datetime, window_s: int) -> list[Quality]:
     """Give every detector that exists or claimed something, the loudest first."""
     scope.require("findings:read")
@@ -117,7 +131,7 @@ def qualities(database: Database, scope: Scope, now: datetime, window_s: int) ->
         at = end_of(tx, now)
         days = select(tx, "quality_days", at=at, days=DAYS)
         verdicts = select(tx, "quality_verdicts", at=at, days=DAYS)
-        entities = int(str(select(tx, "quality_entities", at=at, window_s=window_s)[0]["entities"]))
+        seen: Row = select(tx, "quality_entities", at=at, window_s=window_s)[0]
     counts: dict[str, list[int]] = defaultdict(lambda: [0] * DAYS)
     signals: dict[str, int] = defaultdict(int)
     for row in days:
@@ -139,8 +153,9 @@ def qualities(database: Database, scope: Scope, now: datetime, window_s: int) ->
                 int(verdict.get("right_ones", 0)),
                 int(verdict.get("wrong_ones", 0)),
                 int(verdict.get("benign_ones", 0)),
-                entities,
+                int(seen["entities"]),
                 known.asked if known else None,
+                days_since(seen["first_time"], at),
             )
         )
     return sorted(found, key=lambda q: (-q.findings, -q.signals, q.title))

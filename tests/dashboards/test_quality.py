@@ -26,6 +26,13 @@ def test_before_any_verdict_every_finding_counts_as_false() -> None:
     assert quality(right=3, benign=1).realised == pytest.approx(2.5)
     assert quality(right=3).realised == 0.0
     assert quality(entities=0).realised is None
+    assert quality(by_day=(0,) * 26 + (1, 1), days=2.0).realised == pytest.approx(10.0)
+
+
+def test_a_young_house_does_not_drift() -> None:
+    burst = (0,) * 27 + (40,)
+    assert quality(by_day=burst).drift == "rises"
+    assert quality(by_day=burst, days=3.0).drift == ""
 
 
 @given(st.integers(0, 400), st.integers(1, 400))
