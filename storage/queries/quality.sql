@@ -30,7 +30,8 @@ WITH newest AS (
     SELECT min(window_start) AS first_time, max(window_start) AS at FROM window_counts
     WHERE window_s = %(window_s)s AND window_start <= %(at)s
 )
-SELECT count(DISTINCT (c.entity_type, c.entity_key))::bigint AS entities,
+SELECT count(DISTINCT (c.entity_type, c.entity_key)) FILTER (WHERE c.entity_key IS NOT NULL)::bigint
+        AS entities,
     min(newest.first_time) AS first_time
 FROM newest
 LEFT JOIN window_counts AS c ON c.window_s = %(window_s)s AND c.window_start <= newest.at
