@@ -39,6 +39,7 @@ CLASSES: Final[tuple[EventClass, ...]] = (
         {1: "Launch", 2: "Terminate", 3: "Open", 4: "Inject", 5: "Set User ID"},
     ),
     EventClass("event_log_activity", 1008, 1, {1: "Clear", 2: "Delete", 7: "Stop"}),
+    EventClass("vulnerability_finding", 2002, 2, {1: "Create", 2: "Update", 3: "Close"}),
     EventClass("detection_finding", 2004, 2, {1: "Create", 2: "Update", 3: "Close"}),
     EventClass(
         "account_change",

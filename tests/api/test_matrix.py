@@ -48,6 +48,8 @@ EXPECTED = {
     ("GET", "/v1/rules/{rule_id}"): "findings:read",
     ("PATCH", "/v1/rules/{rule_id}"): "rules:write",
     ("DELETE", "/v1/rules/{rule_id}"): "rules:write",
+    ("GET", "/v1/risk-scores"): "findings:read",
+    ("GET", "/v1/risk-scores/{kind}/{name}"): "findings:read",
     ("GET", "/v1/companies"): "crm:read",
     ("POST", "/v1/companies"): "crm:write",
     ("GET", "/v1/companies/{customer_uid}"): "crm:read",

@@ -94,7 +94,17 @@ def _oddities(tenant: str) -> list[dict[str, Any]]:
         _at(tenant, 160, 999014)
         | {"activity_id": 1, "actor.user.name": "seller1", "record_count": 9_000}
     )
+    reached = _flow(tenant, 5, "203.0.113.44", "10.1.1.9", 700) | {"traffic.bytes_in": 4_000}
+    weak = _at(tenant, 6, 2002) | {
+        "activity_id": 1,
+        "severity_id": 5,
+        "device.hostname": "web1",
+        "finding_info.title": "OpenSSL reads out of bounds",
+        "unmapped.vulnerabilities": '[{"cve": {"uid": "CVE-2026-10001"}}]',
+    }
     return [
+        reached,
+        weak,
         *inside,
         *beacon,
         *upload,
