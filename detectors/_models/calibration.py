@@ -9,6 +9,8 @@ Floats = npt.NDArray[np.float64]
 TAIL: Final = 0.05
 """Share of the calm scores from which the tail's shape is read."""
 _LEAST_P: Final = 1e-300
+_LEAST_INDEX: Final = 0.2
+"""No tail is taken to be steeper: twice the highest is at most 32 times as rare."""
 
 
 class Calibration:
@@ -16,11 +18,12 @@ class Calibration:
 
     p = (1 + how many were at least as high) / (1 + how many there are): among exchangeable rows no
     more than a share `a` has p <= a. Beyond the last of them a Pareto tail (Hill's estimate) goes
-    on, so that records do not tie.
+    on, so that records do not tie. `unit`: a difference of scores that means nothing yet, for rows
+    that are all alike.
     """
 
-    def __init__(self, size: int = 8192) -> None:
-        self.size = size
+    def __init__(self, size: int = 8192, unit: float = 0.1) -> None:
+        self.size, self.unit = size, unit
         self.kept: Floats = np.zeros(0)
         self._order: Floats = np.zeros(0)
 
@@ -47,10 +50,11 @@ class Calibration:
         tail = order[-max(2, int(TAIL * len(order))) :]
         # Measured from the middle, so that the shape does not depend on where zero is.
         middle = order[len(order) // 2]
-        scale = max(float(tail[0] - middle), 1e-12)
-        index = float(np.mean(np.log((tail - middle) / scale)))
-        far = np.log(np.maximum((scores - middle) / max(float(tail[-1] - middle), 1e-12), 1.0))
-        return np.asarray(np.exp(-np.minimum(far / max(index, 0.05), 600.0)))
+        begin = max(float(tail[0] - middle), self.unit)
+        end = max(float(tail[-1] - middle), self.unit)
+        index = float(np.mean(np.log(np.maximum((tail - middle) / begin, 1.0))))
+        far = np.log(np.maximum((scores - middle) / end, 1.0))
+        return np.asarray(np.exp(-np.minimum(far / max(index, _LEAST_INDEX), 600.0)))
 
     def score_at(self, p: float) -> float:
         """Give the score whose p-value is the first at or below `p`; infinity while none is."""

@@ -24,9 +24,19 @@ _HELD_OUT: Final = 0.3
 """Share of the first rows that calibrates instead of being fitted to."""
 _REFIT: Final = 1_000
 """Rows learned after which the main directions are renewed."""
-_TREES: Final = 50
-_HEIGHT: Final = 8
-_WINDOW: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much an ensemble holds: of its trees, and of the calm scores it is calibrated by."""
+
+    trees: int = 50
+    height: int = 8
+    window: int = 1_000
+    kept: int = 8_192
+
+
+WHOLE: Final = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +57,26 @@ class Scored:
 class Ensemble:
     """The models of one population of rows (a tenant's entities of one class)."""
 
-    def __init__(self, features: int, seed: int = 1) -> None:
+    def __init__(self, features: int, seed: int = 1, sizes: Sizes = WHOLE) -> None:
+        self.sizes = sizes
         self.moments = Moments(features)
         self.profile = Profile(features)
         self.residuals = [Residual(features, 5), Residual(features, 10)]
-        self.trees = HalfSpaceTrees.grown(features, _TREES, _HEIGHT, _WINDOW, seed)
-        self.calibrations = [Calibration() for _ in MEASURES]
-        self.whole = Calibration()
+        self.trees = HalfSpaceTrees.grown(features, sizes.trees, sizes.height, sizes.window, seed)
+        self.calibrations = self._uncalibrated()
+        self.whole = Calibration(sizes.kept, unit=1.0)
         self.gate = Gate()
         self.fresh = 0
 
     @classmethod
-    def fitted(cls, rows: Floats, hours: Ints | None = None, seed: int = 1) -> Self:
+    def fitted(
+        cls, rows: Floats, hours: Ints | None = None, seed: int = 1, sizes: Sizes = WHOLE
+    ) -> Self:
         """Learn from rows (n, features) taken to be calm: most to fit, the rest to calibrate.
 
         `hours`: hour of the week of each row, where there is one.
         """
-        made = cls(rows.shape[1], seed)
+        made = cls(rows.shape[1], seed, sizes)
         order = np.random.default_rng(seed).permutation(len(rows))
         held = order[: int(_HELD_OUT * len(rows))]
         fit = order[len(held) :]
@@ -89,10 +102,10 @@ class Ensemble:
         middle = len(rows) // 2
         halves = (slice(None, middle), slice(middle, None))
         for mine, other in (halves, halves[::-1]):
-            self.calibrations = [Calibration() for _ in MEASURES]
+            self.calibrations = self._uncalibrated()
             self._calibrate_measures([m[other] for m in measures])
             self.whole.learn(self._surprises([m[mine] for m in measures]).sum(axis=0))
-        self.calibrations = [Calibration() for _ in MEASURES]
+        self.calibrations = self._uncalibrated()
         self._calibrate_measures(measures)
 
     def score(self, rows: Floats, hours: Ints | None = None) -> Scored:
@@ -102,12 +115,15 @@ class Ensemble:
     def score_and_learn(self, rows: Floats, hours: Ints | None = None) -> Scored:
         """Score rows as they come, then learn those that are calm."""
         scored, paths = self._scored(rows, hours)
-        calm = self.gate.admit(scored.p)
+        calm, usable = self.gate.admit(scored.p)
+        if usable.any():
+            measures = self._measures(scored.deviations, paths)[0]
+            self._calibrate_measures([measure[usable] for measure in measures])
+            self.whole.learn(scored.score[usable])
         if calm.any():
             picked = None if hours is None else hours[calm]
-            self._learn(
-                rows[calm], scored.deviations[calm], [node[:, calm] for node in paths], picked
-            )
+            calm_paths = [node[:, calm] for node in paths]
+            self._learn(rows[calm], scored.deviations[calm], calm_paths, picked)
         return scored
 
     def forgive(self, rows: Floats, hours: Ints | None = None, times: int = 50) -> None:
@@ -137,6 +153,9 @@ class Ensemble:
             self.fresh = 0
             for residual in self.residuals:
                 residual.refit()
+
+    def _uncalibrated(self) -> list[Calibration]:
+        return [Calibration(self.sizes.kept) for _ in MEASURES]
 
     def _calibrate_measures(self, measures: list[Floats]) -> None:
         for calibration, measure in zip(self.calibrations, measures, strict=True):

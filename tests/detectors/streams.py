@@ -42,7 +42,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     )
 
 
-def company(tenant: str, seed: int = 7, hours: int = 8) -> list[dict[str, Any]]:
+def company(tenant: str, seed: int = 7, hours: int = 60) -> list[dict[str, Any]]:
     """Give a quiet company of three hosts and two vendors, with a burst and a giant invoice."""
     dice = random.Random(seed)
     rows: list[dict[str, Any]] = []

@@ -11,8 +11,9 @@ from river.anomaly import HalfSpaceTrees as RiverTrees
 
 from detectors._models.calibration import Calibration
 from detectors._models.edges import Bursts
-from detectors._models.ensemble import Ensemble
+from detectors._models.ensemble import Ensemble, Sizes
 from detectors._models.gate import CALM, Gate
+from detectors._models.keep import ensemble_of, numbers_of
 from detectors._models.moments import Moments, Profile
 from detectors._models.residual import Residual
 from detectors._models.trees import HalfSpaceTrees
@@ -140,7 +141,7 @@ def test_a_drift_opens_the_gate_for_a_bounded_time_only() -> None:
         gate.admit(draw.uniform(size=50))
     assert gate.left == 0
     odd = draw.uniform(0.002, 0.04, size=50)
-    learned = [int(gate.admit(odd).sum()) for _ in range(120)]
+    learned = [int(gate.admit(odd)[0].sum()) for _ in range(120)]
     assert 100 <= sum(learned) <= 150
     assert sum(learned[-60:]) == 0
 
@@ -185,3 +186,16 @@ def test_bursts_are_the_same_however_minutes_are_cut(seed: int, cuts: list[int])
         for a, b in pairwise(bounds)
     ]
     assert np.concatenate(parts) == pytest.approx(whole)
+
+
+def test_a_model_read_again_answers_and_learns_as_before() -> None:
+    hours = np.arange(900) % 168
+    model = Ensemble.fitted(calm_rows(5, 900), hours, sizes=Sizes(10, 5, 100, 256))
+    model.score_and_learn(calm_rows(6, 130), hours[:130])
+    again = ensemble_of(numbers_of(model))
+    for seed in (7, 8):
+        first, second = (m.score_and_learn(calm_rows(seed, 90), hours[:90]) for m in (model, again))
+        assert first.score.tolist() == second.score.tolist()
+        assert first.p.tolist() == second.p.tolist()
+    kept, other = numbers_of(model), numbers_of(again)
+    assert all(np.array_equal(kept[part], other[part]) for part in kept)
