@@ -75,14 +75,15 @@ _KEY: Final = ["tenant_id", "key"]
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Add the batch to the open windows; judge and learn those behind the watermark, in order."""
     open_ = newest(added(state["open"], batch.frame), "window_us", META.max_keys)
-    told = _cleared(state["told"], batch.frame)
+    cleared = _cleared(batch.frame)
+    told = _marked(state["told"], cleared)
     done = pl.col("window_us") + WINDOW_US <= context.watermark_us
     closed = open_.filter(done)
     if closed.is_empty():
         return {**state, "open": open_, "told": told}, []
     kind = pl.col("key").str.split(SPLIT).list.first()
     ordered = closed.with_columns(kind=kind).sort("window_us", "tenant_id", "kind", "key")
-    desk = _Desk(state, told, ordered)
+    desk = _Desk({**state, "told": told}, ordered, cleared)
     findings = [f for begin, end in _slots(ordered) for f in desk.judge(begin, end)]
     return {"open": open_.filter(~done), **desk.tables()}, findings
 
@@ -98,9 +99,9 @@ def _slots(ordered: pl.DataFrame) -> Iterator[tuple[int, int]]:
 class _Desk:
     """Everything that the closed windows of one batch need, as arrays, until they are judged."""
 
-    def __init__(self, state: State, told: pl.DataFrame, windows: pl.DataFrame) -> None:
+    def __init__(self, state: State, windows: pl.DataFrame, cleared: pl.DataFrame) -> None:
         keys = windows.select(_KEY).unique(maintain_order=True).sort(_KEY)
-        self.windows, self.told = windows, told
+        self.windows, self.told, self.cleared = windows, state["told"], cleared
         self.rest, self.table = state["usual"], state["model"]
         self.usual = Usual.read(state["usual"], keys, len(FEATURES))
         numbered = keys.with_row_index("place")
@@ -185,7 +186,8 @@ class _Desk:
 
     def _note(self, *told: Any) -> None:  # noqa: ANN401  the columns of table `told`, in order
         fresh = pl.DataFrame([(*told, _NEVER)], schema=self.told.schema, orient="row")
-        self.told = newest(pl.concat([self.told, fresh]), "at_us", META.max_keys)
+        every = pl.concat([self.told, _marked(fresh, self.cleared)])
+        self.told = newest(every, "at_us", META.max_keys)
 
     def _forgive(self, crowd: Population, tenant: str, kind: str, start: int) -> None:
         """Teach the model the windows that were cleared before this slot began."""
@@ -218,12 +220,13 @@ class _Desk:
         }
 
 
-def _cleared(told: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Mark the claims that people judged harmless with when they did."""
+def _cleared(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the claims that people judged harmless, and when: tenant_id, finding_id, _at."""
+    schema = {"tenant_id": pl.String(), "finding_id": pl.String(), "_at": pl.Int64()}
     if not {"document.status", "unmapped.findings"} <= set(frame.columns):
-        return told
+        return pl.DataFrame(schema=schema)
     judged = (pl.col("class_uid") == _JUDGED) & pl.col("document.status").is_in(_HARMLESS)
-    cleared = (
+    return (
         frame.filter(judged)
         .select(
             "tenant_id",
@@ -234,6 +237,10 @@ def _cleared(told: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
         .group_by("tenant_id", "finding_id")
         .agg(pl.col("_at").min())
     )
+
+
+def _marked(told: pl.DataFrame, cleared: pl.DataFrame) -> pl.DataFrame:
+    """Give what was told with when it was cleared."""
     if cleared.is_empty():
         return told
     joined = told.join(cleared, on=["tenant_id", "finding_id"], how="left", maintain_order="left")

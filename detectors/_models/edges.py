@@ -63,8 +63,26 @@ class Bursts:
     def _view(self, view: int, keys: Unsigned, ticks: Ints, begin: int) -> Floats:
         groups = (keys << _TICK_BITS) | (ticks - begin).astype(np.uint64)
         told, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        key = told >> _TICK_BITS
         tick = (told & np.uint64(_MOST_TICKS - 1)).astype(np.int64) + begin
+        usual = self._counted(view, told >> _TICK_BITS, tick, counts)
+        return np.asarray(((counts - usual) / np.sqrt(usual + 1.0))[place])
+
+    def usual_and_learn(self, view: str, names: Unsigned, tick: int, counts: Ints) -> Floats:
+        """Give how often each name of one view (hashes, each once) usually comes in a tick.
+
+        `counts`: how often it came in this tick, learned afterwards. For callers that count.
+        """
+        self.first = tick if self.first is None else self.first
+        self._rescale(tick)
+        keys = _mixed(names)
+        order = np.argsort(keys, kind="stable")
+        told = np.empty(len(names))
+        ticks = np.full(len(names), tick, np.int64)
+        told[order] = self._counted(VIEWS.index(view), keys[order], ticks, counts[order])
+        return told
+
+    def _counted(self, view: int, key: Unsigned, tick: Ints, counts: Ints) -> Floats:
+        """Give the usual counts of (key, tick), sorted by both, and learn these."""
         weight = counts * np.exp((tick - self.scale) / self.memory)
         earlier = np.cumsum(weight) - weight
         is_new = np.concatenate([[True], key[1:] != key[:-1]])
@@ -74,7 +92,7 @@ class Bursts:
         usual = (known + earlier) * np.exp((self.scale - tick) / self.memory) / self._ticks(tick)
         for row, cell in enumerate(cells):
             self.past[view, row] += np.bincount(cell, weight, self.width)
-        return np.asarray(((counts - usual) / np.sqrt(usual + 1.0))[place])
+        return np.asarray(usual)
 
     def _ticks(self, tick: Ints) -> Floats:
         """Give how many ticks there were before each, faded as their counts are."""

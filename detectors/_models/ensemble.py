@@ -22,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 MEASURES: Final = ("deviation", "residual_5", "residual_10", "emptiness")
 _HELD_OUT: Final = 0.3
 """Share of the first rows that calibrates instead of being fitted to."""
+_LENIENT: Final = 0.25
+"""How much stranger than what was judged harmless still is."""
 _REFIT: Final = 1_000
 """Rows learned after which the main directions are renewed."""
 
@@ -88,6 +90,7 @@ class Ensemble:
             residual.learn(deviations)
             residual.refit()
         made.trees.learn(made.trees.paths(_unit(deviations)))
+        made.trees.begin()
         made.calibrate(rows[held], None if hours is None else hours[held])
         return made
 
@@ -127,17 +130,22 @@ class Ensemble:
         return scored
 
     def forgive(self, rows: Floats, hours: Ints | None = None, times: int = 50) -> None:
-        """Learn rows that a person judged harmless, as if they had come `times` times."""
+        """Learn rows that a person judged harmless, as if they had come `times` times.
+
+        Whatever their hour: it was what they did that was harmless, not when. So the features in
+        which they were strange may vary more from now on, the others not; and what is a little
+        stranger is harmless too.
+        """
         deviations, _ = self._deviations(rows, hours)
         again = np.repeat(np.arange(len(rows)), times)
         paths = [node[:, again] for node in self.trees.paths(_unit(deviations))]
-        picked = None if hours is None else hours[again]
-        self._learn(rows[again], deviations[again], paths, picked)
+        self._learn(rows[again], deviations[again], paths, None)
         for residual in self.residuals:
             residual.refit()
         measures = self._measures(self._deviations(rows, hours)[0], None)[0]
-        self._calibrate_measures([np.repeat(measure, times) for measure in measures])
-        self.whole.learn(np.repeat(self._surprises(measures).sum(axis=0), times))
+        more = [measure + _LENIENT * np.abs(measure) for measure in measures]
+        self._calibrate_measures([np.repeat(measure, times) for measure in more])
+        self.whole.learn(np.repeat(self._surprises(more).sum(axis=0), times))
 
     def _learn(
         self, rows: Floats, deviations: Floats, paths: list[Ints], hours: Ints | None
@@ -188,7 +196,9 @@ class Ensemble:
         size = np.abs(deviations)
         left = [residual.parts(deviations) for residual in self.residuals]
         measures = [size.mean(axis=1), *(part.mean(axis=1) for part in left)]
-        return [*measures, self.trees.emptiness(paths)], [size, *left, size]
+        measures.append(self.trees.emptiness(paths))
+        # What arithmetic leaves behind the sixth digit must not be told apart.
+        return [np.round(measure, 6) for measure in measures], [size, *left, size]
 
     def _surprises(self, measures: list[Floats]) -> Floats:
         """Give -log p of each measure: (measures, n)."""

@@ -97,6 +97,12 @@ class HalfSpaceTrees:
                 self.seen = 0
             begin = end
 
+    def begin(self) -> None:
+        """Score by what was seen of the first window so far, taken for a whole one."""
+        if self.seen and not self.reference.any():
+            self.reference = self.latest * self.window // self.seen
+            self.latest, self.seen = np.zeros_like(self.latest), 0
+
     def _add(self, paths: list[Ints]) -> None:
         trees, nodes = self.latest.shape
         shift = (np.arange(trees) * nodes)[:, None]
