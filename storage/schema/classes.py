@@ -103,6 +103,7 @@ CLASSES: Final[tuple[EventClass, ...]] = (
     EventClass("contact", 999012, 9990, _CRUD),
     EventClass("deal", 999013, 9990, _CRUD | {5: "Stage Change", 6: "Discount"}),
     EventClass("record_export", 999014, 9990, {1: "Export"}),
+    EventClass("incident", 999021, 9990, {1: "Create", 3: "Update", 5: "Judge"}),
 )
 
 _BY_NAME: Final = {c.name: c for c in CLASSES}
