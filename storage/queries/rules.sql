@@ -34,3 +34,29 @@ FROM tenant_rules WHERE enabled GROUP BY tenant_id
 -- name: tenant_rules_texts
 SELECT rule_id, text FROM tenant_rules
 WHERE tenant_id = %(of_tenant)s AND enabled ORDER BY rule_id
+
+-- name: rule_version_add
+-- A text that is the newest already makes no version; of very many the oldest go.
+INSERT INTO rule_versions (tenant_id, rule_id, version, title, text, comment, created_by)
+SELECT nullif(current_setting('inopsio.tenant', true), ''), %(rule_id)s,
+    coalesce(max(v.version), 0) + 1, %(title)s, %(text)s, %(comment)s, %(created_by)s
+FROM rule_versions AS v
+WHERE v.rule_id = %(rule_id)s
+HAVING (SELECT n.text FROM rule_versions AS n WHERE n.rule_id = %(rule_id)s
+        ORDER BY n.version DESC LIMIT 1) IS DISTINCT FROM %(text)s
+RETURNING version
+
+-- name: rule_versions_trim
+DELETE FROM rule_versions
+WHERE rule_id = %(rule_id)s AND version <= (
+    SELECT max(version) FROM rule_versions WHERE rule_id = %(rule_id)s) - %(most)s
+
+-- name: rule_versions
+SELECT version, title, text, comment, created_by, created_at FROM rule_versions
+WHERE rule_id = %(rule_id)s
+ORDER BY version DESC
+LIMIT 200
+
+-- name: rule_version
+SELECT version, title, text FROM rule_versions
+WHERE rule_id = %(rule_id)s AND version = %(version)s
