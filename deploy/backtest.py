@@ -114,8 +114,9 @@ def _planned(house: House, scope: Scope, text: str) -> _Plan:
         raise InvalidRule(f"the rule cannot run: {reason}")
     sieves = [f for f in own.filters if f.rule.file == _TEXT]
     wanted = {r.rule_id for r in told if r.executable and r.rule_id} - {f.rule_id for f in sieves}
-    rules = [*own.rules, *every.rules]
-    chains = [*own.correlations, *every.correlations]
+    taken = {r.rule_id for r in own.rules} | {c.rule_id for c in own.correlations}
+    rules = [*own.rules, *(r for r in every.rules if r.rule_id not in taken)]
+    chains = [*own.correlations, *(c for c in every.correlations if c.rule_id not in taken)]
     if sieves and not wanted:
         wanted = _filtered([name for f in sieves for name in f.rules], rules)
     needed = _needed(wanted, chains)

