@@ -45,7 +45,6 @@ def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
     why = dmc.TextInput(
         id="exception-why",
         label="Not a threat because",
-        maxLength=exceptions.LONGEST_WHY,
         placeholder="the deployment tool does this every night",
     )
     return panel(
@@ -70,10 +69,14 @@ def _key(pair: Pair) -> str:
 def _pairs(values: object) -> list[Pair]:
     """Read what a browser sends; InvalidInput when it is none."""
     try:
-        told = [json.loads(str(value)[:5_000]) for value in list(values or [])[: exceptions.MOST]]  # type: ignore[call-overload]
+        told = [json.loads(str(value)[:5_000]) for value in _listed(values)[: exceptions.MOST]]
         return [(str(kind), str(name)) for kind, name in told]
     except (ValueError, TypeError) as error:
         raise InvalidInput("these are no things that the finding names") from error
+
+
+def _listed(values: object) -> list[object]:
+    return values if isinstance(values, list) else []
 
 
 def _effect(console: Console, scope: Scope, finding: Row, chosen: list[Pair]) -> Part:
