@@ -13,7 +13,7 @@ from dashboards.read.newest import end_of
 from dashboards.ui.brush import said_count
 from dashboards.ui.cards import panel
 from dashboards.ui.controls import act_button
-from dashboards.ui.marks import count_of, short
+from dashboards.ui.marks import count_of, cut_middle
 from dashboards.ui.states import Part
 from dashboards.ui.toasts import TOASTS, toast
 from storage.database import Database
@@ -32,15 +32,14 @@ def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
         return None
     chosen = exceptions.proposed(pairs)
     boxes = [
-        dmc.Checkbox(label=f"{WORDS[kind]} is {short(name, 80)}", value=_key((kind, name)))
+        dmc.Checkbox(label=f"{WORDS[kind]} is {cut_middle(name, 40)}", value=_key((kind, name)))
         for kind, name in pairs
     ]
     group = dmc.CheckboxGroup(
-        boxes,
+        html.Div(boxes, className="stack tight break-words"),
         id="exception-conditions",
         value=[_key(pair) for pair in chosen],
         label="It is no threat where all of these hold",
-        className="stack tight",
     )
     why = dmc.TextInput(
         id="exception-why",
@@ -49,14 +48,16 @@ def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
     )
     return panel(
         "Not a threat?",
-        group,
-        why,
+        html.Div([group, why], className="stack"),
         html.Div(
             _effect(console, scope, finding, chosen),
             id="exception-effect",
+            className="top-gap",
             **{"aria-live": "polite"},
         ),
-        html.Div(act_button("Make an exception", "exception-save", "check"), className="actions"),
+        html.Div(
+            act_button("Make an exception", "exception-save", "check"), className="actions top-gap"
+        ),
         dcc.Store(id="exception-of", data=str(finding["finding_id"])),
         said="Such events are no findings of this rule any more; the rule itself stays as it is.",
     )

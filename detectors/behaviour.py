@@ -164,7 +164,7 @@ class _Desk:
             META.name,
             tenant,
             f"{key}{SPLIT}{start}",
-            title=f"{name}: unusual {grounds[0].name}",
+            title=f"Unusual for {name}: {grounds[0].name}",
             # Bursts are everyday in a company: it counts beside something else, not alone.
             level="low",
             kind="signal",

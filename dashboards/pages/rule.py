@@ -218,7 +218,7 @@ def _past(rule: RuleText, scope: Scope) -> Part:
         html.Div(whole, hidden=True) if rule.owner == "house" else None,
         html.Div(id="rule-past"),
         html.Div(id="past-waiting"),
-        html.Div(act_button("Back-test 30 days", "rule-try", "clock"), className="actions"),
+        html.Div(act_button("Back-test 30 days", "rule-try", "clock"), className="actions top-gap"),
         said="What this text would have said of the last 30 days; nothing is saved.",
     )
 
