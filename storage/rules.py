@@ -19,6 +19,8 @@ from storage.tenant import Scope
 MOST_RULES: Final = 500
 """Rules of its own that a tenant may keep."""
 LONGEST_TEXT: Final = 65_536
+MOST_VERSIONS: Final = 200
+"""Texts kept of one rule, the newest."""
 GRANT: Final = "rules:write"
 
 
@@ -35,9 +37,12 @@ Check = Callable[[str, Mapping[str, str]], CheckedRule]
 """Judge a rule text beside the tenant's other texts (rule id -> text)."""
 
 
-def save_rule(scope: Scope, tx: Connection[TupleRow], text: str, check: Check) -> str:
+def save_rule(
+    scope: Scope, tx: Connection[TupleRow], text: str, check: Check, comment: str = ""
+) -> str:
     """Keep a rule text, or a new text of a rule that is there; give its id.
 
+    Every text is kept as a version, with `comment`.
     Needs `rules:write`. `tx`: a transaction in the scope. InvalidRule says why a text cannot run;
     InvalidInput if it is too long or there are 500 already. The flows run it within about 10 s.
     """
@@ -58,9 +63,42 @@ def save_rule(scope: Scope, tx: Connection[TupleRow], text: str, check: Check) -
         text=text,
         created_by=scope.actor.name,
     )
+    made = select(
+        tx,
+        "rule_version_add",
+        rule_id=checked.rule_id,
+        title=checked.title[:300],
+        text=text,
+        comment=comment[:300],
+        created_by=scope.actor.name,
+    )
+    execute(tx, "rule_versions_trim", rule_id=checked.rule_id, most=MOST_VERSIONS)
     word = "rule.change" if checked.rule_id in others else "rule.create"
-    write_audit(tx, scope, word, checked.rule_id, detail={"title": checked.title[:200]})
+    detail = {"title": checked.title[:200], **({"version": made[0]["version"]} if made else {})}
+    write_audit(tx, scope, word, checked.rule_id, detail=detail)
     return checked.rule_id
+
+
+def rule_versions(tx: Connection[TupleRow], rule_id: str) -> list[dict[str, object]]:
+    """Give every text the scope's rule had, newest first: version, title, text, comment,
+    created_by, created_at.
+    """
+    return select(tx, "rule_versions", rule_id=rule_id)
+
+
+def roll_back(
+    scope: Scope, tx: Connection[TupleRow], rule_id: str, version: int, check: Check
+) -> str:
+    """Let an earlier text of a rule run again, as a version of its own; give the rule's id.
+
+    Needs `rules:write`. NotFound if there is no such version; InvalidRule if it cannot run (any
+    more).
+    """
+    scope.require(GRANT)
+    found = select(tx, "rule_version", rule_id=rule_id, version=version)
+    if not found:
+        raise NotFound(f"rule '{rule_id[:80]}' of your own has no version {version}")
+    return save_rule(scope, tx, str(found[0]["text"]), check, f"rolled back to version {version}")
 
 
 def enable_rule(scope: Scope, tx: Connection[TupleRow], rule_id: str, enabled: bool) -> None:

@@ -57,6 +57,25 @@ class NewRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(min_length=1, max_length=rules.LONGEST_TEXT)
+    comment: str = Field("", max_length=300, description="why, for the list of versions")
+
+
+class VersionView(BaseModel):
+    """A text that the rule had."""
+
+    version: int
+    title: str
+    text: str
+    comment: str = Field(description="why it was saved, for example 'rolled back to version 2'")
+    created_by: str
+    created_at: datetime
+
+
+class RollBack(BaseModel):
+    """The version whose text is to run again."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: int = Field(ge=1, le=2**31 - 1)
 
 
 class RuleSaved(BaseModel):
@@ -113,7 +132,27 @@ def save(request: Request, scope: Writer, new: NewRule) -> RuleSaved:
     """Keep a rule that can run; the text of one that is there already is replaced."""
     desk = desk_of(request)
     with desk.database.app(scope) as tx:
-        return RuleSaved(rule_id=rules.save_rule(scope, tx, new.text, checker(desk.settings)))
+        check = checker(desk.settings)
+        return RuleSaved(rule_id=rules.save_rule(scope, tx, new.text, check, new.comment))
+
+
+@router.get("/rules/{rule_id}/versions", summary="List every text that a rule of your own had")
+def versions(request: Request, scope: Reader, rule_id: RuleId) -> list[VersionView]:
+    """Give the versions, newest first; a deleted rule has them still."""
+    with desk_of(request).database.app(scope) as tx:
+        found = rules.rule_versions(tx, rule_id)
+    if not found:
+        raise NotFound(f"there is no rule '{rule_id[:80]}' of your own")
+    return [VersionView.model_validate(row) for row in found]
+
+
+@router.post("/rules/{rule_id}/rollback", summary="Let an earlier text of a rule run again")
+def roll_back(request: Request, scope: Writer, rule_id: RuleId, wanted: RollBack) -> RuleSaved:
+    """Save the text of that version as the newest."""
+    desk = desk_of(request)
+    with desk.database.app(scope) as tx:
+        check = checker(desk.settings)
+        return RuleSaved(rule_id=rules.roll_back(scope, tx, rule_id, wanted.version, check))
 
 
 @router.patch("/rules/{rule_id}", summary="Let a rule of your own run, or rest", status_code=204)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from business._event import Transaction
+from business._fact import Fact, announce
 from business.incidents._claims import LEVELS, LONGEST_TITLE, enter_stored
 from business.incidents._join import incident_id_for, merge_into, refresh
 from storage.audit import write_audit
@@ -18,6 +19,7 @@ from storage.tenant import Scope
 LONGEST_NOTE: Final = 10_000
 LONGEST_NAME: Final = 200
 MOST_BY_HAND: Final = 500
+_MOST_TOLD: Final = 1_000
 
 Status = Literal["open", "in_progress", "closed"]
 Verdict = Literal["true_positive", "false_positive", "benign"]
@@ -71,7 +73,25 @@ def change(
         incident_id,
         detail={n: [before[n], after[n]] for n in names if before[n] != after[n]},
     )
+    if after["verdict"] and after["verdict"] != before["verdict"]:
+        _tell_verdict(scope, tx, incident_id, after)
     return after
+
+
+def _tell_verdict(
+    scope: Scope, tx: Transaction, incident_id: str, incident: dict[str, Any]
+) -> None:
+    """Tell the detectors what the incident's claims were judged to be: models learn from it."""
+    rows = select(tx, "incident_finding_ids", incident_id=incident_id, limit=_MOST_TOLD)
+    now_us = time.time_ns() // 1000
+    data = {
+        "document.uid": incident_id,
+        "document.status": str(incident["verdict"]),
+        "actor.user.name": scope.actor.name,
+        "findings": "\n".join(str(row["finding_id"]) for row in rows),
+    }
+    fact = Fact("incidents", "incident", "Judge", data, incident_id)
+    announce(scope, tx, "incidents", fact, now_us)
 
 
 def assign(

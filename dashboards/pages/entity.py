@@ -1,6 +1,5 @@
 """Show one entity: its risk and what makes it, its peers, its days, its neighbours."""
 
-from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -9,8 +8,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import entity as read
-from dashboards.read.entity import SPANS, WEIGHTS, Entity, Lately, Peers
-from dashboards.read.exposure import Value, value_of
+from dashboards.read.entity import SPANS, Entity, Lately, Peers
 from dashboards.read.known import said
 from dashboards.read.names import KINDS, parse_key, read_key
 from dashboards.shell import URL
@@ -19,8 +17,9 @@ from dashboards.ui.charts import Series, stacked_bars
 from dashboards.ui.controls import chip, copy_button
 from dashboards.ui.events import entity_chip, entity_icon
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import LEVELS, count_of, level_badge, moment, status_badge
+from dashboards.ui.marks import LEVELS, count_of, level_badge, status_badge
 from dashboards.ui.panels import table
+from dashboards.ui.risk import RISK_WORDS, risk_history, risk_parts
 from dashboards.ui.states import Part, empty
 from dashboards.ui.timeline import lanes, of_claims, of_events
 from dashboards.ui.value import said_value, value_panel
@@ -34,7 +33,6 @@ PAGE: Final = Page(
     under="/findings",
 )
 _SPAN_WORDS: Final = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
-_MOST_SHARES: Final = 12
 
 
 def layout(view: View) -> Part:
@@ -42,27 +40,31 @@ def layout(view: View) -> Part:
     console, scope = view.console, view.scope
     key = read_key(view.key)
     found = read.entity(console.database, scope, key, console.now(), console.settings.window_s)
-    with console.database.app(scope) as tx:
-        value = value_of(tx, scope, [key, *(n.key for n in found.linked)])
-    if not found.is_known and not value.rows:
+    if not found.is_known:
         return html.Div([_head(found), _unknown()])
     near = read.lately(console.database, console.lake, scope, found, _span(view.search), None)
     return html.Div(
         [
             _head(found),
-            _figures(found, value),
+            _figures(found),
             html.Div(
                 [
                     html.Div(
                         [
-                            _history(found),
+                            risk_history(found.risk_by_day),
+                            risk_parts(found.risk, console.now()),
                             html.Div(_timeline(near), id="entity-timeline"),
-                            _shares(found, console.now()),
+                            _history(found),
                         ],
                         className="stack",
                     ),
                     html.Div(
-                        [_incidents(found), value_panel(value), _peers(found), _linked(found)],
+                        [
+                            _incidents(found),
+                            value_panel(found.value),
+                            _peers(found),
+                            _linked(found),
+                        ],
                         className="stack",
                     ),
                 ],
@@ -163,23 +165,19 @@ def _unknown() -> Part:
     )
 
 
-def _figures(found: Entity, value: Value) -> Part:
-    grave = sum(s.claims for s in found.shares if s.level in {"critical", "high"})
-    signals = sum(s.claims for s in found.shares if s.kind == "signal")
-    risk = [
-        sum(WEIGHTS[level] * found.by_day[level][n] for level in LEVELS)
-        for n in range(len(found.days))
-    ]
+def _figures(found: Entity) -> Part:
+    grave = sum(c["level"] in {"critical", "high"} for c in found.claims)
+    signals = sum(c["kind"] == "signal" for c in found.claims)
     peers = found.peers
     times = f"{peers.events / peers.middle:.1f} x the median of its kind" if peers.middle else ""
     opened = [i for i in found.incidents if i["status"] != "closed"]
     cards = [
         figure_card(
             "Risk",
-            count_of(found.risk),
-            trend=risk,
-            period="sum of weights, 30 days",
-            look="critical" if found.risk >= 100 else "",
+            f"{found.risk.score:.0f}",
+            trend=[day.score for day in found.risk_by_day],
+            period=f"of 100, {RISK_WORDS[found.risk.band]}",
+            look="critical" if found.risk.band == "critical" else "",
         ),
         figure_card(
             "Claims",
@@ -197,9 +195,11 @@ def _figures(found: Entity, value: Value) -> Part:
             "Open incidents", count_of(len(opened)), period=f"of {len(found.incidents)} in 30 days"
         ),
     ]
-    if value.sums:
+    if found.value.sums:
         cards.append(
-            figure_card("Value at risk", said_value(value), period="behind it and its neighbours")
+            figure_card(
+                "Value at risk", said_value(found.value), period="behind it and its neighbours"
+            )
         )
     return html.Div(cards, className="figures entity-figures")
 
@@ -213,53 +213,7 @@ def _history(found: Entity) -> Part:
     cut = f" The newest {count_of(len(found.claims))} are counted." if found.is_cut else ""
     summary = f"{count_of(len(found.claims))} findings and signals in {len(found.days)} days.{cut}"
     labels = [f"{day:%d %b}" for day in found.days]
-    return stacked_bars("Risk history", summary, labels, looks, name="entity-history")
-
-
-def _shares(found: Entity, now: datetime) -> Part:
-    if not found.shares:
-        return None
-    total = found.risk or 1
-    rows = [
-        [
-            level_badge(s.level),
-            html.Span(
-                [
-                    dcc.Link(s.title, href=f"/findings?rule={s.rule_id}"),
-                    html.Span(" signal", className="muted small") if s.kind == "signal" else None,
-                ]
-            ),
-            count_of(s.claims),
-            count_of(WEIGHTS.get(s.level, 0)),
-            html.Span(
-                [
-                    html.Span(
-                        html.I(style={"width": f"{100 * s.weight / total:.0f}%"}),
-                        className="share-bar",
-                        **{"aria-hidden": "true"},
-                    ),
-                    count_of(s.weight),
-                ],
-                className="share",
-            ),
-            moment(s.last_time, now),
-        ]
-        for s in found.shares[:_MOST_SHARES]
-    ]
-    words = " ".join(f"{level} {WEIGHTS[level]}," for level in LEVELS).rstrip(",")
-    rest = found.shares[_MOST_SHARES:]
-    more = f" {len(rest)} more rules add {count_of(sum(s.weight for s in rest))}." if rest else ""
-    return panel(
-        "What makes the risk",
-        table(
-            "What makes the risk",
-            ("Level", "Rule", "Claims", "Weight each", "Adds", "Latest"),
-            rows,
-            numbers=(2, 3, 4),
-            look="share-table",
-        ),
-        said=f"Risk {count_of(found.risk)} = claims times weight: {words}.{more}",
-    )
+    return stacked_bars("Claims by day", summary, labels, looks, name="entity-claims")
 
 
 def _timeline(near: Lately) -> Part:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboards import incident
+from dashboards import exception, incident
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import finding as read
@@ -66,6 +66,7 @@ def layout(view: View) -> Part:
                     html.Div(
                         [
                             work,
+                            exception.exception_panel(console, scope, claim),
                             held_panel(held),
                             value_panel(value),
                             _entities(found, console),
@@ -315,6 +316,7 @@ def _like(found: Surroundings) -> Part:
 def register(console: Console) -> None:
     """Register the depths, the timeline's switch, and the incident panel of every page."""
     incident.register(console)
+    exception.register(console)
 
     def deep(scope: Scope, finding_id: str | None, search: str | None) -> Any:  # noqa: ANN401  components
         if not finding_id:

@@ -6,11 +6,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
-from dash import Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.pages.rules import KINDS, state
+from dashboards.read import backtests
 from dashboards.read import rules as read
 from dashboards.read.detectors import DetectorText
 from dashboards.read.rules import Listed, RuleText
@@ -21,6 +22,7 @@ from dashboards.ui.controls import act_button, chip, copy_button
 from dashboards.ui.lists import key_values
 from dashboards.ui.marks import count_of, level_badge, moment, short
 from dashboards.ui.panels import head, pill, table
+from dashboards.ui.past import past, versions_list, waiting
 from dashboards.ui.states import Part, empty
 from dashboards.ui.toasts import TOASTS, toast
 from storage.errors import InvalidInput, NotFound
@@ -59,6 +61,8 @@ def layout(view: View) -> Part:
                             _about(found),
                             _base(rule),
                             html.Div(_text(rule, view.scope), id="rule-text-panel"),
+                            _past(rule, view.scope),
+                            _versions(view.console, view.scope, rule),
                         ],
                         className="stack",
                     ),
@@ -204,6 +208,29 @@ def _text(rule: RuleText, scope: Scope, said: Part = None) -> Part:
     return panel("Text", text, actions=[copy])
 
 
+def _past(rule: RuleText, scope: Scope) -> Part:
+    """Offer to run the text over the last thirty days; a house's rule as it is."""
+    if rule.detector is not None or not rule.text or not scope.may(WRITE):
+        return None
+    whole = dmc.Textarea(id="rule-text", value=rule.text, **{"aria-label": "Text of the rule"})
+    return panel(
+        "On the past",
+        html.Div(whole, hidden=True) if rule.owner == "house" else None,
+        html.Div(id="rule-past"),
+        html.Div(id="past-waiting"),
+        html.Div(act_button("Back-test 30 days", "rule-try", "clock"), className="actions top-gap"),
+        said="What this text would have said of the last 30 days; nothing is saved.",
+    )
+
+
+def _versions(console: Console, scope: Scope, rule: RuleText) -> Part:
+    if rule.owner != "tenant":
+        return None
+    found = backtests.versions(console.database, scope, rule.rule_id)
+    shown = versions_list(found, console.now(), may_write=scope.may(WRITE))
+    return html.Div(panel("Versions", shown, said="Every text it had."), id="rule-versions")
+
+
 def _editor(rule: RuleText, said: Part) -> list[Part]:
     word = "Let it rest" if rule.enabled else "Let it run"
     return [
@@ -272,3 +299,56 @@ def register(console: Console) -> None:
         return "Undone: it runs." if is_on else "Undone: it rests."
 
     console.undoable(_UNDO, WRITE, undo)
+    _register_past(console)
+
+
+def _register_past(console: Console) -> None:
+    """Register the back-test and the way back to an earlier text."""
+
+    def begin(scope: Scope, clicks: Any, text: Any) -> Any:  # noqa: ANN401  Dash's own values
+        if not clicks:
+            return no_update
+        asked = (console.database, console.settings, scope, str(text or ""), console.now())
+        return waiting(backtests.ask(*asked))
+
+    console.scoped_callback(
+        Output("past-waiting", "children"),
+        Input("rule-try", "n_clicks"),
+        State("rule-text", "value"),
+        grant=WRITE,
+        prevent_initial_call=True,
+    )(begin)
+
+    def look(scope: Scope, _ticks: Any, backtest_id: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        told = backtests.read(console.database, scope, str(backtest_id or ""))
+        return past(told, console.now()), told["status"] in {"done", "failed"}
+
+    console.scoped_callback(
+        Output("rule-past", "children"),
+        Output("past-tick", "disabled"),
+        Input("past-tick", "n_intervals"),
+        State("past-id", "data"),
+        grant=PAGE.grant,
+    )(look)
+
+    def back(scope: Scope, clicks: Any, reference: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        asked = ctx.triggered_id
+        if not isinstance(asked, dict) or not isinstance(reference, dict) or not any(clicks or ()):
+            return (no_update,) * 3
+        rule_id, version = str(reference.get("id")), int(asked["version"])
+        backtests.rolled_back(console.database, console.settings, scope, rule_id, version)
+        found = read.one(console.database, console.settings, scope, rule_id)
+        if found is None:
+            raise NotFound("There is no rule of that id in this house.")
+        said = toast(f"Version {version} runs again; the flows take it within ten seconds.")
+        return _text(found.rule, scope), _versions(console, scope, found.rule), said
+
+    console.scoped_callback(
+        Output("rule-text-panel", "children", allow_duplicate=True),
+        Output("rule-versions", "children"),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input({"type": "roll-back", "version": ALL}, "n_clicks"),
+        State("rule-reference", "data"),
+        grant=WRITE,
+        prevent_initial_call=True,
+    )(back)

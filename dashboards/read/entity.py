@@ -8,10 +8,14 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from business.risk import Day, Risk, history
+from dashboards.read.exposure import Value, value_of
 from dashboards.read.happenings import events_near, facts_near, merged
 from dashboards.read.known import Names, names_of
 from dashboards.read.names import Key, key_of, named_by
+from dashboards.read.newest import end_of
 from dashboards.read.patience import AT_ONCE_S, within
+from dashboards.read.risk import risks_with_money
 from dashboards.ui.marks import LEVELS
 from storage.audit import write_audit
 from storage.database import Database
@@ -21,8 +25,6 @@ from storage.lake import Lake
 from storage.tenant import Scope
 
 Row = dict[str, Any]
-WEIGHTS: Final = {"critical": 100, "high": 40, "medium": 15, "low": 5, "informational": 1}
-"""What a claim of each level adds to an entity's risk."""
 DAYS: Final = 30
 SPANS: Final = {
     "24h": timedelta(hours=24),
@@ -34,21 +36,7 @@ MOST_CLAIMS: Final = 1000
 MOST_EVENTS: Final = 120
 MOST_LINKED: Final = 40
 QUERY_MS: Final = "10000"
-_STILL: Final = timedelta(days=2)
 _MOST_ALIASES: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Say what the claims of one rule add to the risk."""
-
-    rule_id: str
-    title: str
-    level: str
-    kind: str
-    claims: int
-    weight: int
-    last_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,9 @@ class Entity:
     is_cut: bool
     days: list[datetime]
     by_day: dict[str, list[int]]
-    shares: list[Share]
+    risk: Risk
+    risk_by_day: list[Day]
+    value: Value
     events_by_day: list[int]
     first_seen: datetime | None
     last_seen: datetime | None
@@ -93,14 +83,9 @@ class Entity:
     names: Names
 
     @property
-    def risk(self) -> int:
-        """Give the sum of what the claims weigh."""
-        return sum(share.weight for share in self.shares)
-
-    @property
     def is_known(self) -> bool:
         """Answer whether anything at all is known of it."""
-        return bool(self.claims) or self.last_seen is not None
+        return bool(self.claims or self.value.rows) or self.last_seen is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +109,7 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
     scope.require("findings:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        until = _end(tx, now)
+        until = end_of(tx, now)
         since = until - timedelta(days=DAYS)
         claims = claims_of(tx, key, since, until, MOST_CLAIMS)
         bounds = {"since": since, "until": until}
@@ -136,6 +121,9 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         held = select(tx, "investigate_incidents_of", finding_ids=ids, limit=20) if may else []
         linked = _linked(key, claims)
         names = names_of(tx, scope, [key, *(near.key for near in linked)])
+        value = value_of(tx, scope, [key, *(near.key for near in linked)])
+        told = risks_with_money(tx, scope, [key], until, {key: value})[0]
+        days_of = history(scope, tx, key.kind, key.name, until, value.most_cents)
     days = [_day(since) + timedelta(days=n) for n in range(1, DAYS + 1)]
     return Entity(
         key=key,
@@ -144,7 +132,9 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         is_cut=len(claims) >= MOST_CLAIMS,
         days=days,
         by_day=_by_day(claims, days),
-        shares=_shares(claims),
+        risk=told,
+        risk_by_day=days_of,
+        value=value,
         events_by_day=_events_by_day(counted, days),
         first_seen=min((c["first_time"] for c in counted), default=None),
         last_seen=max((c["last_time"] for c in counted), default=None),
@@ -204,14 +194,6 @@ def claims_of(
     return select(tx, "investigate_entity_findings", **told)
 
 
-def _end(tx: Connection[TupleRow], now: datetime) -> datetime:
-    """Give now, or where replayed logs end: they are as old as they are."""
-    newest = select(tx, "investigate_newest")[0]["last_time"]
-    if not isinstance(newest, datetime) or abs(now - newest) < _STILL:
-        return now + timedelta(minutes=10)
-    return newest + timedelta(hours=1)
-
-
 def _day(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -229,25 +211,6 @@ def _by_day(claims: list[Row], days: list[datetime]) -> dict[str, list[int]]:
 def _events_by_day(counted: list[Row], days: list[datetime]) -> list[int]:
     told = {row["day"]: int(row["events"]) for row in counted}
     return [told.get(day, 0) for day in days]
-
-
-def _shares(claims: list[Row]) -> list[Share]:
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for claim in claims:
-        groups[str(claim["rule_id"]), str(claim["level"])].append(claim)
-    told = [
-        Share(
-            rule,
-            rows[0]["title"],
-            level,
-            rows[0]["kind"],
-            len(rows),
-            WEIGHTS.get(level, 0) * len(rows),
-            rows[0]["time"],
-        )
-        for (rule, level), rows in groups.items()
-    ]
-    return sorted(told, key=lambda s: (-s.weight, s.title))
 
 
 def _peers(tx: Connection[TupleRow], key: Key, until: datetime, window_s: int) -> Peers:

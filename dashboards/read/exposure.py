@@ -40,6 +40,11 @@ class Value:
     sums: dict[str, int]
     rows: list[Worth]
 
+    @property
+    def most_cents(self) -> int:
+        """Give the largest sum of one currency, in minor units; 0 without money."""
+        return max(self.sums.values(), default=0)
+
 
 def value_of(tx: Connection[TupleRow], scope: Scope, keys: Iterable[Key]) -> Value:
     """Give what stands behind the entities, as far as the scope may see the books."""

@@ -27,6 +27,11 @@ def tactics() -> dict[str, str]:
     return dict(_table()["tactics"])
 
 
+def techniques() -> list[str]:
+    """Give the ids of the techniques known, without sub-techniques."""
+    return list(_table()["techniques"])
+
+
 def technique_name(technique: str) -> str:
     """Name a technique; a sub-technique goes by its technique, an unknown one by its id.
 

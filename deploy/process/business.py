@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from business._consume import consume
+from deploy.backtesting import serve
 from deploy.house import House, opened
 from deploy.keeping import keep_on
 from deploy.running import until_told_to_stop
@@ -30,14 +31,17 @@ def run(settings: Settings) -> None:
         keeper = threading.Thread(
             target=_or_end, args=(stop, keep_on, house, stop, _now_us), name="keeper"
         )
+        tester = threading.Thread(target=_or_end, args=(stop, serve, house, stop), name="backtests")
         teller.start()
         keeper.start()
+        tester.start()
         try:
             consume(house.database, house.log, stop)
         finally:
             stop.set()
             teller.join()
             keeper.join()
+            tester.join()
 
 
 def _or_end(stop: threading.Event, work: Callable[..., None], *given: object) -> None:

@@ -439,3 +439,12 @@ FROM incident_entities AS m
 WHERE m.finding_id = ANY(%(ids)s::uuid[]) AND EXISTS (
     SELECT FROM incident_entities AS c
     WHERE c.entity_type = m.entity_type AND c.entity = m.entity AND c.finding_id <> m.finding_id);
+
+-- name: incident_finding_ids
+-- The claims of an incident, the newest first.
+SELECT f.finding_id::text
+FROM incident_findings AS i
+JOIN findings AS f ON f.tenant_id = i.tenant_id AND f.finding_id = i.finding_id
+WHERE i.incident_id = %(incident_id)s::uuid
+ORDER BY f."time" DESC, f.finding_id
+LIMIT %(limit)s;

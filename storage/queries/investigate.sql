@@ -83,7 +83,7 @@ WITH mine AS (
     UNION
     (SELECT finding_id FROM findings
         WHERE entity_type = ANY(%(types)s::text[])
-            AND entity_name(entity_type, entity) = %(name)s
+            AND entity_key = %(name)s
             AND "time" >= %(since)s AND "time" < %(until)s
         ORDER BY "time" DESC
         LIMIT %(limit)s)
@@ -105,7 +105,7 @@ SELECT date_trunc('day', window_start, 'UTC') AS day, sum(events)::bigint AS eve
     min(window_start) AS first_time, max(window_start) AS last_time
 FROM window_counts
 WHERE window_start >= %(since)s AND window_start < %(until)s
-    AND entity_type = ANY(%(types)s::text[]) AND entity_name(entity_type, entity) = %(name)s
+    AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
 GROUP BY day
 ORDER BY day;
 
@@ -114,7 +114,7 @@ ORDER BY day;
 SELECT entity, sum(events)::bigint AS events
 FROM window_counts
 WHERE window_start >= %(since)s AND window_start < %(until)s
-    AND entity_type = ANY(%(types)s::text[]) AND entity_name(entity_type, entity) = %(name)s
+    AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
 GROUP BY entity
 ORDER BY events DESC, entity
 LIMIT %(limit)s;
@@ -122,7 +122,7 @@ LIMIT %(limit)s;
 -- name: investigate_peers
 -- What is usual for one of its kind: quartiles over all of them of events in the same time.
 WITH each_one AS (
-    SELECT entity_name(entity_type, entity) AS name, sum(events) AS events FROM window_counts
+    SELECT entity_key AS name, sum(events) AS events FROM window_counts
     WHERE window_s = %(window_s)s AND window_start >= %(since)s AND window_start < %(until)s
         AND entity_type = %(kind)s
     GROUP BY name

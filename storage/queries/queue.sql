@@ -1,5 +1,5 @@
--- The queue of findings: grouped by rule and entity, or one by one; what people have judged is left
--- out unless asked for. `text` is a LIKE pattern, escaped by the caller.
+-- The queue of findings: grouped by rule and entity (one whatever its spelling), or one by one; what
+-- people have judged is left out unless asked for. `text` is a LIKE pattern, escaped by the caller.
 
 -- name: queue_counts
 -- How many of each level in a bucket of `step_s` seconds; the buckets begin at the epoch.
@@ -18,11 +18,13 @@ WHERE (%(kind)s = 'all' OR f.kind = %(kind)s)
     AND (%(levels)s::text[] IS NULL OR f.level = ANY(%(levels)s::text[]))
     AND (%(detector)s::text IS NULL OR f.detector = %(detector)s)
     AND (%(rule_id)s::text IS NULL OR f.rule_id = %(rule_id)s)
-    AND (%(entity)s::text IS NULL OR f.entity = %(entity)s)
+    AND (%(entity)s::text IS NULL OR f.entity_key = entity_name(f.entity_type, %(entity)s))
     AND (%(no_levels)s::text[] IS NULL OR f.level <> ALL(%(no_levels)s::text[]))
     AND (%(no_detectors)s::text[] IS NULL OR f.detector <> ALL(%(no_detectors)s::text[]))
     AND (%(no_rules)s::text[] IS NULL OR f.rule_id <> ALL(%(no_rules)s::text[]))
-    AND (%(no_entities)s::text[] IS NULL OR f.entity <> ALL(%(no_entities)s::text[]))
+    AND (%(no_entities)s::text[] IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(%(no_entities)s::text[]) AS o (entity)
+        WHERE entity_name(f.entity_type, o.entity) = f.entity_key))
     AND (%(text)s::text IS NULL
         OR concat_ws(' ', f.title, f.entity, f.rule_id, array_to_string(f.attack, ' '))
             ILIKE %(text)s)
@@ -38,7 +40,7 @@ WITH judged AS MATERIALIZED (
     JOIN incidents AS i ON i.tenant_id = l.tenant_id AND i.incident_id = l.incident_id
     WHERE %(state)s = 'open' AND i.status = 'closed' AND i.verdict IS NOT NULL
 ), groups AS (
-    SELECT f.rule_id, f.entity_type, f.entity, count(*)::bigint AS findings,
+    SELECT f.rule_id, f.entity_type, f.entity_key, count(*)::bigint AS findings,
         min(array_position(ARRAY['critical', 'high', 'medium', 'low', 'informational'], f.level)) AS gravity,
         min(f."time") AS first_time, max(f."time") AS last_time, sum(f.event_count)::bigint AS events
     FROM findings AS f
@@ -49,31 +51,33 @@ WITH judged AS MATERIALIZED (
         AND (%(levels)s::text[] IS NULL OR f.level = ANY(%(levels)s::text[]))
         AND (%(detector)s::text IS NULL OR f.detector = %(detector)s)
         AND (%(rule_id)s::text IS NULL OR f.rule_id = %(rule_id)s)
-        AND (%(entity)s::text IS NULL OR f.entity = %(entity)s)
+        AND (%(entity)s::text IS NULL OR f.entity_key = entity_name(f.entity_type, %(entity)s))
         AND (%(no_levels)s::text[] IS NULL OR f.level <> ALL(%(no_levels)s::text[]))
         AND (%(no_detectors)s::text[] IS NULL OR f.detector <> ALL(%(no_detectors)s::text[]))
         AND (%(no_rules)s::text[] IS NULL OR f.rule_id <> ALL(%(no_rules)s::text[]))
-        AND (%(no_entities)s::text[] IS NULL OR f.entity <> ALL(%(no_entities)s::text[]))
+        AND (%(no_entities)s::text[] IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(%(no_entities)s::text[]) AS o (entity)
+        WHERE entity_name(f.entity_type, o.entity) = f.entity_key))
         AND (%(text)s::text IS NULL
             OR concat_ws(' ', f.title, f.entity, f.rule_id, array_to_string(f.attack, ' '))
                 ILIKE %(text)s)
         AND judged.finding_id IS NULL
-    GROUP BY f.rule_id, f.entity_type, f.entity
+    GROUP BY f.rule_id, f.entity_type, f.entity_key
     ORDER BY
         CASE WHEN %(sort)s = 'level' THEN min(array_position(ARRAY['critical', 'high', 'medium', 'low', 'informational'], f.level)) END,
         CASE WHEN %(sort)s = 'count' THEN count(*) END DESC,
         CASE WHEN %(sort)s = 'oldest' THEN min(f."time") END,
-        max(f."time") DESC, f.rule_id, f.entity
+        max(f."time") DESC, f.rule_id, f.entity_key
     OFFSET %(offset)s LIMIT %(limit)s
 )
-SELECT g.rule_id, g.entity_type, g.entity, g.findings, g.first_time, g.last_time AS "time", g.events,
+SELECT g.rule_id, g.entity_type, n.entity, g.findings, g.first_time, g.last_time AS "time", g.events,
     (ARRAY['critical', 'high', 'medium', 'low', 'informational'])[g.gravity] AS level,
     n.finding_id::text, n.title, n.detector, n.attack, n.kind,
     i.incident_id::text, i.status, i.assignee, i.verdict
 FROM groups AS g
 CROSS JOIN LATERAL (
-    SELECT f.finding_id, f.title, f.detector, f.attack, f.kind FROM findings AS f
-    WHERE f.rule_id = g.rule_id AND f.entity_type = g.entity_type AND f.entity = g.entity
+    SELECT f.finding_id, f.title, f.detector, f.attack, f.kind, f.entity FROM findings AS f
+    WHERE f.rule_id = g.rule_id AND f.entity_type = g.entity_type AND f.entity_key = g.entity_key
         AND f."time" <= g.last_time AND (%(kind)s = 'all' OR f.kind = %(kind)s)
     ORDER BY f."time" DESC LIMIT 1
 ) AS n
@@ -88,7 +92,7 @@ ORDER BY
     CASE WHEN %(sort)s = 'level' THEN g.gravity END,
     CASE WHEN %(sort)s = 'count' THEN g.findings END DESC,
     CASE WHEN %(sort)s = 'oldest' THEN g.first_time END,
-    g.last_time DESC, g.rule_id, g.entity;
+    g.last_time DESC, g.rule_id, g.entity_key;
 
 -- name: queue_rows
 -- One page of claims, one by one.
@@ -107,11 +111,13 @@ WITH judged AS MATERIALIZED (
         AND (%(levels)s::text[] IS NULL OR f.level = ANY(%(levels)s::text[]))
         AND (%(detector)s::text IS NULL OR f.detector = %(detector)s)
         AND (%(rule_id)s::text IS NULL OR f.rule_id = %(rule_id)s)
-        AND (%(entity)s::text IS NULL OR f.entity = %(entity)s)
+        AND (%(entity)s::text IS NULL OR f.entity_key = entity_name(f.entity_type, %(entity)s))
         AND (%(no_levels)s::text[] IS NULL OR f.level <> ALL(%(no_levels)s::text[]))
         AND (%(no_detectors)s::text[] IS NULL OR f.detector <> ALL(%(no_detectors)s::text[]))
         AND (%(no_rules)s::text[] IS NULL OR f.rule_id <> ALL(%(no_rules)s::text[]))
-        AND (%(no_entities)s::text[] IS NULL OR f.entity <> ALL(%(no_entities)s::text[]))
+        AND (%(no_entities)s::text[] IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(%(no_entities)s::text[]) AS o (entity)
+        WHERE entity_name(f.entity_type, o.entity) = f.entity_key))
         AND (%(text)s::text IS NULL
             OR concat_ws(' ', f.title, f.entity, f.rule_id, array_to_string(f.attack, ' '))
                 ILIKE %(text)s)
@@ -185,11 +191,13 @@ WHERE (%(kind)s = 'all' OR f.kind = %(kind)s)
     AND (%(levels)s::text[] IS NULL OR f.level = ANY(%(levels)s::text[]))
     AND (%(detector)s::text IS NULL OR f.detector = %(detector)s)
     AND (%(rule_id)s::text IS NULL OR f.rule_id = %(rule_id)s)
-    AND (%(entity)s::text IS NULL OR f.entity = %(entity)s)
+    AND (%(entity)s::text IS NULL OR f.entity_key = entity_name(f.entity_type, %(entity)s))
     AND (%(no_levels)s::text[] IS NULL OR f.level <> ALL(%(no_levels)s::text[]))
     AND (%(no_detectors)s::text[] IS NULL OR f.detector <> ALL(%(no_detectors)s::text[]))
     AND (%(no_rules)s::text[] IS NULL OR f.rule_id <> ALL(%(no_rules)s::text[]))
-    AND (%(no_entities)s::text[] IS NULL OR f.entity <> ALL(%(no_entities)s::text[]))
+    AND (%(no_entities)s::text[] IS NULL OR NOT EXISTS (
+        SELECT FROM unnest(%(no_entities)s::text[]) AS o (entity)
+        WHERE entity_name(f.entity_type, o.entity) = f.entity_key))
     AND (%(text)s::text IS NULL
         OR concat_ws(' ', f.title, f.entity, f.rule_id, array_to_string(f.attack, ' '))
             ILIKE %(text)s)

@@ -39,6 +39,7 @@ CLASSES: Final[tuple[EventClass, ...]] = (
         {1: "Launch", 2: "Terminate", 3: "Open", 4: "Inject", 5: "Set User ID"},
     ),
     EventClass("event_log_activity", 1008, 1, {1: "Clear", 2: "Delete", 7: "Stop"}),
+    EventClass("vulnerability_finding", 2002, 2, {1: "Create", 2: "Update", 3: "Close"}),
     EventClass("detection_finding", 2004, 2, {1: "Create", 2: "Update", 3: "Close"}),
     EventClass(
         "account_change",
@@ -102,6 +103,7 @@ CLASSES: Final[tuple[EventClass, ...]] = (
     EventClass("contact", 999012, 9990, _CRUD),
     EventClass("deal", 999013, 9990, _CRUD | {5: "Stage Change", 6: "Discount"}),
     EventClass("record_export", 999014, 9990, {1: "Export"}),
+    EventClass("incident", 999021, 9990, {1: "Create", 3: "Update", 5: "Judge"}),
 )
 
 _BY_NAME: Final = {c.name: c for c in CLASSES}

@@ -113,3 +113,45 @@ def test_every_act_is_in_the_trail(front: Front, database: Database) -> None:
             "SELECT action FROM audit_entries WHERE object = %s ORDER BY entry_id", (ID,)
         ).fetchall()
     assert [r[0] for r in rows] == ["rule.create", "rule.change", "rule.disable", "rule.delete"]
+
+
+def test_every_text_is_a_version_and_an_earlier_one_runs_again(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    later = TEXT.replace("Vendor created", "Vendor made")
+    for text, comment in ((TEXT, "first"), (later, "better name"), (later, "nothing new")):
+        assert client.post("/v1/rules", json={"text": text, "comment": comment}).status_code == 201
+    told = client.get(f"/v1/rules/{ID}/versions").json()
+    assert [(v["version"], v["title"], v["comment"]) for v in told] == [
+        (2, "Vendor made", "better name"),
+        (1, "Vendor created", "first"),
+    ]
+    assert client.post(f"/v1/rules/{ID}/rollback", json={"version": 1}).json() == {"rule_id": ID}
+    assert client.get(f"/v1/rules/{ID}").json()["text"] == TEXT
+    told = client.get(f"/v1/rules/{ID}/versions").json()
+    assert (told[0]["version"], told[0]["comment"]) == (3, "rolled back to version 1")
+    assert client.post(f"/v1/rules/{ID}/rollback", json={"version": 9}).status_code == 404
+    other = front.bearer(front.bolt, Role.ANALYST)
+    assert other.get(f"/v1/rules/{ID}/versions").status_code == 404
+    assert other.post(f"/v1/rules/{ID}/rollback", json={"version": 1}).status_code == 404
+
+
+def test_a_back_test_is_asked_for_and_read_by_its_own_tenant_alone(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    asked = client.post("/v1/backtests", json={"text": TEXT, "days": 7})
+    assert asked.status_code == 202
+    place = f"/v1/backtests/{asked.json()['backtest_id']}"
+    told = client.get(place).json()
+    assert (told["status"], told["title"], told["days"]) == ("queued", "Vendor created", 7)
+    assert [b["backtest_id"] for b in client.get("/v1/backtests").json()] == [told["backtest_id"]]
+    other = front.bearer(front.bolt, Role.ANALYST)
+    assert other.get(place).status_code == 404
+    assert other.get("/v1/backtests").json() == []
+    assert client.get("/v1/backtests/none").status_code == 404
+
+
+def test_a_back_test_that_cannot_run_or_waits_behind_too_many_is_refused(front: Front) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    assert client.post("/v1/backtests", json={"text": "title: ["}).status_code == 422
+    assert client.post("/v1/backtests", json={"text": TEXT, "days": 0}).status_code == 422
+    codes = [client.post("/v1/backtests", json={"text": TEXT}).status_code for _ in range(4)]
+    assert codes == [202, 202, 202, 429]

@@ -170,9 +170,9 @@ def some_findings(tenant: str, texts: list[str], evidence: list[str]) -> list[Fi
             Finding(
                 finding_id=finding_id(tenant, "sigma", "1", "r", str(i)),
                 tenant_id=tenant,
-                detector="activity" if is_model else "sigma",
+                detector="behaviour" if is_model else "sigma",
                 detector_version="1",
-                rule_id="activity" if is_model else RULE,
+                rule_id="behaviour" if is_model else RULE,
                 title=f"Title {text}",
                 level=("critical", "high", "medium", "low", "informational")[i % 5],
                 time_us=START_US + i * MINUTE_US,

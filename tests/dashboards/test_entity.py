@@ -35,13 +35,26 @@ def test_what_is_no_entity_is_not_found(text: str) -> None:
         parse_key(text)
 
 
-def test_risk_is_the_sum_of_what_its_claims_weigh(filled: House) -> None:
+def test_risk_is_the_sum_of_what_its_claims_add(filled: House) -> None:
     now = filled.console.now()
     found = read.entity(filled.database, filled.acme, Key("user", "user alpha"), now, 600)
-    assert [(s.title, s.weight) for s in found.shares] == [("Title alpha", 100)]
-    assert found.risk == sum(s.weight for s in found.shares) == 100
+    assert [(p.title, p.level, p.claims) for p in found.risk.parts] == [
+        ("Title alpha", "critical", 1)
+    ]
+    assert found.risk.score == sum(p.share for p in found.risk.parts) == found.risk_by_day[-1].score
     assert sum(found.by_day["critical"]) == 1
     assert [(n.key, n.claims) for n in found.linked] == [(Key("host", "host alpha"), 1)]
+
+
+def test_the_ranking_is_of_ones_own_entities_and_narrows_by_kind(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    shown = filled.open(person, "/risk")
+    assert "user alpha" in shown
+    assert CANARY.lower() not in shown.lower()
+    hosts = filled.open(person, "/risk", "?kind=host")
+    assert "host alpha" in hosts
+    assert '"under": "User"' not in hosts
+    assert "No vendor is claimed of" in filled.open(person, "/risk", "?kind=vendor")
 
 
 def test_the_page_shows_an_entity_to_its_tenant_alone(filled: House) -> None:
@@ -116,7 +129,7 @@ def test_counts_of_an_entity_are_found_by_an_index(house: House) -> None:
         tx.execute("SET LOCAL enable_seqscan = off")
         rows = tx.execute(
             "EXPLAIN SELECT sum(events) FROM window_counts WHERE entity_type = ANY(%s)"
-            " AND entity_name(entity_type, entity) = %s",
+            " AND entity_key = %s",
             (["host"], "ws-1"),
         ).fetchall()
-    assert re.search(r"Index Cond:.*entity_name|window_counts_name", str(rows))
+    assert re.search(r"Index Cond:.*entity_key = ", str(rows))

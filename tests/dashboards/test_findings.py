@@ -37,6 +37,23 @@ def test_claims_of_one_rule_about_one_entity_are_one_row(filled: House) -> None:
     assert len(found.rows) <= len(flat.rows)
 
 
+def test_one_machine_stands_once_in_the_queue_however_sources_write_it(filled: House) -> None:
+    filled.fill(filled.acme, ["alpha"])
+    with filled.database.owner() as tx:
+        tx.execute("SET LOCAL inopsio.tenant = 'acme'")
+        tx.execute("UPDATE findings SET entity = 'PC-7.corp.example', rule_id = 'r1'")
+        tx.execute(
+            "UPDATE findings SET entity = 'pc-7' WHERE finding_id = "
+            "(SELECT finding_id FROM findings ORDER BY finding_id LIMIT 1)"
+        )
+    (row,) = queue(filled.database, analyst(filled), GROUPED).rows
+    assert row["findings"] == len(filled.finding_ids(filled.acme)) > 1
+    for spelled in ("pc-7", "PC-7.corp.example"):
+        (same,) = queue(filled.database, analyst(filled), GROUPED.but(entity=spelled)).rows
+        assert same["findings"] == row["findings"]
+        assert rows_of(filled.database, analyst(filled), GROUPED.without("entity", spelled)) == []
+
+
 def test_a_value_is_filtered_in_and_out(filled: House) -> None:
     whole = rows_of(filled.database, analyst(filled))
     entity = whole[0]["e"]

@@ -8,8 +8,9 @@ from storage.database import Database
 from storage.database.bounds import MOST_CLAIMS
 from storage.database.rows import insert_findings
 from storage.settings import Settings
-from storage.tenant import Scope
+from storage.tenant import Role, Scope
 from tests.business.conftest import a_finding
+from tests.dashboards.conftest import RULE, House
 
 
 def test_a_rule_that_was_capped_is_told_as_such_to_its_own_tenant_only(
@@ -25,3 +26,36 @@ def test_a_rule_that_was_capped_is_told_as_such_to_its_own_tenant_only(
     assert state(theirs)["words"] == "Runs"
     resting = replace(mine, rule=replace(mine.rule, enabled=False))
     assert state(resting)["words"] == "Rests"
+
+
+def test_a_rule_is_tried_on_the_past_and_an_earlier_text_runs_again(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    own = "11111111-2222-4333-8444-00000000000a"
+    text = (
+        f"title: Odd tool\nid: {own}\nlevel: high\n"
+        "logsource: {product: windows, category: process_creation}\n"
+        "detection: {s: {Image|endswith: odd.exe}, condition: s}\n"
+    )
+    later = text.replace("Odd tool", "Odder tool")
+    for one in (text, later):
+        assert person.post("/v1/rules", json={"text": one}).status_code == 201
+    shown = filled.open(person, f"/rule/{own}")
+    assert "Version 2" in shown
+    assert "What changed" in shown
+    asked = filled.call(
+        person,
+        filled.named("past-waiting.children"),
+        **{"rule-try.n_clicks": 1, "rule-text.value": later},
+    ).json()["response"]["past-waiting"]["children"]
+    wanted = asked[0]["props"]["data"]
+    look = filled.named("rule-past.children")
+    told = filled.call(person, look, **{"past-tick.n_intervals": 1, "past-id.data": wanted}).text
+    assert "waits for its turn" in told
+    other = filled.person(filled.bolt, "q", Role.ANALYST)
+    theirs = filled.call(other, look, **{"past-tick.n_intervals": 1, "past-id.data": wanted}).text
+    assert "waits for its turn" not in theirs
+    house = filled.open(person, f"/rule/{RULE}")
+    assert "Back-test 30 days" in house
+    assert "Versions" not in house
+    viewer = filled.person(filled.acme, "v", Role.VIEWER)
+    assert "Back-test 30 days" not in filled.open(viewer, f"/rule/{RULE}")

@@ -60,9 +60,9 @@ def test_a_detector_is_called_by_its_own_title_and_says_what_it_judges_by(
     filled: House, admin: httpx.Client
 ) -> None:
     shown = filled.open(admin, "/rules")
-    assert "Host far from its own usual activity" in shown
+    assert "Host or person unlike itself and its peers" in shown
     assert "Title gamma" not in shown
-    assert "Windows of a host before it is judged" in filled.open(admin, "/rule/activity")
+    assert "Windows of an entity before it is judged" in filled.open(admin, "/rule/behaviour")
     assert title_of("spraying.entered") == "One address tries many accounts: entered"
 
 

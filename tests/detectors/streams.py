@@ -42,7 +42,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     )
 
 
-def company(tenant: str, seed: int = 7, hours: int = 8) -> list[dict[str, Any]]:
+def company(tenant: str, seed: int = 7, hours: int = 60) -> list[dict[str, Any]]:
     """Give a quiet company of three hosts and two vendors, with a burst and a giant invoice."""
     dice = random.Random(seed)
     rows: list[dict[str, Any]] = []
@@ -64,6 +64,9 @@ def company(tenant: str, seed: int = 7, hours: int = 8) -> list[dict[str, Any]]:
 
 def _oddities(tenant: str) -> list[dict[str, Any]]:
     """Give something for every other detector to find, one after the other."""
+    flood = [
+        _flow(tenant, 170, f"198.51.{n // 250}.{n % 250}", "10.1.1.20", 40) for n in range(600)
+    ]
     inside = [
         _flow(tenant, 1 + i, f"10.1.1.{i}", f"198.51.100.{i}", 900, "zeek") for i in range(30)
     ]
@@ -94,7 +97,18 @@ def _oddities(tenant: str) -> list[dict[str, Any]]:
         _at(tenant, 160, 999014)
         | {"activity_id": 1, "actor.user.name": "seller1", "record_count": 9_000}
     )
+    reached = _flow(tenant, 5, "203.0.113.44", "10.1.1.9", 700) | {"traffic.bytes_in": 4_000}
+    weak = _at(tenant, 6, 2002) | {
+        "activity_id": 1,
+        "severity_id": 5,
+        "device.hostname": "web1",
+        "finding_info.title": "OpenSSL reads out of bounds",
+        "unmapped.vulnerabilities": '[{"cve": {"uid": "CVE-2026-10001"}}]',
+    }
     return [
+        reached,
+        weak,
+        *flood,
         *inside,
         *beacon,
         *upload,

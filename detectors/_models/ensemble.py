@@ -1,0 +1,218 @@
+"""Score rows by four measures, each calibrated, their sum calibrated again; learn what is calm.
+
+The measures: mean deviation of the features, what 5 and what 10 main directions leave unexplained,
+and how empty the place is in half-space trees. Their surprises (-log p) add up to the score, and
+each is shared out among the features, so that shares of features add up to the score too.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors._models.calibration import Calibration
+from detectors._models.gate import Gate
+from detectors._models.moments import CUT, Moments, Profile
+from detectors._models.residual import Residual
+from detectors._models.trees import HalfSpaceTrees
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+MEASURES: Final = ("deviation", "residual_5", "residual_10", "emptiness")
+_HELD_OUT: Final = 0.3
+"""Share of the first rows that calibrates instead of being fitted to."""
+_LENIENT: Final = 0.25
+"""How much stranger than what was judged harmless still is."""
+_REFIT: Final = 1_000
+"""Rows learned after which the main directions are renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much an ensemble holds: of its trees, and of the calm scores it is calibrated by."""
+
+    trees: int = 50
+    height: int = 8
+    window: int = 1_000
+    kept: int = 8_192
+
+
+WHOLE: Final = Sizes()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Answers for a batch of n rows.
+
+    `score`: (n,), 0 or more, unbounded; `p`: (n,), how rare that score is among calm rows;
+    `shares`: (n, features), add up to `score`; `deviations`, `expected`: (n, features).
+    """
+
+    score: Floats
+    p: Floats
+    shares: Floats
+    deviations: Floats
+    expected: Floats
+
+
+class Ensemble:
+    """The models of one population of rows (a tenant's entities of one class)."""
+
+    def __init__(self, features: int, seed: int = 1, sizes: Sizes = WHOLE) -> None:
+        self.sizes = sizes
+        self.moments = Moments(features)
+        self.profile = Profile(features)
+        self.residuals = [Residual(features, 5), Residual(features, 10)]
+        self.trees = HalfSpaceTrees.grown(features, sizes.trees, sizes.height, sizes.window, seed)
+        self.calibrations = self._uncalibrated()
+        self.whole = Calibration(sizes.kept, unit=1.0)
+        self.gate = Gate()
+        self.fresh = 0
+
+    @classmethod
+    def fitted(
+        cls, rows: Floats, hours: Ints | None = None, seed: int = 1, sizes: Sizes = WHOLE
+    ) -> Self:
+        """Learn from rows (n, features) taken to be calm: most to fit, the rest to calibrate.
+
+        `hours`: hour of the week of each row, where there is one.
+        """
+        made = cls(rows.shape[1], seed, sizes)
+        order = np.random.default_rng(seed).permutation(len(rows))
+        held = order[: int(_HELD_OUT * len(rows))]
+        fit = order[len(held) :]
+        made.moments.learn(rows[fit])
+        if hours is not None:
+            made.profile.learn(hours[fit], rows[fit], made.moments.mean)
+        deviations = made._deviations(rows[fit], None if hours is None else hours[fit])[0]
+        for residual in made.residuals:
+            residual.learn(deviations)
+            residual.refit()
+        made.trees.learn(made.trees.paths(_unit(deviations)))
+        made.trees.begin()
+        made.calibrate(rows[held], None if hours is None else hours[held])
+        return made
+
+    def calibrate(self, rows: Floats, hours: Ints | None = None) -> None:
+        """Take calm rows that nothing was fitted to as the measure of what is rare.
+
+        The sum of a row's surprises must not be calibrated by surprises that knew the row: each
+        half of the rows is held against measures of the other.
+        """
+        deviations, _ = self._deviations(rows, hours)
+        measures = self._measures(deviations, self.trees.paths(_unit(deviations)))[0]
+        middle = len(rows) // 2
+        halves = (slice(None, middle), slice(middle, None))
+        for mine, other in (halves, halves[::-1]):
+            self.calibrations = self._uncalibrated()
+            self._calibrate_measures([m[other] for m in measures])
+            self.whole.learn(self._surprises([m[mine] for m in measures]).sum(axis=0))
+        self.calibrations = self._uncalibrated()
+        self._calibrate_measures(measures)
+
+    def score(self, rows: Floats, hours: Ints | None = None) -> Scored:
+        """Score rows and learn nothing."""
+        return self._scored(rows, hours)[0]
+
+    def score_and_learn(self, rows: Floats, hours: Ints | None = None) -> Scored:
+        """Score rows as they come, then learn those that are calm."""
+        scored, paths = self._scored(rows, hours)
+        calm, usable = self.gate.admit(scored.p)
+        if usable.any():
+            measures = self._measures(scored.deviations, paths)[0]
+            self._calibrate_measures([measure[usable] for measure in measures])
+            self.whole.learn(scored.score[usable])
+        if calm.any():
+            picked = None if hours is None else hours[calm]
+            calm_paths = [node[:, calm] for node in paths]
+            self._learn(rows[calm], scored.deviations[calm], calm_paths, picked)
+        return scored
+
+    def forgive(self, rows: Floats, hours: Ints | None = None, times: int = 50) -> None:
+        """Learn rows that a person judged harmless, as if they had come `times` times.
+
+        Whatever their hour: it was what they did that was harmless, not when. So the features in
+        which they were strange may vary more from now on, the others not; and what is a little
+        stranger is harmless too.
+        """
+        deviations, _ = self._deviations(rows, hours)
+        again = np.repeat(np.arange(len(rows)), times)
+        paths = [node[:, again] for node in self.trees.paths(_unit(deviations))]
+        self._learn(rows[again], deviations[again], paths, None)
+        for residual in self.residuals:
+            residual.refit()
+        measures = self._measures(self._deviations(rows, hours)[0], None)[0]
+        more = [measure + _LENIENT * np.abs(measure) for measure in measures]
+        self._calibrate_measures([np.repeat(measure, times) for measure in more])
+        self.whole.learn(np.repeat(self._surprises(more).sum(axis=0), times))
+
+    def _learn(
+        self, rows: Floats, deviations: Floats, paths: list[Ints], hours: Ints | None
+    ) -> None:
+        if hours is not None:
+            self.profile.learn(hours, rows, self.moments.mean)
+        self.moments.learn(rows)
+        for residual in self.residuals:
+            residual.learn(deviations)
+        self.trees.learn(paths)
+        self.fresh += len(rows)
+        if self.fresh >= _REFIT:
+            self.fresh = 0
+            for residual in self.residuals:
+                residual.refit()
+
+    def _uncalibrated(self) -> list[Calibration]:
+        return [Calibration(self.sizes.kept) for _ in MEASURES]
+
+    def _calibrate_measures(self, measures: list[Floats]) -> None:
+        for calibration, measure in zip(self.calibrations, measures, strict=True):
+            calibration.learn(measure)
+
+    def _scored(self, rows: Floats, hours: Ints | None) -> tuple[Scored, list[Ints]]:
+        deviations, expected = self._deviations(rows, hours)
+        paths = self.trees.paths(_unit(deviations))
+        measures, parts = self._measures(deviations, paths)
+        surprises = self._surprises(measures)
+        score = surprises.sum(axis=0)
+        shares = sum(
+            surprise[:, None] * _portion(part)
+            for surprise, part in zip(surprises, parts, strict=True)
+        )
+        return Scored(score, self.whole.p(score), np.asarray(shares), deviations, expected), paths
+
+    def _deviations(self, rows: Floats, hours: Ints | None) -> tuple[Floats, Floats]:
+        if hours is None:
+            expected = np.broadcast_to(self.moments.mean, rows.shape)
+        else:
+            expected = self.profile.expected(hours, self.moments.mean)
+        return self.moments.deviations(rows, expected), expected
+
+    def _measures(
+        self, deviations: Floats, paths: list[Ints] | None
+    ) -> tuple[list[Floats], list[Floats]]:
+        """Give the measures (n,) and what each is made of, feature by feature (n, features)."""
+        paths = self.trees.paths(_unit(deviations)) if paths is None else paths
+        size = np.abs(deviations)
+        left = [residual.parts(deviations) for residual in self.residuals]
+        measures = [size.mean(axis=1), *(part.mean(axis=1) for part in left)]
+        measures.append(self.trees.emptiness(paths))
+        # What arithmetic leaves behind the sixth digit must not be told apart.
+        return [np.round(measure, 6) for measure in measures], [size, *left, size]
+
+    def _surprises(self, measures: list[Floats]) -> Floats:
+        """Give -log p of each measure: (measures, n)."""
+        told = zip(self.calibrations, measures, strict=True)
+        return np.stack([-np.log(calibration.p(measure)) for calibration, measure in told])
+
+
+def _unit(deviations: Floats) -> Floats:
+    """Bring deviations into [0, 1], where the trees live."""
+    return np.asarray(deviations / (2.0 * CUT) + 0.5)
+
+
+def _portion(parts: Floats) -> Floats:
+    """Give each feature's portion of its row; equal ones where there is nothing to tell apart."""
+    total = parts.sum(axis=1, keepdims=True)
+    features = parts.shape[1]
+    return np.where(total > 0.0, parts / np.where(total > 0.0, total, 1.0), 1.0 / features)

@@ -1,0 +1,71 @@
+"""Decide what may be learned: calm rows, and for a bounded time more of them after a drift."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from river.drift import ADWIN
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+CALM: Final = 0.1
+"""Rows with a smaller p-value are not learned: who attacks must not teach what is usual."""
+CALM_AFTER_DRIFT: Final = 0.001
+"""The same while a drift is learned: all but the very strangest."""
+MOST_TAIL: Final = 2.5 * CALM
+"""Share of rare rows up to which a stream is calm enough to calibrate by."""
+_TAIL_MEMORY: Final = 1_000.0
+_MANY: Final = 100
+"""Rows of one batch that are enough to judge it by itself."""
+MOST_LEVELS: Final = 400
+"""Levels of past batches kept to see a drift in."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Keep the level of each batch and how many rows of a re-learning are left.
+
+    `levels`: mean of -log p of the batches, oldest first, at most `MOST_LEVELS`; `left`: rows that
+    are still learned under the wider gate; `relearn`: how many a drift opens it for; `rest`: rows
+    after one before the next may open it, so that a lasting attack cannot hold it open; `tail`:
+    share of rare rows lately.
+    """
+
+    relearn: int = 2_000
+    rest: int = 20_000
+    left: int = 0
+    resting: int = 0
+    levels: list[float] = field(default_factory=list)
+    tail: float = CALM
+
+    def admit(self, p: Floats) -> tuple[Bools, Bools]:
+        """Say which rows of a batch the models learn and which the calibrations, and note it.
+
+        Calibrations need the rarer calm rows too, or their tail would wear off; but not while far
+        more rows are rare than should be: then it is not calm rows that they would learn.
+        """
+        count = len(p)
+        if not count:
+            return np.zeros(0, bool), np.zeros(0, bool)
+        wide = np.arange(count) < self.left
+        admitted = np.where(wide, p > CALM_AFTER_DRIFT, p > CALM)
+        self.left = max(0, self.left - count)
+        self.resting = max(0, self.resting - count)
+        self.levels = [*self.levels, float(np.mean(-np.log(p)))][-MOST_LEVELS:]
+        if not self.left and not self.resting and self._drifts():
+            self.left, self.resting, self.levels = self.relearn, self.relearn + self.rest, []
+        kept = float(np.exp(-count / _TAIL_MEMORY))
+        share = float(np.mean(p <= CALM))
+        self.tail = kept * self.tail + (1.0 - kept) * share
+        is_calm = self.tail <= MOST_TAIL and (count < _MANY or share <= MOST_TAIL)
+        return admitted, (p > CALM_AFTER_DRIFT) & is_calm
+
+    def _drifts(self) -> bool:
+        """Ask ADWIN over the levels kept: rebuilt each time, so that the state is plain numbers."""
+        judge = ADWIN(delta=0.002, clock=1, min_window_length=8, grace_period=16)
+        found = False
+        for level in self.levels:
+            judge.update(level)
+            found = bool(judge.drift_detected)
+        return found

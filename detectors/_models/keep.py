@@ -1,0 +1,81 @@
+"""Write an ensemble down as named rows of numbers, and read it again: state without pickle."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors._models.ensemble import MEASURES, Ensemble, Sizes
+from detectors._models.trees import HalfSpaceTrees
+
+Floats = npt.NDArray[np.float64]
+_SHAPE: Final = "shape"
+
+
+def numbers_of(model: Ensemble) -> dict[str, Floats]:
+    """Give everything the model knows: part -> its numbers in one row."""
+    gate, sizes = model.gate, model.sizes
+    told: dict[str, Any] = {
+        _SHAPE: [len(model.moments.mean), sizes.trees, sizes.height, sizes.window, sizes.kept],
+        "moments": np.concatenate(
+            [[model.moments.weight], model.moments.mean, model.moments.square]
+        ),
+        "profile": np.concatenate([model.profile.weight, model.profile.sums.ravel()]),
+        "split": np.concatenate(
+            [model.trees.feature.ravel().astype(float), model.trees.threshold.ravel()]
+        ),
+        "masses": np.concatenate(
+            [[model.trees.seen], model.trees.reference.ravel(), model.trees.latest.ravel()]
+        ),
+        "whole": model.whole.kept,
+        "gate": [gate.left, gate.resting, gate.tail, *gate.levels],
+        "fresh": [model.fresh],
+    }
+    for number, residual in enumerate(model.residuals):
+        told[f"residual_{number}"] = np.concatenate(
+            [[residual.weight], residual.second.ravel(), residual.axes.ravel()]
+        )
+    for name, calibration in zip(MEASURES, model.calibrations, strict=True):
+        told[f"calibration_{name}"] = calibration.kept
+    return {part: np.asarray(numbers, np.float64) for part, numbers in told.items()}
+
+
+def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
+    """Give the model that wrote these numbers; it answers as that one did."""
+    features, *sizes = (int(n) for n in numbers[_SHAPE])
+    model = Ensemble(features, sizes=Sizes(*sizes))
+    moments, profile = numbers["moments"], numbers["profile"]
+    model.moments.weight = float(moments[0])
+    model.moments.mean, model.moments.square = np.split(moments[1:].copy(), 2)
+    model.profile.weight = profile[:168].copy()
+    model.profile.sums = profile[168:].reshape(168, features).copy()
+    _read_trees(model, numbers)
+    for number, residual in enumerate(model.residuals):
+        told = numbers[f"residual_{number}"]
+        residual.weight = float(told[0])
+        residual.second = told[1 : 1 + features**2].reshape(features, features).copy()
+        residual.axes = told[1 + features**2 :].reshape(features, -1).copy()
+    for name, calibration in zip(MEASURES, model.calibrations, strict=True):
+        calibration.learn(numbers[f"calibration_{name}"])
+    model.whole.learn(numbers["whole"])
+    left, resting, model.gate.tail, *levels = numbers["gate"].tolist()
+    model.gate.left, model.gate.resting, model.gate.levels = int(left), int(resting), levels
+    model.fresh = int(numbers["fresh"][0])
+    return model
+
+
+def _read_trees(model: Ensemble, numbers: Mapping[str, Floats]) -> None:
+    old = model.trees
+    feature, threshold = np.split(numbers["split"], 2)
+    trees = HalfSpaceTrees(
+        feature.astype(np.int64).reshape(old.feature.shape),
+        threshold.reshape(old.threshold.shape).copy(),
+        old.window,
+    )
+    masses = numbers["masses"].astype(np.int64)
+    trees.seen = int(masses[0])
+    trees.reference, trees.latest = (
+        part.reshape(old.reference.shape) for part in np.split(masses[1:], 2)
+    )
+    model.trees = trees
