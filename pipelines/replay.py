@@ -1,7 +1,7 @@
 """Read the lake again through the same detectors; what was claimed before is not doubled."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -10,6 +10,7 @@ from pipelines.detecting import Detected, fold, meta_of
 from pipelines.flow import house_of, signals_of
 from pipelines.signals import frame_of
 from pipelines.step import House
+from pipelines.tenant_indicators import TenantIndicators
 from storage.database import Database
 from storage.database.rows import insert_findings
 from storage.lake import Lake
@@ -37,15 +38,24 @@ def replay(
     until_us: int,
     tenant: str | None = None,
     rules: Sequence[Path] = (),
+    only: frozenset[str] = frozenset(),
 ) -> Replayed:
     """Run the events with since <= time < until (UTC µs) of a tenant, or of all, once more.
 
-    `rules`: further Sigma rule folders. Detectors begin without state and leave none; windows close
+    `rules`: further Sigma rule folders; `only`: names of the detectors to run, none = all. Tenants'
+    indicators are those of now. Detectors begin without state and leave none; windows close
     by the same watermark as in the flow; correlations see the claims of the span. A finding's id
     follows from what it claims, so one that stands already is left as it is. Unavailable if lake or
     database are down; a second try is safe.
     """
+    intel = TenantIndicators(database)
+    intel.look()
     house = house_of(settings, rules)
+    house = replace(
+        house,
+        detectors={n: m for n, m in house.detectors.items() if not only or n in only},
+        context=replace(house.context, indicators=intel.frames),
+    )
     lateness_us = settings.lateness_s * 1_000_000
     events = findings = new = 0
     for name in [tenant] if tenant is not None else database.tenants():

@@ -186,7 +186,12 @@ class Flow:
         return work if quiet.advanced(now_s).flow_us != quiet.flow_us else None
 
     def _take_rules(self) -> None:
-        """Go on with the tenants' rules of this moment."""
+        """Go on with the tenants' rules and indicators of this moment."""
+        if self._house.indicators is not None:
+            told = self._house.indicators()
+            if told is not self._house.context.indicators:
+                context = replace(self._house.context, indicators=told)
+                self._house = replace(self._house, context=context)
         given = self._house.tenant_rules
         if given is None or (sets := given()) is self._tenant_rules:
             return

@@ -47,6 +47,8 @@ class House:
     """Knows the messages that are no events but say how far the flow before had read."""
     tenant_rules: Callable[[], Mapping[str, Any]] | None = None
     """Gives the tenants' own rules of this moment; another object when something changed."""
+    indicators: Callable[[], Mapping[str, Any]] | None = None
+    """Gives the tenants' indicators of this moment; another object when something changed."""
 
 
 @dataclass(frozen=True, slots=True)

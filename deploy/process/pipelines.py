@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from deploy.house import opened
 from deploy.running import until_told_to_stop
 from pipelines.flow import house_of, run_flow, signals_of, with_tenant_rules
+from pipelines.tenant_indicators import TenantIndicators
 from storage.settings import Settings
 
 
@@ -14,6 +16,9 @@ def run(settings: Settings) -> None:
     stop = until_told_to_stop()
     with opened(settings) as house:
         first, rules = with_tenant_rules(house_of(settings), house.database)
+        intel = TenantIndicators(house.database)
+        intel.look()
+        first = replace(first, indicators=lambda: intel.frames)
 
         def correlate() -> None:
             run_flow(
@@ -30,6 +35,7 @@ def run(settings: Settings) -> None:
         beside = [
             threading.Thread(target=_or_end, args=(stop, correlate), name="signals"),
             threading.Thread(target=_or_end, args=(stop, rules.keep_on, stop), name="rules"),
+            threading.Thread(target=_or_end, args=(stop, intel.keep_on, stop), name="intel"),
         ]
         for thread in beside:
             thread.start()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from detectors import CONTRACT, sigma
 from pipelines.signals import frame_of as frame_of_claims
+from storage.indicators import FRAME
 from storage.plugins import discover
 from storage.schema import Context, EventBatch, Finding, State
 from tests.detectors.streams import START_US, batches, company, frame_of
@@ -25,6 +26,12 @@ RULES = sigma.compile_rules(
 )
 
 
+INDICATORS = {
+    tenant: pl.DataFrame([("ipv4", "203.0.113.7", "feed", 0, None, 80)], schema=FRAME, orient="row")
+    for tenant in ("acme", "bolt")
+}
+
+
 def fold(detector: ModuleType, given_: Iterable[EventBatch]) -> tuple[State, list[Finding]]:
     """Run a detector over batches as the flow does: the watermark follows the newest event."""
     state: State = detector.META.empty_state()
@@ -32,7 +39,7 @@ def fold(detector: ModuleType, given_: Iterable[EventBatch]) -> tuple[State, lis
     newest = 0
     for batch in given_:
         newest = max(newest, batch.frame.select(pl.col("time").cast(pl.Int64).max()).item())
-        context = Context(watermark_us=newest, rules={"": RULES})
+        context = Context(watermark_us=newest, rules={"": RULES}, indicators=INDICATORS)
         state, new = detector.detect(state, batch, context)
         found += new
     return state, found
@@ -100,7 +107,7 @@ def test_state_goes_through_a_data_only_format(detector: ModuleType) -> None:
         buffer = io.BytesIO()
         table.write_ipc(buffer)
         carried[name] = pl.read_ipc(io.BytesIO(buffer.getvalue()))
-    context = Context(watermark_us=2**60, rules={"": RULES})
+    context = Context(watermark_us=2**60, rules={"": RULES}, indicators=INDICATORS)
     assert (
         detector.detect(half, first[1], context)[1]
         == detector.detect(carried, first[1], context)[1]

@@ -33,6 +33,7 @@ _TENANT_TABLES = (
     *("sources", "lake_files"),
     *("fact_positions", "source_rates", "event_hours", "saved_views"),
     *("tenant_rules", "screened_sources", "rule_windows", "rule_versions", "backtests"),
+    *("indicators", "indicator_marks"),
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
