@@ -74,8 +74,9 @@ def claims(
     """
     seen: set[tuple[int, int]] = set()
     made: list[tuple[int, Finding]] = []
+    held = set(frame.columns)
     read = frame.select(
-        *(c for c in _READ if c in frame.columns), pl.col("time").dt.epoch("us").alias("time_us")
+        *(c for c in _READ if c in held), pl.col("time").dt.epoch("us").alias("time_us")
     )
     for hit in rules.hits(frame, sets):
         carried = _carried(rules, hit, sets or {})

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from detectors._sigma.texts import Indexes
+from detectors._sigma.texts import FEW, Indexes
 from detectors._sigma.values import Encoded, Stacked, Values, encoded
 from storage.schema import COLUMNS, ENVELOPE, UNMAPPED, column_named
 
@@ -163,16 +163,24 @@ class Columns:
         Where Windows' own words are kept, those: the parser's message is not the source's.
         """
         found: list[Encoded] = []
-        for column in self._frame.columns:
+        for column in self._filled:
             if column.startswith(UNMAPPED) and (own := self._column(column)) is not None:
                 name = column.removeprefix(UNMAPPED)
                 is_alone = self._mapped(name, own_words_only=True) is None
                 same = self.encoded(name, own_words_only=True) if is_alone else None
                 found.append(same or encoded(own))
         if not self._all_native:
-            columns = [self._column(c) for c in KEYWORD_COLUMNS]
+            columns = [self._column(c) for c in KEYWORD_COLUMNS if c in self._columns]
             found += [encoded(self._unless_native(c)) for c in columns if c is not None]
         return tuple(found)
+
+    @functools.cached_property
+    def _filled(self) -> list[str]:
+        """The columns in which any row has a value: in a few rows of a wide batch, few."""
+        if self.height > FEW:
+            return list(self._columns)
+        nulls = self._frame.null_count().row(0)
+        return [c for c, n in zip(self._columns, nulls, strict=True) if n < self.height]
 
     def _unless_native(self, column: pl.Series) -> pl.Series:
         if not self._any_native:

@@ -15,6 +15,7 @@ from detectors._sigma.fields import Columns, Rows
 from detectors._sigma.filters import Filters, program_of
 from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
+from detectors._sigma.texts import FEW
 from storage.schema.finding import Kind
 
 Indexes = npt.NDArray[np.intp]
@@ -57,6 +58,8 @@ _COLUMNS: Final[Mapping[str, str]] = {
 }
 _MATCHED: Final = pl.Schema({"rule": pl.UInt32(), "row": pl.UInt32(), "stands_in": pl.Boolean()})
 _MOST_KINDS: Final = 65_536
+_Kind = tuple[tuple[str, ...], Indexes]
+"""What rows say of where they come from, and which rows they are."""
 
 
 @dataclass(slots=True)
@@ -185,23 +188,50 @@ class RuleSet:
     def _sorted_rows(
         self, frame: pl.DataFrame, native: pl.Series
     ) -> Iterator[tuple[_Lane, tuple[int, ...], Indexes]]:
+        few = frame.height <= FEW
+        kinds = self._few_kinds(frame, native) if few else self._many_kinds(frame, native)
+        kinds_of: dict[int, list[int]] = {}
+        parts: list[Indexes] = []
+        for at, (kind, rows) in enumerate(kinds):
+            parts.append(rows)
+            for lane in self._lanes_of(kind):
+                kinds_of.setdefault(lane, []).append(at)
+        for lane, mine in sorted(kinds_of.items()):
+            places = parts[mine[0]] if len(mine) == 1 else np.sort(
+                np.concatenate([parts[at] for at in mine])
+            )  # fmt: skip
+            yield self._lanes[lane], tuple(mine), places
+
+    def _many_kinds(self, frame: pl.DataFrame, native: pl.Series) -> list[_Kind]:
+        """Give the kinds of rows that there are, each with its rows."""
         kinds = (
             self._dimensions(frame, native)
             .with_row_index("row")
             .group_by(*_DIMENSIONS, maintain_order=True)
             .agg("row")
         )
-        kinds_of: dict[int, list[int]] = {}
         rows = kinds.get_column("row")
-        for at, kind in enumerate(kinds.select(_DIMENSIONS).rows()):
-            for lane in self._lanes_of(kind):
-                kinds_of.setdefault(lane, []).append(at)
-        parts = [rows[at].to_numpy().astype(np.intp) for at in range(len(rows))]
-        for lane, mine in sorted(kinds_of.items()):
-            places = parts[mine[0]] if len(mine) == 1 else np.sort(
-                np.concatenate([parts[at] for at in mine])
-            )  # fmt: skip
-            yield self._lanes[lane], tuple(mine), places
+        named = kinds.select(_DIMENSIONS).rows()
+        return [(kind, rows[at].to_numpy().astype(np.intp)) for at, kind in enumerate(named)]
+
+    def _few_kinds(self, frame: pl.DataFrame, native: pl.Series) -> list[_Kind]:
+        """Give the same, row by row: a call into the frame library costs more than a few rows."""
+        is_native = native.to_list()
+        held: list[list[str]] = []
+        names = set(frame.columns)
+        for name, column in _COLUMNS.items():
+            known = self._known.get(name)
+            if column not in names or not known:
+                held.append([""] * frame.height)
+                continue
+            wanted, texts = frozenset(known), frame.get_column(column).to_list()
+            said = [_said(name, text, own) for text, own in zip(texts, is_native, strict=True)]
+            held.append([text if text in wanted else "" for text in said])
+        held.append(["yes" if own else "no" for own in is_native])
+        found: dict[tuple[str, ...], list[int]] = {}
+        for row, kind in enumerate(zip(*held, strict=True)):
+            found.setdefault(kind, []).append(row)
+        return [(kind, np.array(rows, dtype=np.intp)) for kind, rows in found.items()]
 
     def _dimensions(self, frame: pl.DataFrame, native: pl.Series) -> pl.DataFrame:
         # Values no rule asks for become '', so that the number of kinds is bounded by the rules.
@@ -245,6 +275,20 @@ def _native(frame: pl.DataFrame) -> pl.Series:
     if "metadata.log_format" not in frame.columns:
         return pl.Series([False]).new_from_index(0, frame.height)
     return frame.get_column("metadata.log_format").is_in(NATIVE_FORMATS).fill_null(value=False)
+
+
+def _said(name: str, value: object, is_native: bool) -> str:
+    """Give what a row says of where it comes from, as `_dimensions` does."""
+    if name == "product" and is_native:
+        return "windows"
+    text = "" if value is None else str(value).lower()
+    if name != "system":
+        return text
+    if text.startswith("win"):
+        return "windows"
+    if text.startswith(("mac", "darwin")):
+        return "macos"
+    return "linux" if "linux" in text else text
 
 
 def _system(text: pl.Expr) -> pl.Expr:

@@ -2,6 +2,8 @@
 
 import functools
 import ipaddress
+import re
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -104,6 +106,9 @@ class Texts:
 
     def _holds(self, text: str) -> Mask:
         plain = text.removeprefix(START).removesuffix(END)
+        if self._size <= FEW:
+            test = _few_test(plain, starts=text[:1] == START, ends=text[-1:] == END)
+            return np.array([test(t) for t in self.lowered.to_list()], dtype=np.bool_)
         if text[:1] == START and text[-1:] == END:
             return (self.lowered == plain).to_numpy()
         if text[:1] == START:
@@ -117,8 +122,12 @@ class Texts:
         return self._numbers(_EXACT)
 
     def _numbers(self, shape: str) -> npt.NDArray[np.float64]:
-        texts = self.distinct.set(~self.distinct.str.contains(shape), None)
-        return texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        if self._size <= FEW:
+            is_number = _few_shape(shape).fullmatch
+            texts = self.distinct.to_list()
+            return np.array([float(t) if is_number(t) else np.nan for t in texts], np.float64)
+        numbers = self.distinct.set(~self.distinct.str.contains(shape), None)
+        return numbers.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
 
     def _ordered(self, word: str, limit: float) -> Mask:
         seen = self._numbers(_NUMBER)
@@ -167,6 +176,22 @@ class Texts:
         number: pl.Series = getattr(found.dt, part)()  # minute .. year
         same = number.cast(pl.Int64) == wanted
         return np.asarray(same.fill_null(value=False).to_numpy())
+
+
+def _few_test(plain: str, *, starts: bool, ends: bool) -> Callable[[str], bool]:
+    """Give the test of one text: it is, starts with, ends with or holds `plain`."""
+    if starts and ends:
+        return plain.__eq__
+    if starts:
+        return lambda text: text.startswith(plain)
+    if ends:
+        return lambda text: text.endswith(plain)
+    return lambda text: plain in text
+
+
+@functools.lru_cache(maxsize=8)
+def _few_shape(shape: str) -> re.Pattern[str]:
+    return re.compile(shape.removeprefix(r"\A").removesuffix(r"\z"), re.ASCII)
 
 
 def _hidden(whole: memoryview, edges: Edges) -> memoryview:

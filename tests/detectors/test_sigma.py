@@ -1,6 +1,8 @@
 """Column matching says what the per-event oracle says, and claims carry their reasons."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sigma.rule import SigmaRule
 
+from detectors._sigma import fields, values
+from detectors._sigma import rules as rules_of
+from detectors._sigma import texts as texts_of
 from detectors._sigma.read import compile_text
+from detectors._sigma.texts import FEW
 from detectors.sigma import META, CompiledRule, RuleSet, compile_rules, detect, lint
 from storage.schema import COLUMNS, ENVELOPE, Context, EventBatch, Reason
 from storage.schema.columns import dtypes
@@ -129,6 +135,15 @@ rows = st.lists(
 )
 
 
+@contextmanager
+def row_path(few: int) -> Iterator[None]:
+    """Let batches and columns of up to `few` rows or values go by the row path; 0 = none does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fields, rules_of, texts_of, values):
+            patch.setattr(module, "FEW", few)
+        yield
+
+
 @settings(max_examples=600, deadline=None)
 @given(first=selections, second=selections, condition=conditions, events=rows)
 def test_columns_say_what_the_oracle_says_of_any_rule(
@@ -141,8 +156,11 @@ def test_columns_say_what_the_oracle_says_of_any_rule(
         return  # pySigma refuses some combinations; lint names them
     parsed = SigmaRule.from_yaml(text.decode())
     batch = _batch(events, **{"metadata.product.name": "x"})
-    hit = set(RuleSet([found]).match(batch.frame).get_column("row").to_list())
-    assert hit == {i for i, event in enumerate(events) if matches(parsed, event)}
+    expected = {i for i, event in enumerate(events) if matches(parsed, event)}
+    for few in (0, FEW):
+        with row_path(few):
+            hit = set(RuleSet([found]).match(batch.frame).get_column("row").to_list())
+        assert hit == expected, few
 
 
 def test_absent_is_null_and_empty_is_not() -> None:
