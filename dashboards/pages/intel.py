@@ -116,7 +116,7 @@ def _indicators(found: list[Row], text: str, now: datetime) -> Part:
     shown = table("Indicators", heads, rows, numbers=(3,), look="roomy")
     said = f"The first {_SHOWN} by value." if len(rows) == _SHOWN else ""
     body = shown if rows else html.P("No indicator holds this text.", className="muted")
-    return panel("Indicators", search, body, said=said)
+    return panel("Indicators", html.Div([search, body], className="stack"), said=said)
 
 
 def _until(until: datetime | None, now: datetime) -> Part:
