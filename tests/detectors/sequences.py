@@ -10,7 +10,7 @@ import polars as pl
 import yaml
 
 from detectors import correlation, sigma
-from detectors._sigma.logsource import CATEGORIES, CHANNELS, SYSMON, SYSMON_CHANNEL
+from detectors._sigma.logsource import CATEGORIES, CHANNELS, POWERSHELL, SYSMON, SYSMON_CHANNEL
 from pipelines.signals import frame_of
 from storage.schema import COLUMNS, ENVELOPE, Context, EventBatch, Finding, State, column_named
 from storage.schema.entity import JOINING
@@ -50,9 +50,13 @@ def place(source: Mapping[str, str]) -> dict[str, object]:
     }
     if product == "windows":
         row["metadata.log_format"] = "windows_json"
-        service = source.get("service", "")
+        service, code = source.get("service", ""), 0
+        if category in POWERSHELL:
+            service, code = POWERSHELL[category]
+        elif category:
+            code = SYSMON[category][0]
         row["metadata.log_name"] = CHANNELS[service][0] if service else SYSMON_CHANNEL
-        row["metadata.event_code"] = str(SYSMON[category][0]) if category else ""
+        row["metadata.event_code"] = str(code) if code else ""
     elif "service" in source:
         row["metadata.log_format"] = source["service"]
     return row
