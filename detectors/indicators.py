@@ -4,6 +4,7 @@ An indicator counts while it is valid, by the event's time. A domain is met by i
 an address also by its network. Told once a day for each entity and indicator.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -12,6 +13,7 @@ from detectors._columns import account, claim, cut, filled, pairs, time_us
 from detectors._daily import DAILY, once_a_day
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
 from storage.schema.finding import Level
+from storage.schema.indicator import Known
 
 MOST: Final = 256
 """Indicators told of one entity in a day."""
@@ -20,9 +22,6 @@ SURE: Final = 75
 LIKELY: Final = 50
 MOST_LABELS: Final = 6
 """Labels of a domain, from its end, that are looked up."""
-PREFIXES: Final = (24, 23, 22, 21, 20, 19, 18, 17, 16, 12, 8)
-"""Lengths of IPv4 networks that are looked up."""
-
 META: Final = DetectorMeta(
     name="indicators",
     version="1",
@@ -32,6 +31,7 @@ META: Final = DetectorMeta(
     bytes_per_key=160,
 )
 
+_URL: Final = "http_request.url.path"
 _PLACES: Final = {
     "ip": ("src_endpoint.ip", "dst_endpoint.ip", "device.ip"),
     "domain": (
@@ -40,133 +40,137 @@ _PLACES: Final = {
     ),
     "hash": ("process.file.hashes", "file.hashes"),
     "email": ("email.from",),
-    "url": ("http_request.url.path",),
+    "url": (_URL,),
 }
-_COLUMNS: Final = tuple(name for names in _PLACES.values() for name in names)
+_KINDS: Final = {
+    **dict.fromkeys(("ipv4", "ipv6", "cidr"), "ip"),
+    **dict.fromkeys(("md5", "sha1", "sha256"), "hash"),
+}
 _DIGEST: Final = r"\b(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})\b"
 _WHO: Final = ("device.hostname", "user.name", "actor.user.name")
 
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Join what the events name with each tenant's indicators; tell the first of a day."""
-    if not context.indicators:
+    known = {tenant: k for tenant, k in context.indicators.items() if k.frame.height}
+    if not known:
         return state, []
-    known = [
-        frame.with_columns(tenant_id=pl.lit(tenant))
-        for tenant, frame in context.indicators.items()
-        if frame.height
-    ]
-    seen = _seen(batch.frame)
-    if not known or seen.is_empty():
+    forms = _forms(batch.frame, frozenset().union(*(k.prefixes for k in known.values())))
+    named = [v for v in forms["value"].unique().to_list() if any(v in k for k in known.values())]
+    if not named:
         return state, []
-    met = _met(seen, pl.concat(known))
+    met = _met(batch.frame, forms.filter(pl.col("value").is_in(named)), known, named)
     if met.is_empty():
         return state, []
     fresh, table = once_a_day(state["told"], met, "value", MOST, META.max_keys)
     return {"told": table}, [_claim(row) for row in fresh.iter_rows(named=True)]
 
 
-def _seen(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give every value that an event names, in the form in which indicators are compared."""
-    held = [name for name in _COLUMNS if name in frame.columns]
-    if not held:
-        return pl.DataFrame()
-    rows = filled(frame, *_WHO, "http_request.url.hostname").select(
-        "tenant_id",
-        "event_id",
-        *held,
-        asked=pl.col("http_request.url.hostname").str.to_lowercase(),
-        place=pl.int_range(pl.len()),
-        host=cut("device.hostname"),
-        user=account("user.name", "actor.user.name"),
-        time_us=time_us(),
-    )
-    parts = [
-        part
-        for kind, names in _PLACES.items()
-        for name in names
-        if name in held
-        for part in _values(rows, kind, name)
-    ]
-    return pl.concat(parts).filter(pl.col("value") != "") if parts else pl.DataFrame()
+_FORM: Final = {"field": pl.String(), "kind": pl.String(), "given": pl.String()}
+_FORMS: Final = {**_FORM, "value": pl.String()}
 
 
-def _values(rows: pl.DataFrame, kind: str, name: str) -> list[pl.DataFrame]:
-    own = ("tenant_id", "event_id", "place", "host", "user", "time_us")
-    text = pl.col(name).str.strip_chars().str.to_lowercase().str.slice(0, 2048)
-    given = rows.filter(pl.col(name).is_not_null()).with_columns(
-        given=text, field=pl.lit(name), kind=pl.lit(kind)
-    )
-    if given.is_empty():
-        return []
-    out = [*own, "kind", "field", "given", "value"]
+def _forms(frame: pl.DataFrame, prefixes: frozenset[int]) -> pl.DataFrame:
+    """Give each distinct value that the events name in every form that an indicator may have.
+
+    `given`: as the event writes it, lower case; `value`: as indicators are compared. What is named
+    by a thousand events is looked up once.
+    """
+    parts = [pl.DataFrame(schema=_FORMS)]
+    for kind, names in _PLACES.items():
+        for name in names:
+            if name in frame.columns:
+                distinct = frame.select(given=_given(name)).unique().drop_nulls()
+                own = distinct.select(field=pl.lit(name), kind=pl.lit(kind), given="given")
+                parts += _spelled(own, kind, prefixes)
+    return pl.concat([part.select(list(_FORMS)) for part in parts]).filter(pl.col("value") != "")
+
+
+def _given(name: str) -> pl.Expr:
+    text = pl.col(name).str.strip_chars().str.slice(0, 2048)
+    if name == _URL:  # the path alone names nothing
+        return pl.col("http_request.url.hostname").str.to_lowercase() + text
+    return text.str.to_lowercase()
+
+
+def _spelled(own: pl.DataFrame, kind: str, prefixes: frozenset[int]) -> list[pl.DataFrame]:
+    given = pl.col("given")
     if kind == "domain":
-        labels = pl.col("given").str.strip_chars_end(".").str.split(".")
-        ends = [labels.list.tail(count).list.join(".") for count in range(2, MOST_LABELS + 1)]
+        labels = given.str.strip_chars_end(".").str.split(".")
         return [
-            given.with_columns(value=end).filter(labels.list.len() >= count).select(out)
-            for count, end in enumerate(ends, 2)
+            own.filter(labels.list.len() >= n).with_columns(
+                value=labels.list.tail(n).list.join(".")
+            )
+            for n in range(2, MOST_LABELS + 1)
         ]
     if kind == "hash":
-        found = given.with_columns(value=pl.col("given").str.extract_all(_DIGEST))
-        return [found.explode("value").drop_nulls("value").select(out)]
+        return [own.with_columns(value=given.str.extract_all(_DIGEST)).explode("value")]
     if kind == "email":
-        bare = pl.col("given").str.extract(r"([^\s<>]+@[^\s<>]+)", 1)
+        bare = given.str.extract(r"([^\s<>]+@[^\s<>]+)", 1)
         host = bare.str.extract(r"@(.+)$", 1)
-        return [
-            given.with_columns(value=bare).drop_nulls("value").select(out),
-            given.with_columns(value=host, kind=pl.lit("domain")).drop_nulls("value").select(out),
-        ]
+        told = [own.with_columns(value=bare), own.with_columns(value=host, kind=pl.lit("domain"))]
+        return [part.drop_nulls("value") for part in told]
     if kind == "ip":
-        return [given.with_columns(value=pl.col("given")).select(out), *_networks(given, out)]
-    whole = pl.col("asked") + pl.col(name).str.strip_chars().str.slice(0, 2048)
-    return [
-        given.with_columns(value=pl.lit(f"{scheme}://") + whole, given=whole)
-        .drop_nulls("value")
-        .select(out)
-        for scheme in ("http", "https")
-    ]
+        return [own.with_columns(value=given), *_networks(own, prefixes)]
+    return [own.with_columns(value=pl.lit(f"{scheme}://") + given) for scheme in ("http", "https")]
 
 
-def _networks(given: pl.DataFrame, out: list[str]) -> list[pl.DataFrame]:
-    """Give the IPv4 networks that each address lies in, as `10.0.0.0/8`."""
+def _networks(own: pl.DataFrame, prefixes: frozenset[int]) -> list[pl.DataFrame]:
+    """Give the IPv4 networks of these lengths that each address lies in, as `10.0.0.0/8`."""
     octets = pl.col("given").str.extract_groups(r"^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$")
-    numbers = given.with_columns(
-        number=sum(
-            octets.struct.field(str(n)).cast(pl.Int64, strict=False) * 256 ** (4 - n)
-            for n in range(1, 5)
-        )
-    ).drop_nulls("number")
+    number = sum(
+        octets.struct.field(str(n)).cast(pl.Int64, strict=False) * 256 ** (4 - n)
+        for n in range(1, 5)
+    )
+    numbers = own.with_columns(number=number).drop_nulls("number") if prefixes else own.clear()
     told = []
-    for length in PREFIXES:
+    for length in sorted(prefixes):
         base = pl.col("number") // 2 ** (32 - length) * 2 ** (32 - length)
         dotted = pl.concat_str(
             [(base // 256 ** (3 - n) % 256).cast(pl.String) for n in range(4)], separator="."
         )
-        told.append(numbers.with_columns(value=dotted + f"/{length}").select(out))
+        told.append(numbers.with_columns(value=dotted + f"/{length}"))
     return told
 
 
-def _met(seen: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _met(
+    frame: pl.DataFrame, forms: pl.DataFrame, known: Mapping[str, Known], named: Sequence[str]
+) -> pl.DataFrame:
     """Give the matches while valid, the surest indicator of each, in the order of the events."""
-    kinds = pl.col("type").replace_strict(
-        {
-            **dict.fromkeys(("ipv4", "ipv6", "cidr"), "ip"),
-            **dict.fromkeys(("md5", "sha1", "sha256"), "hash"),
-        },
-        default=pl.col("type"),
-    )
+    hostile = pl.concat(
+        k.frame.filter(pl.col("value").is_in(named)).with_columns(tenant_id=pl.lit(tenant))
+        for tenant, k in known.items()
+    ).with_columns(kind=pl.col("type").replace_strict(_KINDS, default=pl.col("type")))
     until = pl.col("valid_until_us").fill_null(2**62)
     return (
-        seen.join(
-            known.with_columns(kind=kinds), on=["tenant_id", "kind", "value"], maintain_order="left"
-        )
+        pl.concat(_rows(frame, forms, str(name)) for name in forms["field"].unique())
+        .join(hostile, on=["tenant_id", "kind", "value"])
         .filter((pl.col("valid_from_us") <= pl.col("time_us")) & (pl.col("time_us") < until))
         .with_columns(
-            key=pl.coalesce("host", "user", "given"),
-            day=pl.col("time_us") // 86_400_000_000,
+            key=pl.coalesce("host", "user", "given"), day=pl.col("time_us") // 86_400_000_000
         )
-        .sort(["place", "value", "confidence", "feed"], descending=[False, False, True, False])
+        .sort(
+            ["place", "value", "confidence", "feed", "field"],
+            descending=[False, False, True, False, False],
+        )
+    )
+
+
+def _rows(frame: pl.DataFrame, forms: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Give the events whose field has one of the forms."""
+    mine = forms.filter(pl.col("field") == name)
+    return (
+        filled(frame, *_WHO)
+        .select(
+            "tenant_id",
+            "event_id",
+            place=pl.int_range(pl.len()),
+            host=cut("device.hostname"),
+            user=account("user.name", "actor.user.name"),
+            time_us=time_us(),
+            given=_given(name),
+        )
+        .join(mine, on="given")
     )
 
 

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
-import polars as pl
 import structlog
 
 from storage.database import Database
 from storage.errors import Unavailable
 from storage.indicators import indicator_marks, indicators_of
+from storage.schema.indicator import Known
 
 log = structlog.get_logger()
 PAUSE_S: Final = 5.0
@@ -22,7 +22,7 @@ class TenantIndicators:
         """Begin without any; `look` reads them."""
         self._database = database
         self._marks: dict[str, int] = {}
-        self.frames: Mapping[str, pl.DataFrame] = {}
+        self.frames: Mapping[str, Known] = {}
         """Tenant -> indicators. Never changed in place: another object means a change."""
 
     def look(self) -> bool:
@@ -32,7 +32,7 @@ class TenantIndicators:
             if marks == self._marks:
                 return False
             changed = [t for t, mark in marks.items() if self._marks.get(t) != mark]
-            fresh = {tenant: indicators_of(tx, tenant) for tenant in changed}
+            fresh = {tenant: Known.of(indicators_of(tx, tenant)) for tenant in changed}
         self.frames, self._marks = {**self.frames, **fresh}, marks
         log.info("indicators_changed", tenants=len(changed))
         return True

@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from storage.schema.indicator import Known
+
 State = Mapping[str, pl.DataFrame]
 
 
@@ -53,11 +55,11 @@ class Context:
     `rules`: compiled rule sets by tenant id, with "" for the house's own; opaque to the flow.
     `values`: tenant id -> named lists (placeholders, exceptions).
     `verdicts`: tenant id -> feedback.
-    `indicators`: tenant id -> what its feeds call hostile, as `storage.indicators.FRAME`.
+    `indicators`: tenant id -> what its feeds call hostile.
     """
 
     watermark_us: int
     rules: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     verdicts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    indicators: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    indicators: Mapping[str, Known] = field(default_factory=dict)

@@ -6,8 +6,10 @@ Source of the types: STIX 2.1 cyber-observable objects (OASIS, section 6).
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Self, get_args
 from urllib.parse import urlsplit
+
+import polars as pl
 
 from storage.errors import InvalidInput
 
@@ -51,6 +53,30 @@ class Indicator:
             raise InvalidInput(f"confidence {self.confidence} is outside 0..100: correct the feed")
         if self.valid_until_us is not None and self.valid_until_us <= self.valid_from_us:
             raise InvalidInput("the indicator ends before it begins: correct valid_until")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A tenant's indicators, made ready to be asked.
+
+    `frame`: type, value, feed, valid_from_us, valid_until_us (null = no end), confidence;
+    `values`: all values; `prefixes`: lengths of the IPv4 networks among them.
+    """
+
+    frame: pl.DataFrame
+    values: frozenset[str]
+    prefixes: frozenset[int]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Self:
+        """Take the columns above."""
+        networks = frame.filter((pl.col("type") == "cidr") & ~pl.col("value").str.contains(":"))
+        lengths = networks["value"].str.extract(r"/(\d+)$", 1).unique().drop_nulls().to_list()
+        return cls(frame, frozenset(frame["value"]), frozenset(map(int, lengths)))
+
+    def __contains__(self, value: str) -> bool:
+        """Answer whether any indicator has this value."""
+        return value in self.values
 
 
 def normal(kind: str, value: str) -> tuple[IndicatorType, str]:

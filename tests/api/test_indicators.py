@@ -69,4 +69,4 @@ def test_the_flows_take_them_and_what_they_see_is_told(front: Front) -> None:
     assert (seen["value"], seen["feed"], seen["sightings"]) == ("bad.example", "list", 1)
     client.delete("/v1/indicators/feeds/list")
     assert intel.look()
-    assert intel.frames["acme"].is_empty()
+    assert intel.frames["acme"].frame.is_empty()

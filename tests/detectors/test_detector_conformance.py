@@ -15,6 +15,7 @@ from pipelines.signals import frame_of as frame_of_claims
 from storage.indicators import FRAME
 from storage.plugins import discover
 from storage.schema import Context, EventBatch, Finding, State
+from storage.schema.indicator import Known
 from tests.detectors.streams import START_US, batches, company, frame_of
 from tests.shared import ROOT
 
@@ -27,7 +28,9 @@ RULES = sigma.compile_rules(
 
 
 INDICATORS = {
-    tenant: pl.DataFrame([("ipv4", "203.0.113.7", "feed", 0, None, 80)], schema=FRAME, orient="row")
+    tenant: Known.of(
+        pl.DataFrame([("ipv4", "203.0.113.7", "feed", 0, None, 80)], schema=FRAME, orient="row")
+    )
     for tenant in ("acme", "bolt")
 }
 

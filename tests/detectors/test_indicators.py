@@ -8,6 +8,7 @@ import pytest
 from detectors import indicators
 from storage.indicators import FRAME
 from storage.schema import Context, EventBatch, Finding
+from storage.schema.indicator import Known
 from tests.detectors.streams import MINUTE_US, START_US, frame_of
 
 SHA = "a" * 64
@@ -25,7 +26,8 @@ def event(minute: int = 0, tenant: str = "acme", **told: Any) -> dict[str, Any]:
 
 
 def found(told: dict[str, pl.DataFrame], *rows: dict[str, Any]) -> list[Finding]:
-    context = Context(watermark_us=0, indicators=told)
+    ready = {tenant: Known.of(frame) for tenant, frame in told.items()}
+    context = Context(watermark_us=0, indicators=ready)
     state = indicators.META.empty_state()
     return indicators.detect(state, EventBatch(frame_of(rows)), context)[1]
 
