@@ -67,9 +67,12 @@ def start(data_dir: Path, options: Sequence[str] = ()) -> str:
         password = _password(folder)
         if not (home / "PG_VERSION").exists():
             _make_cluster(folder, home, password)
-        if not _is_running(home):
-            _launch(home, options)
-        return _wait_ready(home, password)
+        for _ in range(_TRIES):
+            if not _is_running(home):
+                _launch(home, options)
+            if (conninfo := _when_ready(home, password)) is not None:
+                return conninfo
+    raise Unavailable(f"embedded PostgreSQL in {home} dies at once; see its server.log")
 
 
 def stop(data_dir: Path) -> None:
@@ -170,8 +173,9 @@ def _launch(home: Path, options: Sequence[str]) -> None:
 def _clear_away(home: Path, account: Account) -> None:
     """Remove what a killed server left, once the last of its processes is gone.
 
-    Its pid file would stop a start if that number is another process's by now. But the file is
-    also what guards the data against leftover sessions, so these are waited for first.
+    Its pid file would stop a start if that number is another process's by now, or of one that is
+    dead and not yet reaped; so would its socket's. But the file is also what guards the data
+    against leftover sessions, so these are waited for first.
     """
     deadline = time.monotonic() + _START_S
     while left := [p.pid for p in psutil.process_iter() if _works_in(p, home)]:
@@ -183,7 +187,8 @@ def _clear_away(home: Path, account: Account) -> None:
         with suppress(FileNotFoundError):
             if account_of(sockets) == account:
                 shutil.rmtree(sockets, ignore_errors=True)
-    (home / "postmaster.pid").unlink(missing_ok=True)
+    for name in (_SOCKET, f"{_SOCKET}.lock", "postmaster.pid"):
+        (home / name).unlink(missing_ok=True)
 
 
 def _works_in(process: psutil.Process, home: Path) -> bool:
@@ -222,7 +227,8 @@ def _is_running(home: Path) -> bool:
     return False
 
 
-def _wait_ready(home: Path, password: str) -> str:
+def _when_ready(home: Path, password: str) -> str | None:
+    """Give the conninfo once the server answers; None if it is gone: it may have been dying."""
     deadline = time.monotonic() + _START_S
     while True:
         sockets = _socket_dir(home)
@@ -236,6 +242,8 @@ def _wait_ready(home: Path, password: str) -> str:
         except psycopg.OperationalError as e:
             if time.monotonic() > deadline:
                 raise Unavailable(f"embedded PostgreSQL in {home} does not answer: {e}") from e
+        if not _is_running(home):
+            return None
         if time.monotonic() > deadline:
             raise Unavailable(f"embedded PostgreSQL in {home} did not start; see its server.log")
         time.sleep(0.05)

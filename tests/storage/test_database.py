@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -101,3 +103,20 @@ def test_the_embedded_server_survives_a_kill_and_is_shared(folder: Path) -> None
     finally:
         database.stop()
     assert not embedded.is_running(settings.data_dir)
+
+
+def test_a_server_that_dies_while_one_waits_for_its_answer_is_started_anew(folder: Path) -> None:
+    database = Database.open(Settings(data_dir=folder))
+    try:
+        database.close()
+        pid_file = folder / "postgres" / "postmaster.pid"
+        server = psutil.Process(int(pid_file.read_text().split()[0]))
+        server.suspend()  # alive to whoever looks, answering nobody
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(Database.open, Settings(data_dir=folder))
+            time.sleep(0.5)
+            server.kill()
+            database = waiting.result(60)
+        assert database.tenants() == []
+    finally:
+        database.stop()
