@@ -3,7 +3,8 @@
 Run: `python -m benchmarks.correlation [ROWS]`. Claims as the rule engine makes them: a day's logons
 of 2,000 people from 3,000 addresses to 500 hosts, skewed as in a real house, with one guessing and
 one spraying attack an hour. A matched row is one claim under one group of one correlation.
-The peer is the same detector in batches so small that it folds them claim by claim.
+The peer is the same detector in batches so small that it folds them claim by claim. The best of
+three runs counts. "From messages" adds reading the claims as they travel on topic `signals`.
 """
 
 import cProfile
@@ -19,7 +20,10 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from detectors import correlation, sigma
 from detectors._correlation import columns
+from pipelines import signals
 from pipelines.signals import frame_of
+from storage.log import Message
+from storage.outcome import finding_message
 from storage.schema import Context, EventBatch, Finding, Reason, State
 
 BASES = ("logon_failed", "logon_done", "share_read")
@@ -118,16 +122,30 @@ def main() -> None:
     batches: list[EventBatch] = []
     for rows in (1_000, 8_192):
         batches = cut(claims, rows)
-        run(rules, batches[:1])
-        spent, state, found = run(rules, batches)
+        spent, state, found = min((run(rules, batches) for _ in range(3)), key=lambda r: r[0])
         told = f"{size / spent:,.0f} claims/CPU-s, {len(found)} found, {state['held'].height} held"
         print(f"columns, {size} claims in batches of {rows}: {rate(state, spent)}, {told}")
+    read_s = reading(claims)
+    told = f"reading {size / read_s:,.0f} claims/CPU-s"
+    print(f"from messages, in batches of 8192: {rate(state, spent + read_s)}, {told}")
     for story in STORIES:
         spent, state, found = run(compiled([story]), batches)
         print(f"  alone, {story.split(',')[0][1:]}: {rate(state, spent)}, {len(found)} found")
     profile = cProfile.Profile()
     profile.runcall(run, rules, batches)
     pstats.Stats(profile).sort_stats("cumtime").print_stats("detectors|join|sort|decode", 24)
+
+
+def reading(claims: Sequence[Finding]) -> float:
+    """Give the CPU seconds that it takes to read the claims from their messages."""
+    headers = {"tenant": "acme", "trace": ""}
+    told = [(c.finding_id.encode(), finding_message(c), headers, START_US) for c in claims]
+    sent = [signals.addressed(Message(signals.TOPIC, 0, n, *one)) for n, one in enumerate(told)]
+    began = time.process_time()
+    for begin in range(0, len(sent), 8_192):
+        for _ in signals.parse_signals(sent[begin : begin + 8_192]):
+            pass
+    return time.process_time() - began
 
 
 def rate(state: State, spent_s: float) -> str:

@@ -6,7 +6,9 @@ slide, and claims may come in any order: a match is found with its last part to 
 most `max_keys` groups a tenant, 256 claims a group (twice the count asked for, if more).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +17,7 @@ import polars as pl
 
 from detectors._correlation import columns
 from detectors._correlation.claim import Claim, Pair, counted, groups, is_about, slim
-from detectors._correlation.memory import TABLES, Memory, Place
+from detectors._correlation.memory import TABLES, Memory
 from detectors._correlation.rule import Correlation
 from detectors._correlation.say import finding_of
 from detectors._correlation.window import Held, close, find, find_again
@@ -38,44 +40,41 @@ DEEPEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A claim under one group of one correlation."""
+    """A claim under one group of one correlation; `key`: rule id and group."""
 
     rule: Correlation
     step: int
-    group: tuple[Pair, ...]
+    key: str
     value: str
-
-    def place(self, tenant_id: str) -> Place:
-        """Give where its group is held."""
-        named = (f"{kind}:{name}" for kind, name in self.group)
-        return tenant_id, "\x1f".join((self.rule.rule_id, *named))
 
 
 class _Desk:
     """Fold claims into groups, and what they make into further ones."""
 
-    def __init__(
-        self, rules: Mapping[str, RuleSet], memory: Memory, only: set[Place] | None = None
-    ) -> None:
-        """Take only claims of the groups `only`; what these make counts in every group."""
+    def __init__(self, rules: Mapping[str, RuleSet], memory: Memory) -> None:
+        """Begin with what is held."""
         self._rules = rules
-        self._only = only
         self._memory = memory
         self.findings: list[Finding] = []
 
-    def take(self, tenant_id: str, claim: Claim, *, is_late: bool, depth: int = 0) -> None:
+    def take(
+        self,
+        tenant_id: str,
+        claim: Claim,
+        turns: Iterable[_Turn],
+        *,
+        is_late: bool,
+        depth: int = 0,
+    ) -> None:
         """Hold the claim wherever it counts; claim in turn what that completes.
 
         `is_late`: its window may have been closed, so that it counts in none that waits for that.
         """
-        for turn in _turns(self._rules, tenant_id, claim):
-            place = turn.place(tenant_id)
-            if self._only is not None and not depth and place not in self._only:
-                continue
+        for turn in turns:
             if turn.rule.is_waiting and is_late:
-                if self._only is None or depth:  # else it was counted already
-                    self._memory.evict(tenant_id, turn.rule.rule_id, 1)
+                self._memory.evict(tenant_id, turn.rule.rule_id, 1)
                 continue
+            place = (tenant_id, turn.key)
             group = self._memory.group(place)
             new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, slim(claim))
             gone = group.add(turn.rule, new)
@@ -87,12 +86,13 @@ class _Desk:
             if is_again:
                 parts = find_again(turn.rule, group.held, new, group.fired)
             if parts:
-                group.fired.append((parts[0].time_us, parts[-1].time_us))
-                made = self._tell(
-                    tenant_id, turn.rule, turn.group, parts, group.held, is_again=is_again
-                )
+                bisect.insort(group.fired, (parts[0].time_us, parts[-1].time_us))
+                pairs = _pairs(turn.key)
+                made = self._tell(tenant_id, turn.rule, pairs, parts, group.held, is_again=is_again)
                 if depth < DEEPEST:
-                    self.take(tenant_id, as_claim(made), is_late=is_late, depth=depth + 1)
+                    told = as_claim(made)
+                    further = _turns(self._rules, tenant_id, told)
+                    self.take(tenant_id, told, further, is_late=is_late, depth=depth + 1)
 
     def close(self, watermark_us: int) -> None:
         """Tell the matches of windows that have ended; what stood in those is let go."""
@@ -104,14 +104,13 @@ class _Desk:
         }
         spans_us = {rule_id: rule.timespan_us for (_, rule_id), rule in waiting.items()}
         for tenant_id, key in self._memory.opened(spans_us, watermark_us):
-            rule_id, *named = key.split("\x1f")
+            rule_id, pairs = key.partition("\x1f")[0], _pairs(key)
             rule = waiting.get((tenant_id, rule_id)) or waiting.get(("", rule_id))
-            if rule is None or len(named) != len(rule.group_by):
+            if rule is None or len(pairs) != len(rule.group_by):
                 continue
             group = self._memory.group((tenant_id, key))
             whole = group.held
             windows, group.held = close(rule, whole, watermark_us)
-            pairs = [(kind, name) for kind, _, name in (n.partition(":") for n in named)]
             for parts in windows:
                 self._tell(tenant_id, rule, pairs, parts, whole, is_again=False)
 
@@ -145,33 +144,54 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     if not any(r.correlations for r in rules.values()):
         return state, []
     frame, memory = _claimed(batch.frame), Memory(state)
-    only: set[Place] | None = None
-    if frame.height >= columns.FROM_ROWS:
-        own = {owner: r.correlations for owner, r in rules.items()}
-        only, rows = columns.apart(own, _chained(rules), frame, memory)
-        memory.read(only)
-        frame = frame[rows]
-    claims = [
-        (tenant, msgspec.json.decode(raw, type=Claim), bool(is_late))
-        for tenant, raw, is_late in frame.rows()
-    ]
-    if only is None:
-        memory.read(turn.place(t) for t, claim, _ in claims for turn in _turns(rules, t, claim))
-    desk = _Desk(rules, memory, only)
-    for tenant_id, claim, is_late in claims:
-        desk.take(tenant_id, claim, is_late=is_late)
+    desk = _Desk(rules, memory)
+    take = _take_suspects if frame.height >= columns.FROM_ROWS else _take_all
+    take(desk, rules, frame, memory)
     desk.close(context.watermark_us)
     return memory.state(META.max_keys), desk.findings
 
 
+def _take_all(
+    desk: _Desk, rules: Mapping[str, RuleSet], frame: pl.DataFrame, memory: Memory
+) -> None:
+    """Fold the batch claim by claim."""
+    claims = [(claim, list(_turns(rules, claim.tenant_id, claim))) for claim in _read(frame)]
+    memory.read((c.tenant_id, turn.key) for c, turns in claims for turn in turns)
+    late = frame.get_column("is_late").to_list()
+    for (claim, turns), is_late in zip(claims, late, strict=True):
+        desk.take(claim.tenant_id, claim, turns, is_late=bool(is_late))
+
+
+def _take_suspects(
+    desk: _Desk, rules: Mapping[str, RuleSet], frame: pl.DataFrame, memory: Memory
+) -> None:
+    """Hold the batch as columns, and fold the groups that may match."""
+    own = {owner: r.correlations for owner, r in rules.items()}
+    listed = [rule for one in own.values() for rule in one]
+    left = columns.apart(own, _chained(rules), frame, memory)
+    memory.read(left.select("tenant_id", "key").unique().rows())
+    numbers = left.get_column("row").unique().sort()
+    claims = dict(zip(numbers.to_list(), _read(frame[numbers]), strict=True))
+    late = frame.get_column("is_late")
+    told = left.select("row", "rule", "step", "key", "value").rows()
+    for row, places in itertools.groupby(told, key=lambda one: one[0]):
+        turns = [_Turn(listed[rule], *place) for _, rule, *place in places]
+        desk.take(claims[row].tenant_id, claims[row], turns, is_late=bool(late[row]))
+
+
+def _read(frame: pl.DataFrame) -> list[Claim]:
+    decoder = msgspec.json.Decoder(Claim)
+    return [decoder.decode(raw) for raw in frame.get_column("raw_data").to_list()]
+
+
 def _claimed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give the claims' rows: whose they are, their text, and whether they came late."""
-    if "raw_data" not in frame.columns:
-        return pl.DataFrame(schema=dict.fromkeys(_CLAIMED, pl.String))
-    return frame.select(_CLAIMED).filter(pl.col("raw_data").is_not_null())
+    """Give the claims' rows; none if the batch is of another topic."""
+    if not _CLAIMED.issubset(frame.columns):
+        return pl.DataFrame(schema=dict.fromkeys(("tenant_id", "raw_data", "is_late"), pl.String))
+    return frame.filter(pl.col("raw_data").is_not_null())
 
 
-_CLAIMED: Final = ("tenant_id", "raw_data", "is_late")
+_CLAIMED: Final = frozenset({"raw_data", "unmapped.detector", "unmapped.entities"})
 
 
 def _chained(rules: Mapping[str, RuleSet]) -> frozenset[str]:
@@ -196,7 +216,13 @@ def _turns(rules: Mapping[str, RuleSet], tenant_id: str, claim: Claim) -> Iterat
                 values = counted(rule, base, claim)
                 for group in groups(rule, base, claim):
                     for value in values:
-                        yield _Turn(rule, step, group, value)
+                        named = (f"{kind}:{name}" for kind, name in group)
+                        yield _Turn(rule, step, "\x1f".join((rule.rule_id, *named)), value)
+
+
+def _pairs(key: str) -> list[Pair]:
+    named = (name.partition(":") for name in key.split("\x1f")[1:])
+    return [(kind, name) for kind, _, name in named]
 
 
 def _carried(rules: Mapping[str, RuleSet], tenant_id: str, rule_id: str) -> tuple[str, ...]:

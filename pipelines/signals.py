@@ -1,7 +1,7 @@
 """Read topic `signals`, the claims of the first flow, as the events of the second."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Final
 
 import orjson
@@ -13,6 +13,7 @@ from storage.log import Message
 from storage.outcome import Mark, finding_of, mark_of
 from storage.schema import MAX_BATCH_ROWS, EventBatch, Finding
 from storage.schema.columns import TIME
+from storage.schema.finding import ENDS_NAME, ENDS_PAIR
 
 TOPIC: Final = "signals"
 FLOW: Final = "signals"
@@ -21,6 +22,7 @@ CLASS: Final = 2004
 _TEXTS: Final = (
     *("tenant_id", "event_id", "source", "metadata.log_format", "metadata.product.name"),
     *("finding_info.uid", "finding_info.title", "raw_data"),
+    *("unmapped.detector", "unmapped.entities", "unmapped.fields"),
 )
 _SEVERITY: Final = {"informational": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
 
@@ -59,7 +61,8 @@ def parse_signals(run: Sequence[Message]) -> Iterator[tuple[EventBatch, list[Rej
 def frame_of(claims: Sequence[Finding], arrived_us: int, first_position: int = 0) -> pl.DataFrame:
     """Give claims as rows of class 2004: time = the claim's, `event_id` = its id.
 
-    `raw_data`: the claim whole, as JSON.
+    `unmapped.entities`: what it is about and then its links, `unmapped.fields`: its fields, as
+    pairs parted by `ENDS_NAME` and `ENDS_PAIR`; `raw_data`: the claim without reasons, as JSON.
     """
     size = len(claims)
     severities = [_SEVERITY.get(c.level, 0) for c in claims]
@@ -82,7 +85,29 @@ def frame_of(claims: Sequence[Finding], arrived_us: int, first_position: int = 0
             "metadata.product.name": ["inopsio"] * size,
             "finding_info.uid": [c.rule_id for c in claims],
             "finding_info.title": [c.title for c in claims],
-            "raw_data": [orjson.dumps(asdict(c)).decode() for c in claims],
+            "unmapped.detector": [c.detector for c in claims],
+            "unmapped.entities": [_joined(((c.entity_type, c.entity), *c.links)) for c in claims],
+            "unmapped.fields": [_joined(c.fields) for c in claims],
+            "raw_data": [_told(c) for c in claims],
         },
         schema_overrides=dict.fromkeys(_TEXTS, pl.String),
     )
+
+
+def _joined(pairs: Sequence[tuple[str, str]]) -> str:
+    text = ENDS_PAIR.join([f"{name}{ENDS_NAME}{said}" for name, said in pairs])
+    if text.count(ENDS_NAME) == len(pairs) and text.count(ENDS_PAIR) < max(len(pairs), 1):
+        return text
+    clean = [(_one_line(name), _one_line(said)) for name, said in pairs]
+    return ENDS_PAIR.join([f"{name}{ENDS_NAME}{said}" for name, said in clean])
+
+
+def _one_line(text: str) -> str:
+    return text.replace(ENDS_NAME, " ").replace(ENDS_PAIR, " ")
+
+
+def _told(claim: Finding) -> str:
+    return orjson.dumps({name: getattr(claim, name) for name in _HELD}).decode()
+
+
+_HELD: Final = tuple(one.name for one in fields(Finding) if one.name not in {"reasons", "kind"})

@@ -42,6 +42,7 @@ class Claim(msgspec.Struct, frozen=True):
     """One claim of the first flow, or a correlation's own where another rests on it."""
 
     finding_id: str
+    tenant_id: str
     detector: str
     rule_id: str
     title: str

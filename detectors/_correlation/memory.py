@@ -3,9 +3,13 @@
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors._correlation.claim import Claim, slim
@@ -19,11 +23,14 @@ LEAST_HELD: Final = 256
 """Claims held for one rule and group; twice the count that its condition asks for, if more."""
 MOST_ROWS: Final = 200_000
 """Claims held for one tenant; the oldest go first."""
+_MOST_ROWS: Final = MOST_ROWS + MOST_ROWS // 10
+"""When some go: not with every batch, as each time costs."""
 
 TABLES: Final = {
     "held": {
         "tenant_id": pl.String(),
         "key": pl.String(),
+        "slot": pl.UInt64(),
         "time_us": pl.Int64(),
         "finding_id": pl.String(),
         "step": pl.Int32(),
@@ -33,24 +40,57 @@ TABLES: Final = {
     "fired": {
         "tenant_id": pl.String(),
         "key": pl.String(),
+        "slot": pl.UInt64(),
         "first_us": pl.Int64(),
         "last_us": pl.Int64(),
     },
     "evicted": {"tenant_id": pl.String(), "key": pl.String(), "claims": pl.Int64()},
 }
-"""`key`: rule id and group; `evicted` has the rule id alone, and how many claims had to go."""
+"""`key`: rule id and group; `evicted` has the rule id alone, and how many claims had to go.
+
+`slot`: tenant and key as one number, see `slot_of`.
+"""
 
 KEY: Final = ("tenant_id", "key")
 Place = tuple[str, str]
 """Tenant and key."""
 
 
+Numbers = npt.NDArray[np.uint64]
+_PRIME: Final = 0x9E3779B97F4A7C15
 _MOST_CHUNKS: Final = 32
+
+
+@lru_cache(maxsize=65_536)
+def part_of_slot(text: str) -> int:
+    """Give the number of a tenant, a rule id or a "kind:value" in a slot."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def slot_of(tenant_id: str, key: str) -> int:
+    """Give the number by which a group is looked up; the same in every process for ever."""
+    slot = part_of_slot(tenant_id)
+    for part in key.split("\x1f"):
+        slot = (slot * _PRIME + part_of_slot(part)) % 2**64
+        slot ^= slot >> 29
+    return slot
+
+
+def slots_of(tenant: Numbers, parts: Iterable[Numbers]) -> Numbers:
+    """Give many groups' slots from the numbers of their tenants and of their keys' parts."""
+    slot = tenant
+    for part in parts:
+        slot = slot * np.uint64(_PRIME) + part
+        slot = slot ^ (slot >> np.uint64(29))
+    return slot
 
 
 def most_held(rule: Correlation) -> int:
     """Give how many claims are held for one group of the rule."""
     return max(LEAST_HELD, 2 * rule.reach)
+
+
+_RULE_ID: Final = pl.col("key").str.split_exact("\x1f", 1).struct.field("field_0").alias("rule_id")
 
 
 @dataclass(slots=True)
@@ -86,48 +126,77 @@ class Memory:
         self._state = state
         self._groups: dict[Place, Group] = {}
         self._evicted: dict[Place, int] = {}
-        self._is_changed = False
+        self._more: list[pl.DataFrame] = []
+        self._replaced = pl.Series(dtype=pl.UInt64)
 
     def read(self, places: Iterable[Place]) -> None:
         """Read the groups that will be touched, at once, as far as they are known now."""
         self._read(set(places))
 
-    def held(self, groups: pl.DataFrame) -> pl.DataFrame:
-        """Give what is held for groups (KEY columns and others), with those other columns."""
-        return self._state["held"].drop("claim").join(groups, on=KEY)
+    def near(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Give what was held for groups within their times: the groups' columns, and the claims'.
+
+        `groups`: slot, low_us, high_us and others.
+        """
+        low_us, high_us = groups.select(pl.col("low_us").min(), pl.col("high_us").max()).row(0)
+        held = self._state["held"].lazy().select("slot", "time_us", "finding_id", "step", "value")
+        around = held.filter(pl.col("time_us").is_between(low_us, high_us))
+        own = around.join(groups.lazy(), on="slot")
+        return own.filter(pl.col("time_us").is_between("low_us", "high_us")).collect()
+
+    def sizes(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Give slot, claims, first_us and last_us of what was held for groups (slot)."""
+        held = self._state["held"].lazy().select("slot", "time_us")
+        own = held.filter(pl.col("slot").is_in(groups.get_column("slot").implode()))
+        first_us, last_us = pl.col("time_us").min(), pl.col("time_us").max()
+        return (
+            own.group_by("slot")
+            .agg(pl.len().alias("claims"), first_us.alias("first_us"), last_us.alias("last_us"))
+            .collect()
+        )
+
+    def told(self, groups: pl.DataFrame) -> pl.DataFrame:
+        """Give the groups (slot and others) of which something was told, with first_us of each."""
+        return groups.join(self._state["fired"].select("slot", "first_us"), on="slot")
+
+    def append(self, rows: pl.DataFrame) -> None:
+        """Hold rows of groups that are not read, as they are."""
+        if rows.height:
+            self._more.append(rows.select(list(TABLES["held"])))
 
     def trim(self, fresh: pl.DataFrame, groups: pl.DataFrame) -> None:
         """Hold rows of groups that are full or have too old ones, and let go what is too much.
 
-        `groups`: KEY columns, group, most, longest_us; of none of them anything was told yet.
+        `groups`: slot, most, longest_us; of none of them anything was told yet.
         """
-        old = self._state["held"].join(groups.select(KEY), on=KEY, how="semi")
-        both = pl.concat([old, fresh.select(old.columns)]).join(groups, on=KEY)
-        ordered = both.sort(*KEY, "time_us", "finding_id", "step", "value")
+        slots = groups.get_column("slot")
+        both = pl.concat([self._rows(slots), fresh.select(list(TABLES["held"]))])
+        ordered = both.join(groups, on="slot").sort(
+            "slot", "time_us", "finding_id", "step", "value"
+        )
         is_young = pl.col("time_us") >= pl.col("time_us").max() - pl.col("longest_us")
-        young = ordered.filter(is_young.over(KEY))
-        is_kept = pl.int_range(pl.len()) >= pl.len() - pl.col("most")
-        kept = young.filter(is_kept.over(KEY))
-        lost = young.join(kept.group_by(KEY).len("kept"), on=KEY).group_by(KEY)
-        for tenant, key, count in lost.agg(pl.len() - pl.col("kept").first()).rows():
-            self.evict(tenant, key.partition("\x1f")[0], count)
-        rest = self._state["held"].join(groups.select(KEY), on=KEY, how="anti")
-        self._state = {**self._state, "held": rest}
-        self.append(kept)
+        young = ordered.filter(is_young.over("slot"))
+        is_kept = (pl.int_range(pl.len()) >= pl.len() - pl.col("most")).over("slot")
+        is_out = young.select(~is_kept).to_series()
+        if is_out.any():
+            self._lose(young.filter(is_out))
+            young = young.filter(~is_out)
+        self._replaced = self._replaced.append(slots)
+        self.append(young)
 
-    def told(self, groups: pl.DataFrame) -> pl.DataFrame:
-        """Give those of the groups of which something was told."""
-        return groups.join(self._state["fired"].select(KEY), on=KEY, how="semi")
+    def _rows(self, slots: pl.Series) -> pl.DataFrame:
+        """Give what is held for slots that are not read."""
+        is_own = pl.col("slot").is_in(slots.implode())
+        whole = self._state["held"].filter(is_own)
+        if len(self._replaced):
+            whole = whole.filter(~pl.col("slot").is_in(self._replaced.implode()))
+        return pl.concat([whole, *(one.filter(is_own) for one in self._more)])
 
-    def append(self, rows: pl.DataFrame) -> None:
-        """Hold rows of groups that are not read, as they are."""
-        if rows.is_empty():
-            return
-        held = pl.concat([self._state["held"], rows.select(list(TABLES["held"]))])
-        if held.n_chunks() > _MOST_CHUNKS:
-            held = held.rechunk()
-        self._state = {**self._state, "held": held}
-        self._is_changed = True
+    def _lose(self, rows: pl.DataFrame) -> None:
+        """Count the rows as claims that had to go."""
+        lost = rows.group_by("tenant_id", _RULE_ID).len()
+        for tenant, rule_id, count in lost.rows():
+            self.evict(tenant, rule_id, count)
 
     def group(self, place: Place) -> Group:
         """Give a group; what is done to it is kept."""
@@ -158,13 +227,14 @@ class Memory:
     def _read(self, places: set[Place]) -> None:
         for place in places:
             self._groups[place] = Group()
-        keys = sorted({key for _, key in places})
-        for row in self._state["held"].filter(pl.col("key").is_in(keys)).rows():
+        slots = _slots(places)
+        for row in self._rows(slots).drop("slot").rows():
             if (row[0], row[1]) in places:
                 claim = slim(msgspec.json.decode(row[6], type=Claim))
                 held = Held(row[2], row[3], row[4], row[5], claim)
                 self._groups[row[0], row[1]].held.append(held)
-        told = self._state["fired"].filter(pl.col("key").is_in(keys))
+        is_own = pl.col("slot").is_in(slots.implode())
+        told = self._state["fired"].filter(is_own).drop("slot")
         for tenant, key, first_us, last_us in told.rows():
             if (tenant, key) in places:
                 self._groups[tenant, key].fired.append((first_us, last_us))
@@ -174,19 +244,25 @@ class Memory:
 
     def state(self, max_keys: int) -> State:
         """Give the tables with what changed; at most `max_keys` groups a tenant."""
-        if not (self._groups or self._evicted or self._is_changed):
+        if not (self._groups or self._evicted or self._more):
             return self._state
         held = [
-            (*place, h.time_us, h.finding_id, h.step, h.value, _text(h.claim))
+            (*place, slot_of(*place), h.time_us, h.finding_id, h.step, h.value, _text(h.claim))
             for place, group in self._groups.items()
             for h in group.held
         ]
-        fired = [(*p, *span) for p, group in self._groups.items() for span in group.fired]
-        touched = pl.DataFrame(list(self._groups), schema=["tenant_id", "key"], orient="row").cast(
-            pl.String
-        )
+        fired = [
+            (*place, slot_of(*place), *span)
+            for place, group in self._groups.items()
+            if group.held
+            for span in group.fired
+        ]
+        touched = _slots(self._groups)
+        untouched = [one.filter(~pl.col("slot").is_in(touched.implode())) for one in self._more]
         tables = {
-            "held": _put(self._state["held"], touched, held, "held"),
+            "held": _put(
+                self._state["held"], self._replaced.append(touched), held, "held", untouched
+            ),
             "fired": _put(self._state["fired"], touched, fired, "fired"),
         }
         return self._bounded(tables, max_keys)
@@ -194,10 +270,13 @@ class Memory:
     def _bounded(self, tables: dict[str, pl.DataFrame], max_keys: int) -> State:
         """Let the groups longest without a claim go, then the oldest claims."""
         held = tables["held"]
-        if held.height > min(max_keys, MOST_ROWS):
-            tables["held"] = self._kept(held, max_keys)
-        if tables["fired"].height:
-            tables["fired"] = tables["fired"].join(tables["held"], on=KEY, how="semi")
+        gone = _too_much(held, max_keys) if held.height > min(max_keys, MOST_ROWS) else None
+        if gone is not None:
+            self._lose(held.filter(gone).select("tenant_id", "key"))
+            kept = held.filter(~gone)
+            slots = kept.get_column("slot").implode()
+            tables["fired"] = tables["fired"].filter(pl.col("slot").is_in(slots))
+            tables["held"] = kept
         tables["evicted"] = self._state["evicted"]
         if self._evicted:
             more = pl.DataFrame(
@@ -214,35 +293,56 @@ class Memory:
             )
         return tables
 
-    def _kept(self, held: pl.DataFrame, max_keys: int) -> pl.DataFrame:
-        groups = held.group_by(KEY).agg(pl.col("time_us").max().alias("newest"), pl.len())
-        counts = groups.group_by("tenant_id").agg(pl.len().alias("keys"), pl.col("len").sum())
-        many = counts.filter(pl.col("keys") > max_keys)
-        if many.height:
-            kept = groups.sort("newest", "key", descending=True).filter(
-                pl.int_range(pl.len()).over("tenant_id") < max_keys
-            )
-            gone = groups.join(kept, on=KEY, how="anti")
-            for tenant, key, claims in gone.select(*KEY, "len").rows():
-                self.evict(tenant, key.partition("\x1f")[0], claims)
-            held = held.join(gone, on=KEY, how="anti")
-        if counts.filter(pl.col("len") > MOST_ROWS).height:
-            by_age = pl.col("time_us").rank("ordinal", descending=True).over("tenant_id")
-            is_kept = held.select(by_age <= MOST_ROWS).to_series()
-            for tenant, key in held.filter(~is_kept).select(KEY).rows():
-                self.evict(tenant, key.partition("\x1f")[0], 1)
-            held = held.filter(is_kept)
-        return held
+
+def _too_much(held: pl.DataFrame, max_keys: int) -> pl.Series | None:
+    """Mark the rows of tenants that hold more than they may; None if nobody does."""
+    groups = held.group_by("slot").agg(
+        pl.col("tenant_id").first(), pl.len().alias("rows"), pl.col("time_us").max()
+    )
+    sizes = groups.group_by("tenant_id").agg(pl.len(), pl.col("rows").sum())
+    many = sizes.filter((pl.col("rows") > _MOST_ROWS) | (pl.col("len") > max_keys))
+    gone = np.zeros(held.height, dtype=np.bool_)
+    for tenant in many.get_column("tenant_id"):
+        is_own = pl.col("tenant_id") == tenant
+        lost = _longest_unseen(held, groups.filter(is_own), max_keys)
+        gone |= held.get_column("slot").is_in(lost.implode()).to_numpy()
+        kept = np.flatnonzero(held.select(is_own).to_series().to_numpy() & ~gone)
+        if len(kept) > _MOST_ROWS:
+            age = held.get_column("time_us").to_numpy()[kept].argsort(kind="stable")
+            gone[kept[age[: len(kept) - MOST_ROWS]]] = True
+    return pl.Series(gone) if gone.any() else None
+
+
+def _longest_unseen(held: pl.DataFrame, groups: pl.DataFrame, max_keys: int) -> pl.Series:
+    """Give the slots beyond `max_keys`; of those seen at one moment the first by name go."""
+    over = groups.height - max_keys
+    slots, newest = groups.get_column("slot"), groups.get_column("time_us").to_numpy()
+    if over <= 0:
+        return slots.clear()
+    cut = np.partition(newest, over)[over]
+    lost, ties = slots.filter(newest < cut), slots.filter(newest == cut)
+    more = over - len(lost)
+    if not more:
+        return lost
+    named = held.filter(pl.col("slot").is_in(ties.implode())).unique("slot").sort("key")
+    return lost.append(named.get_column("slot")[:more])
+
+
+def _slots(places: Iterable[Place]) -> pl.Series:
+    return pl.Series([slot_of(*place) for place in places], dtype=pl.UInt64)
 
 
 def _put(
-    table: pl.DataFrame, touched: pl.DataFrame, rows: Sequence[tuple[object, ...]], name: str
+    table: pl.DataFrame,
+    gone: pl.Series,
+    rows: Sequence[tuple[object, ...]],
+    name: str,
+    more: Sequence[pl.DataFrame] = (),
 ) -> pl.DataFrame:
-    if touched.is_empty():
-        return table
-    rest = table.join(touched, on=KEY, how="anti")
-    fresh = pl.DataFrame(rows, schema=dict(TABLES[name]), orient="row")
-    return pl.concat([rest, fresh])
+    rest = table.filter(~pl.col("slot").is_in(gone.implode())) if len(gone) else table
+    fresh = [pl.DataFrame(rows, schema=dict(TABLES[name]), orient="row")] if rows else []
+    whole = pl.concat([rest, *more, *fresh])
+    return whole.rechunk() if whole.n_chunks() > _MOST_CHUNKS else whole
 
 
 def _text(claim: Claim) -> str:

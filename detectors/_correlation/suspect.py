@@ -17,16 +17,17 @@ _SLACK: Final = 1e-6
 Array = npt.NDArray[Any]
 
 
-def suspects(rule: Correlation, claims: pl.DataFrame) -> pl.Series:
+def suspects(rule: Correlation, claims: pl.DataFrame, told: pl.DataFrame) -> pl.Series:
     """Give the groups (`group`, each perhaps often) that the fold must look at.
 
-    `claims`: group, time_us, step, value, is_new; old and new ones, sorted by group, time and step.
+    `claims`: group, time_us, step, value, is_new; old and new ones, sorted by group, time and step;
+    `told`: group, first_us of the matches that were told.
     """
     group = claims.get_column("group")
     if rule.is_waiting or claims.is_empty():
         return group.clear()
     if rule.type in COUNTING:
-        return _crowded(rule, claims)
+        return _crowded(rule, claims, told)
     times = (group.to_numpy(), claims.get_column("time_us").to_numpy())
     new_us = _last_new(*times, claims.get_column("is_new").to_numpy())
     if rule.type == "temporal_ordered":
@@ -38,8 +39,11 @@ def suspects(rule: Correlation, claims: pl.DataFrame) -> pl.Series:
     return group.filter(pl.Series(found))
 
 
-def _crowded(rule: Correlation, claims: pl.DataFrame) -> pl.Series:
-    """Find `least` claims not further apart than allowed, a new one in the window they open."""
+def _crowded(rule: Correlation, claims: pl.DataFrame, told: pl.DataFrame) -> pl.Series:
+    """Find `least` claims not further apart than allowed, a new one in the window they open.
+
+    A window that opens near one that was told is the same story.
+    """
     more = rule.least - 1
     group = claims.get_column("group").to_numpy()
     if more >= len(group):
@@ -52,12 +56,19 @@ def _crowded(rule: Correlation, claims: pl.DataFrame) -> pl.Series:
     following = np.append(new, len(group) - 1)[after]
     near &= (group[following] == group[:last]) & (after < len(new))
     near &= time_us[following] - time_us[:last] <= rule.timespan_us
-    found = pl.Series("group", group[:last][near])
+    found = _untold(rule, group[:last][near], time_us[:last][near], told)
     if rule.type == "event_count" or found.is_empty():
         return found
     own = claims.filter(pl.col("group").is_in(found.unique().implode()))
     counts = own.group_by("group").agg(pl.col("value").n_unique())
     return counts.filter(pl.col("value") >= rule.least).get_column("group")
+
+
+def _untold(rule: Correlation, group: Array, time_us: Array, told: pl.DataFrame) -> pl.Series:
+    opens = pl.DataFrame({"group": group, "time_us": time_us}).with_row_index("n")
+    both = opens.join(told.select("group", "first_us"), on="group")
+    is_near = (pl.col("time_us") - pl.col("first_us")).abs() < rule.timespan_us
+    return opens.join(both.filter(is_near), on="n", how="anti").get_column("group")
 
 
 def _last(group: Array, is_one: Array) -> tuple[Array, Array]:
@@ -89,7 +100,10 @@ def _complete(rule: Correlation, group: Array, time_us: Array, step: Array, new_
 
 
 def _chained(rule: Correlation, group: Array, time_us: Array, step: Array, new_us: Array) -> Array:
-    """Find the rows that end a chain of steps; the latest start is carried along."""
+    """Find the rows that end a chain of steps, a new claim within its timespan.
+
+    The latest start is carried along; where that chain fits, one with a new claim in it may.
+    """
     found: Array = np.zeros(len(group), dtype=np.bool_)
     for clause in rule.clauses or (tuple(range(len(rule.rules))),):
         is_end = step == clause[0]
@@ -98,8 +112,8 @@ def _chained(rule: Correlation, group: Array, time_us: Array, step: Array, new_u
             places, there = _last(group, is_end)
             start_us = start_us[places]
             is_end = there & (step == following)
-        fits = is_end & (time_us - start_us <= rule.timespan_us) & (new_us >= start_us)
-        found |= fits
+        fits = is_end & (time_us - start_us <= rule.timespan_us)
+        found |= fits & (new_us >= time_us - rule.timespan_us)
     return found
 
 

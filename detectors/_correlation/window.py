@@ -31,7 +31,7 @@ class Held:
 
 
 Fired = Sequence[tuple[int, int]]
-"""Times (UTC µs) of the first and last parts of this group's earlier matches."""
+"""Times (UTC µs) of the first and last parts of this group's earlier matches, rising."""
 _LONGEST_PAUSE_US: Final = 600 * 1_000_000
 _Find = Callable[[Correlation, Sequence[Held], Held, Fired], list[Held]]
 
@@ -99,7 +99,19 @@ def find_again(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired)
 
 
 def _is_told(rule: Correlation, first_us: int, fired: Fired) -> bool:
-    return any(abs(first_us - told) < rule.timespan_us for told, _ in fired)
+    at = bisect.bisect_left(fired, (first_us,))
+    around = fired[max(at - 1, 0) : at + 1]
+    return any(abs(first_us - told) < rule.timespan_us for told, _ in around)
+
+
+def _is_all_told(rule: Correlation, since_us: int, until_us: int, fired: Fired) -> bool:
+    """Answer whether one match was told that is near to every moment between the two."""
+    at = bisect.bisect_left(fired, (until_us - rule.timespan_us,))
+    nearest = fired[at : at + 2]  # the first may lie too far before by nothing
+    return any(
+        abs(since_us - told) < rule.timespan_us and abs(until_us - told) < rule.timespan_us
+        for told, _ in nearest
+    )
 
 
 def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
@@ -111,6 +123,8 @@ def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
 
 def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
     near = _near(rule, held, new)
+    if len(near) < rule.least or _is_all_told(rule, near[0].time_us, new.time_us, fired):
+        return []
     values: Counter[str] = Counter()
     end = 0
     for i, first in enumerate(near):

@@ -2,11 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Level = Literal["informational", "low", "medium", "high", "critical"]
 Kind = Literal["finding", "signal"]
 """A finding asks for a person's eye; a signal only counts together with others."""
+ENDS_NAME: Final = "\x1f"
+ENDS_PAIR: Final = "\x1e"
+"""Part (name, text) pairs where a row of topic `signals` shows them as one text."""
 
 
 @dataclass(frozen=True, slots=True)

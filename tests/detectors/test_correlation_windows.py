@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors import correlation
@@ -114,7 +114,22 @@ def test_each_type_tells_what_the_book_says_however_the_stream_is_cut(
     )
 
 
+LATE_START: Rule = {
+    "type": "temporal_ordered",
+    "timespan": 20,
+    "condition": "(step_1 or step_2) and step_3",
+    "clauses": [(0, 2), (1, 2)],
+}
+"""A sequence that was told gets, late, an earlier start just so far before that it is another."""
+
+
 @settings(max_examples=300, deadline=None)
+@example(
+    LATE_START,
+    [(0, 29, "ann", "acme", "1"), (2, 29, "ann", "acme", "1")],
+    [(0, 9, "ann", "acme", "1")],
+    256,
+)
 @given(rules(), STREAMS, STREAMS, st.sampled_from([3, 256]))
 def test_columns_tell_what_the_fold_tells(
     rule: Rule, first: list[Row], then: list[Row], most: int
