@@ -1,8 +1,8 @@
 """Make an exception from a finding: a Sigma filter of the tenant's own, and what it takes out.
 
 An exception names what an event must show to be no finding of that rule any more: the entities that
-the finding names, in the words of the event. It is a rule text like others: versioned, listed,
-rested, deleted.
+the finding names, in the words of the event; for claims of correlations and of detectors in code,
+what the claim must name. It is a rule text like others: versioned, listed, rested, deleted.
 """
 
 import uuid
@@ -19,6 +19,7 @@ from api.rule_check import checker, house_rules, own_rules
 from storage.database.queries import select
 from storage.errors import InvalidInput, NotFound
 from storage.rules import GRANT, save_rule, tenant_rules
+from storage.schema.finding import entities_text
 from storage.settings import Settings
 from storage.tenant import Scope
 
@@ -134,10 +135,10 @@ def text_of(
         raise InvalidInput(f"say why it is no threat, in 1 to {LONGEST_WHY} printable characters")
     selections: dict[str, Any] = {}
     words = []
-    for number, (kind, name) in enumerate(pairs, 1):
+    for number, pair in enumerate(pairs, 1):
         one_of = []
-        for place, field in enumerate(FIELDS[kind], 1):
-            selections[f"is_{number}_{place}"] = {field: _literal(name)}
+        for place, field in enumerate(_fields(finding, pair), 1):
+            selections[f"is_{number}_{place}"] = field
             one_of.append(f"is_{number}_{place}")
         words.append(f"({' or '.join(one_of)})")
     rule_id = str(finding["rule_id"])
@@ -150,6 +151,18 @@ def text_of(
         "filter": {"rules": [rule_id], **selections, "condition": f"not ({' and '.join(words)})"},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _fields(finding: Row, pair: Pair) -> list[dict[str, str]]:
+    """Give the tests of which one must hold: on the events, or on the claim itself."""
+    if is_of_events(finding):
+        return [{field: _literal(pair[1])} for field in FIELDS[pair[0]]]
+    return [{"entities|contains": _literal(entities_text([pair]))}]
+
+
+def is_of_events(finding: Row) -> bool:
+    """Answer whether the exception looks at events, as for Sigma rules, or at claims."""
+    return str(finding["detector"]) == "sigma"
 
 
 def _literal(name: str) -> str:
@@ -177,11 +190,8 @@ def save_exception(
 
 def _logsource(tx: Connection[TupleRow], settings: Settings, finding: Row) -> dict[str, str]:
     """Give the log source of the finding's rule; InvalidInput where an exception is none."""
-    if str(finding["detector"]) != "sigma":
-        raise InvalidInput(
-            "exceptions are for Sigma rules over single events; for a correlation make one for a "
-            "rule that it rests on, for a detector in code judge the incident instead"
-        )
+    if not is_of_events(finding):
+        return {"product": "inopsio", "category": "finding"}
     texts = {str(r["rule_id"]): str(r["text"]) for r in tenant_rules(tx)}
     for rule in (*own_rules(settings, texts).rules, *house_rules(settings).rules):
         if rule.rule_id == str(finding["rule_id"]):

@@ -26,9 +26,9 @@ Row = dict[str, Any]
 
 
 def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
-    """Offer it for what Sigma rules claim, to those who may write rules."""
+    """Offer it to those who may write rules."""
     pairs = exceptions.conditions_of(finding)
-    if finding["detector"] != "sigma" or not pairs or not scope.may(GRANT):
+    if not pairs or not scope.may(GRANT):
         return None
     chosen = exceptions.proposed(pairs)
     boxes = [
@@ -59,7 +59,9 @@ def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
             act_button("Make an exception", "exception-save", "check"), className="actions top-gap"
         ),
         dcc.Store(id="exception-of", data=str(finding["finding_id"])),
-        said="Such events are no findings of this rule any more; the rule itself stays as it is.",
+        said="Such events are no findings of this rule any more; the rule itself stays as it is."
+        if exceptions.is_of_events(finding)
+        else "It is not claimed any more where these are named, and holds no payment then.",
     )
 
 

@@ -215,6 +215,12 @@ def detect_files(paths: Sequence[Path], rules: RuleSet, refuse: Refuse) -> Itera
     yield from correlator.hits()
 
 
+def read_batches(paths: Sequence[Path], refuse: Refuse) -> Iterator[EventBatch]:
+    """Give the events of files, folders and archives; `refuse` as in `detect_files`."""
+    for item in walk(paths):
+        yield from _batches(item, refuse)
+
+
 def _count(paths: Sequence[Path]) -> int:
     return sum(sum(len(names) for _, _, names in os.walk(p)) if p.is_dir() else 1 for p in paths)
 

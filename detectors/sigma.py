@@ -10,6 +10,7 @@ from detectors._sigma.compiled import CompiledRule, RuleReport
 from detectors._sigma.load import compile_rules, compile_texts, lint
 from detectors._sigma.logsource import SYSMON_CHANNEL
 from detectors._sigma.rules import RuleSet
+from detectors._sigma.sieve import is_over_claims
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "compile_rules",
     "compile_texts",
     "detect",
+    "is_over_claims",
     "lint",
 ]
 

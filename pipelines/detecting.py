@@ -70,8 +70,19 @@ def fold(
         now = replace(context, watermark_us=watermark_us)
         done = replace(done, batches=(*done.batches, batch))
         for name, module in detectors.items():
-            done = _with(done, name, _run(module, done.states[name], batch, now))
+            did = _run(module, done.states[name], batch, now)
+            done = _with(done, name, replace(did, findings=_sieved(did.findings, now)))
     return done
+
+
+def _sieved(claims: tuple[Finding, ...], context: Context) -> tuple[Finding, ...]:
+    """Leave out what rules that can say so take out of claims: exceptions made by people."""
+    kept: Sequence[Finding] = claims
+    for tenant, own in context.rules.items():
+        sieve = getattr(own, "sieve", None)
+        if kept and sieve is not None:
+            kept = sieve(kept, tenant)
+    return tuple(kept)
 
 
 def _with(done: Detected, name: str, did: _Did) -> Detected:

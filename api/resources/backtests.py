@@ -37,7 +37,8 @@ class BacktestView(BaseModel):
     """A back-test. `result` is there once it is done.
 
     `result`: events read, hits, a_day, by_day [[date, hits]], entities [[type, name, hits]], first
-    (the first hits), removed (what a filter takes away), cut (why it stopped early), cpu_s.
+    (the first hits), removed (what a filter takes away), cut (why it stopped early), cpu_s,
+    cost_us (CPU microseconds of the rule and what it rests on, for 1,000 events).
     """
 
     backtest_id: str

@@ -47,9 +47,11 @@ def _sentence(result: Row) -> Part:
     removed = result.get("removed")
     taken = "" if removed is None else f" The filter takes away {count_of(int(removed))} more."
     cut = f" Not everything was read: it {result['cut']}." if result.get("cut") else ""
+    cost = result.get("cost_us")
+    spent = "" if cost is None else f" It cost {float(cost):,.0f} µs of CPU for 1,000 events."
     return html.P(
         f"{count_of(int(result['hits']))} hits in {count_of(int(result['events']))} events, "
-        f"{float(result['a_day']):.2f} a day.{taken}{cut}",
+        f"{float(result['a_day']):.2f} a day.{taken}{cut}{spent}",
         className="muted small",
     )
 

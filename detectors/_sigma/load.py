@@ -24,6 +24,7 @@ from detectors._sigma.read import (
     waiting,
 )
 from detectors._sigma.rules import RuleSet
+from detectors._sigma.sieve import is_over_claims
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
@@ -147,7 +148,11 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
     refused = {(c.file, c.rule_id): reason for c, reason in done.refused}
     filters = [f for f in every if isinstance(f, CompiledFilter)]
     for sieve in filters:
-        if sieve.rules and not rule_names.intersection(sieve.rules):
+        if is_over_claims(sieve.rule):
+            if not sieve.rules:
+                reason = "a filter over claims must name the rules whose claims it looks at"
+                refused[sieve.file, sieve.rule_id] = reason
+        elif sieve.rules and not rule_names.intersection(sieve.rules):
             reason = f"the filter names no rule that is here: {', '.join(sieve.rules)}"
             refused[sieve.file, sieve.rule_id] = reason
     reports = [

@@ -15,8 +15,9 @@ from detectors._sigma.fields import Columns, Rows
 from detectors._sigma.filters import Filters, program_of
 from detectors._sigma.logsource import NATIVE_FORMATS, SYSMON, Clause, Route, routes
 from detectors._sigma.match import Program, Run
+from detectors._sigma.sieve import sieved
 from detectors._sigma.texts import FEW
-from storage.schema.finding import Kind
+from storage.schema.finding import Finding, Kind
 
 Indexes = npt.NDArray[np.intp]
 
@@ -128,6 +129,13 @@ class RuleSet:
     def carried(self, rule_id: str) -> tuple[str, ...]:
         """Give the fields that a rule's claims carry, as correlations look at them."""
         return tuple(self._carried.get(rule_id, ()))
+
+    def sieve(self, claims: Sequence[Finding], tenant_id: str) -> list[Finding]:
+        """Give the claims, of whichever detector, that the filters over claims leave.
+
+        `tenant_id`: whose rules these are, "" = the house's.
+        """
+        return sieved(self.filters, claims, tenant_id) if self.filters else list(claims)
 
     def bases(self) -> "RuleSet":
         """Give the rules on which correlations rest, with the correlations."""

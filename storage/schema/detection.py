@@ -52,7 +52,8 @@ class Context:
 
     `watermark_us`: event time (UTC µs) before which no more in-order events will come, after this
     batch; windows that end at or before it close now. Rows with `is_late` were behind it when read.
-    `rules`: compiled rule sets by tenant id, with "" for the house's own; opaque to the flow.
+    `rules`: compiled rule sets by tenant id, with "" for the house's own; opaque to the flow, but
+    that their method `sieve(claims, tenant_id)`, if they have it, says which claims stay.
     `values`: tenant id -> named lists (placeholders, exceptions).
     `verdicts`: tenant id -> feedback.
     `indicators`: tenant id -> what its feeds call hostile.

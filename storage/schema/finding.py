@@ -1,6 +1,7 @@
 """Say what a machine claims: which detector, which entity, how grave, which events, why."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -70,3 +71,12 @@ def finding_id(tenant_id: str, detector: str, version: str, rule_id: str, group:
     text = f"{tenant_id}\x1f{detector}\x1f{version}\x1f{rule_id}\x1f{group}".encode()
     h = hashlib.blake2b(text, digest_size=16).hexdigest()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def entities_text(named: Iterable[tuple[str, str]]) -> str:
+    """Give entities as one text, in which `;kind=name;` stands for each and for nothing else.
+
+    >>> entities_text([("host", "pc1"), ("user", "x;user=ann")])
+    ';host=pc1;user=x user=ann;'
+    """
+    return ";" + "".join(f"{kind}={name.replace(';', ' ')};" for kind, name in named)

@@ -1,13 +1,12 @@
 """An exception from a finding: proposed, counted, kept, and gone by on the stream."""
 
-from dataclasses import replace
-
 import pytest
 import yaml
 
 from api.rule_check import house_rules, own_rules
 from business.incidents import open_by_hand, set_verdict
-from detectors import sigma
+from detectors import sigma, vulnerability
+from pipelines.detecting import fold
 from storage.database.rows import insert_findings
 from storage.rules import tenant_rules
 from storage.schema import Context, EventBatch, Finding
@@ -36,14 +35,19 @@ def download(host: str, user: str, tenant: str = "acme", second: int = 0) -> dic
 
 def claims(front: Front, *rows: dict[str, object]) -> list[Finding]:
     """Give what the flows would claim of these events, with the tenants' own rules."""
+    batch = EventBatch(frame_of(rows))
+    made = sigma.detect({}, batch, Context(0, own_sets(front)))[1]
+    return [f for f in made if "certutil" in f.title.lower()]
+
+
+def own_sets(front: Front) -> dict[str, object]:
+    """Give the rules of the house and of the tenants, as the flows have them."""
     sets: dict[str, object] = {"": house_rules(front.app.state.desk.settings)}
     for scope in (front.acme, front.bolt):
         with front.database.app(scope) as tx:
             texts = {str(r["rule_id"]): str(r["text"]) for r in tenant_rules(tx)}
         sets[scope.tenant_id] = own_rules(front.app.state.desk.settings, texts)
-    batch = EventBatch(frame_of(rows))
-    made = sigma.detect({}, batch, Context(0, sets))[1]
-    return [f for f in made if "certutil" in f.title.lower()]
+    return sets
 
 
 @pytest.fixture
@@ -132,14 +136,51 @@ def test_names_with_signs_of_rules_are_taken_letter_by_letter(front: Front) -> N
     assert len(claims(front, download("pcXX\\1: {a}\u2028#'\"", "ann"))) == 1
 
 
-def test_claims_of_detectors_in_code_have_none(front: Front, found: Finding) -> None:
-    coded = replace(found, detector="beaconing", finding_id="0196f000-0000-8000-8000-0000000000aa")
+def scanned(front: Front, *hosts: str, tenant: str = "acme") -> list[Finding]:
+    """Give what a detector in code claims of scans of these hosts, in a flow."""
+    rows = [
+        {
+            "tenant_id": tenant,
+            "time_us": START_US + second,
+            "class_uid": 2002,
+            "activity_id": 1,
+            "severity_id": 5,
+            "device.hostname": host,
+            "finding_info.uid": "plugin 104743",
+        }
+        for second, host in enumerate(hosts)
+    ]
+    context = Context(0, own_sets(front))
+    states = {"vulnerability": vulnerability.META.empty_state()}
+    batch = EventBatch.of(frame_of(rows))
+    return list(fold({"vulnerability": vulnerability}, states, [(batch, 0)], context).findings)
+
+
+def test_claims_of_detectors_in_code_are_taken_out_where_they_name_it(front: Front) -> None:
+    made = scanned(front, "WEB-1", "WEB-2")
     with front.database.writer() as tx:
-        insert_findings(tx, [coded])
+        insert_findings(tx, made)
     client = front.bearer(front.acme, Role.ANALYST)
-    answer = client.post(
-        f"/v1/findings/{coded.finding_id}/exception",
-        json={"conditions": [["host", "pc1"]], "why": "x"},
-    )
-    assert answer.status_code == 422
-    assert "judge the incident" in answer.text
+    place = f"/v1/findings/{made[0].finding_id}/exception"
+    wanted = [["host", "WEB-1"]]
+    effect = client.post(f"{place}/effect", json={"conditions": wanted}).json()
+    assert (effect["removed"], effect["of"]) == (1, 2)
+    kept = client.post(place, json={"conditions": wanted, "why": "a bait for burglars"})
+    assert kept.status_code == 201, kept.text
+    feigned = "x;host=WEB-1;y"
+    told = scanned(front, "WEB-1", "WEB-10", "WEB-2", feigned)
+    assert [f.entity for f in told] == ["WEB-10", "WEB-2", feigned]
+    assert [f.entity for f in scanned(front, "WEB-1", tenant="bolt")] == ["WEB-1"]
+    client.delete(f"/v1/rules/{kept.json()['rule_id']}")
+    assert [f.entity for f in scanned(front, "WEB-1")] == ["WEB-1"]
+
+
+def test_a_filter_over_claims_names_the_rules_it_is_for(front: Front) -> None:
+    text = """title: Nothing at all
+id: 11111111-2222-4333-8444-0000000000aa
+logsource: {product: inopsio, category: finding}
+filter: {rules: any, s: {level: critical}, condition: not s}
+"""
+    client = front.bearer(front.acme, Role.ANALYST)
+    answer = client.post("/v1/rules", json={"text": text})
+    assert (answer.status_code, "must name the rules" in answer.text) == (422, True)

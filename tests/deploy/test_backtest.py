@@ -60,6 +60,7 @@ filter:
 """
 ACME = Scope("acme", Actor("user", "ann"), frozenset({Role.ANALYST}))
 UNTIL_US = START_US + 5 * DAY_US
+PAST = (START_US - DAY_US, UNTIL_US)
 
 
 def starts(tenant: str, hosts: dict[str, int], image: str = "C:\\t\\odd.exe") -> pl.DataFrame:
@@ -150,6 +151,45 @@ def test_a_filter_tells_what_it_takes_away(house: House) -> None:
         )
     told = backtest(house, ACME, FILTER, START_US - DAY_US, UNTIL_US)
     assert (told["hits"], told["removed"]) == (2, 4)
+
+
+SCANS = """title: Two open holes on one host
+id: 11111111-2222-4333-8444-00000000000d
+level: high
+correlation:
+  type: event_count
+  rules: [vulnerability]
+  group-by: [host]
+  timespan: 10m
+  condition: {gte: 2}
+"""
+
+
+def test_a_correlation_over_claims_of_code_finds_them_in_the_past(house: House) -> None:
+    rows = [
+        {
+            "tenant_id": "acme",
+            "time_us": START_US + second,
+            "class_uid": 2002,
+            "activity_id": 1,
+            "severity_id": 5,
+            "device.hostname": host,
+            "finding_info.uid": uid,
+        }
+        for second, (host, uid) in enumerate([("WEB-1", "a"), ("WEB-1", "b"), ("WEB-2", "a")])
+    ]
+    batch = EventBatch.of(frame_of(rows))
+    with house.database.writer() as tx:
+        insert_lake_files(tx, house.lake.write(batch, "events", 8, 0, len(batch) - 1))
+    told = backtest(house, ACME, SCANS, *PAST)
+    assert (told["hits"], told["entities"]) == (1, [["host", "web-1", 1]])
+    assert told["cost_us"] > 0
+
+
+def test_a_filter_over_claims_is_not_tried_on_events(house: House) -> None:
+    text = FILTER.replace("windows, category: process_creation", "inopsio, category: finding")
+    with pytest.raises(InvalidRule, match="says what it takes out"):
+        backtest(house, ACME, text, *PAST)
 
 
 def test_it_ends_where_it_was_bounded_and_says_so(house: House) -> None:
