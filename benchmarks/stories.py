@@ -1,10 +1,10 @@
 """Judge the house on whole months: are the planted stories found, and how much else is claimed?
 
-    .venv/bin/python -m benchmarks.stories [--seeds 1,2] [--days 30] [--people 300]
+    .venv/bin/python -m benchmarks.stories [--seeds 1,2] [--days 30] [--people 300] [--calm]
 
 For each seed the demo company's month goes by the front door into a house of its own; then what
 stands in it is held against the truth of the seed. Without `--seeds` five are taken from the commit
-hash, so that nobody can have tuned on them.
+hash, so that nobody can have tuned on them. `--calm`: months without any story or near miss.
 """
 
 import argparse
@@ -44,6 +44,7 @@ FIRST_US: Final = 1_780_272_000_000_000
 STEP_US: Final = 10 * MINUTE
 SETTLED_S: Final = 20.0
 MOST_OTHERS: Final = 5.0
+MOST_FALSE: Final = 0.05
 LEAST_RATIO: Final = 10.0
 _SURROUNDINGS: Final = {"INOPSIO_LATENESS_S": "900", "INOPSIO_PAYMENT_WAIT_S": "15"}
 
@@ -101,6 +102,8 @@ class Verdict:
     missing: list[str] = field(default_factory=list)
     flagged: list[str] = field(default_factory=list)
     others_a_day: float = 0.0
+    false_share: float = 0.0
+    is_calm: bool = False
     hits: int = 0
     incidents: int = 0
     is_held: bool = False
@@ -109,10 +112,13 @@ class Verdict:
 
     def is_good(self) -> bool:
         """Answer whether every bar is reached."""
+        if self.is_calm:
+            return self.others_a_day <= MOST_OTHERS
         return (
             self.whole == self.planted
             and not self.flagged
             and self.others_a_day <= MOST_OTHERS
+            and self.false_share < MOST_FALSE
             and self.hits >= LEAST_RATIO * self.incidents
             and self.is_held
         )
@@ -120,12 +126,18 @@ class Verdict:
     def lines(self) -> Iterator[str]:
         """Give the verdict for people."""
         yield f"seed {self.seed}: {'GOOD' if self.is_good() else 'NOT GOOD'}"
+        if self.is_calm:
+            said = f"{self.others_a_day:.2f} a day and 1,000 entities (<= 5)"
+            yield f"  findings, calm month    {said}"
+            yield from (f"    {n:>5}  {rule}" for rule, n in self.others.most_common(8))
+            return
         yield f"  stories found whole     {self.whole} of {self.planted}"
         yield from (f"    {m}" for m in self.missing)
         yield f"  near misses flagged     {len(self.flagged)} (0 wanted)"
         yield from (f"    {m}" for m in self.flagged)
         yield f"  other findings          {self.others_a_day:.2f} a day and 1,000 entities (<= 5)"
         yield from (f"    {n:>5}  {rule}" for rule, n in self.others.most_common(8))
+        yield f"  false among findings    {100 * self.false_share:.1f} % (< 5 %)"
         yield f"  hits : incidents        {self.hits} : {self.incidents} (>= 10 : 1)"
         yield from (f"    {n:>5}  incidents by {rule}" for rule, n in self.strays.most_common(8))
         yield f"  fraud held, never paid  {'yes' if self.is_held else 'NO'}"
@@ -207,6 +219,8 @@ def judge(
     good = _stories(verdict, wanted, by_event)
     _near_misses(verdict, wanted, by_event, good, claims)
     others = [c for c in claims if c.kind == "finding" and c.incident not in good]
+    findings = sum(c.kind == "finding" for c in claims)
+    verdict.false_share = len(others) / max(findings, 1)
     entities = 2 * len(company.people) + len(company.servers)
     verdict.others_a_day = len(others) / days / entities * 1000
     verdict.others = Counter(f"{c.level:8} {c.called()}" for c in others)
@@ -293,10 +307,10 @@ def is_held(url: str, token: str, told: list[dict[str, Any]]) -> bool:
     return answer.is_success and answer.json()["status"] == "held"
 
 
-def run(seed: int, days: int, people: int, keep: bool = False) -> Verdict:
-    """Judge one seed in a house of its own."""
+def run(seed: int, days: int, people: int, *, keep: bool = False, is_calm: bool = False) -> Verdict:
+    """Judge one seed in a house of its own; `is_calm`: nothing is planted."""
     company, calendar = found(seed, people), Calendar(FIRST_US)
-    told = planned(seed, company, calendar, days)
+    told = [] if is_calm else planned(seed, company, calendar, days)
     ledger = Ledger()
     rows = stream(company, calendar, seed, range(days), by_day(told, calendar))
     folder = Path(tempfile.mkdtemp(prefix="inopsio-stories-"))
@@ -321,7 +335,8 @@ def run(seed: int, days: int, people: int, keep: bool = False) -> Verdict:
                     print(f"    {count:>6} refused: {reason}")
                 truths = truth(told, ledger, seed)
                 verdict = judge(database, truths, company, days, seed)
-                verdict.is_held = is_held(url, token, truths)
+                verdict.is_calm = is_calm
+                verdict.is_held = is_calm or is_held(url, token, truths)
                 return verdict
             finally:
                 stop.set()
@@ -350,11 +365,12 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--keep", action="store_true", help="keep the data folders")
+    parser.add_argument("--calm", action="store_true", help="plant nothing")
     asked = parser.parse_args()
     seeds = [int(s) for s in asked.seeds.split(",") if s] or seeds_of_commit()
     good = 0
     for seed in seeds:
-        verdict = run(seed, asked.days, asked.people, asked.keep)
+        verdict = run(seed, asked.days, asked.people, keep=asked.keep, is_calm=asked.calm)
         print("\n".join(verdict.lines()), flush=True)
         good += verdict.is_good()
     print(f"{good} of {len(seeds)} seeds reach every bar")
