@@ -56,6 +56,21 @@ class Database:
                 migrate.migrate(connection, migrate.read())
         return database
 
+    @classmethod
+    def empty(cls, settings: Settings) -> Self:
+        """Open the server with its roles, but leave the schema to whoever restores one."""
+        url = settings.database_url.reveal()
+        with errors_named():
+            owner = _checked(url) if url else _own(embedded.start(settings.data_dir))
+            database = cls(logins(owner), None if url else settings.data_dir)
+            with psycopg.connect(database._logins.owner, autocommit=True) as connection:
+                ensure_roles(connection, database._logins)
+        return database
+
+    def owner_login(self) -> str:
+        """Give the owner's conninfo, for programs that connect by themselves; it is a secret."""
+        return self._logins.owner
+
     @contextmanager
     def app(self, scope: Scope) -> Iterator[Connection[TupleRow]]:
         """Open a transaction as the app role, in which only this scope's tenant exists."""

