@@ -39,9 +39,10 @@ def announced(frame: pl.DataFrame, *kinds: str) -> pl.DataFrame:
         *("unmapped.approved_by", "unmapped.starts_at", "unmapped.ends_at"),
     ).with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
     gone = pl.col("activity_id") == WITHDRAWN
-    return frame.filter(
+    mine = frame.filter(
         (pl.col("class_uid") == ANNOUNCEMENT) & pl.col("document.type").is_in(list(kinds))
-    ).select(
+    )
+    told = mine.select(
         "tenant_id",
         "row",
         key=cut("document.uid"),
@@ -53,14 +54,14 @@ def announced(frame: pl.DataFrame, *kinds: str) -> pl.DataFrame:
         until_us=_moment("unmapped.ends_at").fill_null(_EVER),
         last_us=time_us(),
     )
+    return told.drop_nulls("key")
 
 
 def learned(table: pl.DataFrame, fresh: pl.DataFrame, most_keys: int) -> pl.DataFrame:
     """Give the announcements as they stand after these; the last word on each counts."""
-    known = fresh.drop_nulls("key")
-    if known.is_empty():
+    if fresh.is_empty():
         return table
-    every = pl.concat([table, known.select(table.columns)])
+    every = pl.concat([table, fresh.select(table.columns)])
     last = every.unique(_OWN, keep="last", maintain_order=True)
     return newest(last, "last_us", most_keys).sort(_OWN)
 

@@ -17,6 +17,8 @@ MAIL: Final = 4009
 SENT: Final = 1
 HOUR_US: Final = 3_600_000_000
 NEW_US: Final = 7 * DAY_US
+LEARNING_US: Final = 2 * DAY_US
+"""What a house links to in its first days is learned as its own."""
 MEMORY_US: Final = 14 * DAY_US
 LEAST: Final = 500
 """Mails of one template within an hour of the clock below which nobody is asked."""
@@ -121,10 +123,13 @@ def _strange(links: pl.DataFrame, domains: pl.DataFrame) -> pl.DataFrame:
     """Give the links to domains that were first seen within a week, with what they go by."""
     own = ["tenant_id", "domain"]
     known = domains.select("tenant_id", "first_us", domain="key")
+    house = domains.group_by("tenant_id").agg(since_us=pl.col("first_us").min())
     first = pl.min_horizontal("first_us", pl.col("time_us").cum_min().over(own))
+    since = pl.min_horizontal("since_us", pl.col("time_us").cum_min().over("tenant_id"))
     return (
         links.join(known, on=own, how="left", maintain_order="left")
-        .filter(pl.col("time_us") - first < NEW_US)
+        .join(house, on="tenant_id", how="left", maintain_order="left")
+        .filter((pl.col("time_us") - first < NEW_US) & (first - since >= LEARNING_US))
         .with_columns(
             subjects=pl.concat_list(
                 pl.col(n).str.to_lowercase() for n in ("campaign", "key", "domain")

@@ -5,8 +5,8 @@ ordinary life. First may come `{"indicator": {...}}`: what a feed had said.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,18 @@ class Scenario:
         """Give it as if that step had not happened."""
         return Scenario(tuple(x for x in self.lines if x.step != step), self.indicators)
 
+    def changed(self, step: str, **fields: object) -> "Scenario":
+        """Give it with other values in the records of a step; `__` stands for a dot."""
+        lines = [
+            replace(x, record=_with(x.record, fields)) if x.step == step else x for x in self.lines
+        ]
+        return replace(self, lines=tuple(lines))
+
+    def plus(self, *records: tuple[str, str, dict[str, Any]]) -> "Scenario":
+        """Give it with more records, each at its own time."""
+        more = [Line(None, *record, 10_000 + n) for n, record in enumerate(records)]
+        return replace(self, lines=(*self.lines, *more))
+
     def records(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Give (source, format, record) of every line."""
         for line in self.lines:
@@ -77,6 +89,17 @@ class Scenario:
             for i in self.indicators
         ]
         return {tenant: Known.of(pl.DataFrame(rows, schema=FRAME, orient="row"))} if rows else {}
+
+
+def _with(record: dict[str, Any], fields: Mapping[str, object]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    for name, value in fields.items():
+        *path, last = name.split("__")
+        place = copy
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return copy
 
 
 def scenario(name: str) -> Scenario:
