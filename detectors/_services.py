@@ -89,6 +89,8 @@ def bought(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         .with_columns(key=pl.concat_str("document", "by", separator="\x1f").str.slice(0, 512))
     )
     before = table.with_columns(row=pl.lit(-1, pl.Int64()))
+    if fresh.is_empty():
+        return before
     return pl.concat([before, fresh.select(before.columns)]).unique(
         _OWN, keep="last", maintain_order=True
     )

@@ -110,6 +110,8 @@ def _made(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         last_us="time_us",
     )
     before = table.with_columns(row=pl.lit(-1, pl.Int64()))
+    if fresh.is_empty():
+        return before
     return pl.concat([before, fresh.select(before.columns)]).unique(
         _OWN, keep="first", maintain_order=True
     )

@@ -96,9 +96,7 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     told, fresh = _once(strange, state["told"])
     most = META.max_keys
     after = {
-        "took": newest(pl.concat([state["took"], took.drop("row")]), "last_us", most)
-        .unique(_OWN, keep="last", maintain_order=True)
-        .sort(_OWN),
+        "took": _kept(took, state["took"]),
         "told": told,
         "covered": newest(covered.drop("row"), "last_us", most).sort(_OWN),
         "names": owners(state["names"], names, most),
@@ -149,6 +147,14 @@ def _took(frame: pl.DataFrame) -> pl.DataFrame:
         .drop_nulls("key")
         .select(*META.tables["took"], "row")
     )
+
+
+def _kept(took: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    if took.is_empty():
+        return table
+    every = pl.concat([table, took.drop("row")])
+    last = every.unique(_OWN, keep="last", maintain_order=True)
+    return newest(last, "last_us", META.max_keys).sort(_OWN)
 
 
 def _uploads(

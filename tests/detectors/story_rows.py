@@ -11,6 +11,7 @@ TOLD: Final = (
     "03-self-approval-by-proxy",
     "07-campaign-hijack",
     "08-supplier-compromise",
+    "09-ransomware",
     "10-books-walk-out",
     "11-stock-shrinkage",
     "12-shadow-service",
