@@ -14,6 +14,8 @@ from detectors._columns import account, cut, filled, newest, time_us
 
 ANNOUNCEMENT: Final = 999022
 WITHDRAWN: Final = 4
+WORDS: Final = 4
+"""Words kept on one announcement: made, approved, withdrawn; each counts from its own time."""
 TABLE: Final[dict[str, pl.DataType]] = {
     "tenant_id": pl.String(),
     "key": pl.String(),
@@ -31,20 +33,23 @@ _OWN: Final = ["tenant_id", "key"]
 _EVER: Final = 2**62
 
 
-def announced(frame: pl.DataFrame, *kinds: str) -> pl.DataFrame:
-    """Give what the rows announce of these kinds: `TABLE` and `row`, in the order of the rows."""
+def announced(
+    frame: pl.DataFrame, table: pl.DataFrame, most_keys: int, *kinds: str
+) -> pl.DataFrame:
+    """Give `TABLE` with what the rows announce of these kinds: the last words on each."""
     frame = filled(
         frame,
         *("document.uid", "document.type", "user.name", "actor.user.name", "unmapped.subject"),
         *("unmapped.approved_by", "unmapped.starts_at", "unmapped.ends_at"),
-    ).with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
-    gone = pl.col("activity_id") == WITHDRAWN
+    )
     mine = frame.filter(
         (pl.col("class_uid") == ANNOUNCEMENT) & pl.col("document.type").is_in(list(kinds))
     )
-    told = mine.select(
+    if mine.is_empty():
+        return table
+    gone = pl.col("activity_id") == WITHDRAWN
+    fresh = mine.select(
         "tenant_id",
-        "row",
         key=cut("document.uid"),
         kind="document.type",
         subject=cut("unmapped.subject").str.to_lowercase(),
@@ -53,35 +58,26 @@ def announced(frame: pl.DataFrame, *kinds: str) -> pl.DataFrame:
         from_us=pl.when(gone).then(_EVER).otherwise(_moment("unmapped.starts_at").fill_null(0)),
         until_us=_moment("unmapped.ends_at").fill_null(_EVER),
         last_us=time_us(),
-    )
-    return told.drop_nulls("key")
+    ).drop_nulls("key")
+    words = pl.concat([table, fresh]).sort([*_OWN, "last_us"], maintain_order=True)
+    few = words.filter(pl.int_range(pl.len(), 0, -1).over(_OWN) <= WORDS)
+    return newest(few, "last_us", most_keys)
 
 
-def learned(table: pl.DataFrame, fresh: pl.DataFrame, most_keys: int) -> pl.DataFrame:
-    """Give the announcements as they stand after these; the last word on each counts."""
-    if fresh.is_empty():
-        return table
-    every = pl.concat([table, fresh.select(table.columns)])
-    last = every.unique(_OWN, keep="last", maintain_order=True)
-    return newest(last, "last_us", most_keys).sort(_OWN)
+def unexpected(acts: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Give the acts that nobody else had announced by then, by the times of both.
 
-
-def unexpected(acts: pl.DataFrame, table: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Give the acts that nobody else had announced by then.
-
-    `acts`: tenant_id, row, actor, time_us, and `subjects`, a list of the names it may go by.
+    `acts`: tenant_id, actor, time_us, and `subjects`, a list of the names it may go by.
     """
-    if acts.is_empty() or (table.is_empty() and fresh.is_empty()):
+    if acts.is_empty() or table.is_empty():
         return acts
-    every = pl.concat(
-        [table.with_columns(row=pl.lit(-1, pl.Int64())), fresh.select(*table.columns, "row")]
-    ).select("tenant_id", "key", "subject", "by", "who", "from_us", "until_us", told="row")
-    mine = (
-        acts.select("tenant_id", "row", "actor", "time_us", "subjects")
-        .join(every, on="tenant_id")
-        .filter(pl.col("told") < pl.col("row"))
-        .sort("told", maintain_order=True)
-        .unique(["tenant_id", "row", "key"], keep="last", maintain_order=True)
+    numbered = acts.with_row_index("act_no")
+    expected = (
+        numbered.select("tenant_id", "act_no", "actor", "time_us", "subjects")
+        .join(table.rename({"last_us": "told_us"}), on="tenant_id")
+        .filter(pl.col("told_us") < pl.col("time_us"))
+        .sort("told_us", maintain_order=True)
+        .unique(["act_no", "key"], keep="last", maintain_order=True)
         .filter(
             pl.col("time_us").is_between("from_us", "until_us")
             & pl.col("by").is_not_null()
@@ -91,9 +87,8 @@ def unexpected(acts: pl.DataFrame, table: pl.DataFrame, fresh: pl.DataFrame) -> 
             & (pl.col("subject").is_null() | pl.col("subject").is_in(pl.col("subjects")))
         )
     )
-    return acts.join(mine.select("tenant_id", "row"), on=["tenant_id", "row"], how="anti").sort(
-        "row", maintain_order=True
-    )
+    left = numbered.join(expected.select("act_no").unique(), on="act_no", how="anti")
+    return left.sort("act_no").drop("act_no")
 
 
 def _moment(name: str) -> pl.Expr:

@@ -15,15 +15,17 @@ USERS: Final = 3
 """Addresses that must have used a service on earlier days: then it is one of the house's own."""
 COVERED: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(("tenant_id", "key", "by"), pl.String()),
+    "first_us": pl.Int64(),
     "until_us": pl.Int64(),
-    "last_us": pl.Int64(),
 }
 """State table: `key` = document and the domain or word that it covers, `by` = that alone."""
 NAMES: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(("tenant_id", "key", "domain"), pl.String()),
-    "last_us": pl.Int64(),
+    "first_us": pl.Int64(),
 }
-"""State table: `key` = address, `domain` = the name that was last asked for it."""
+"""State table: `key` = who asked and the address answered, `domain` = the name asked."""
+NAMED: Final = 4
+"""Names kept of one address for one who asked."""
 USUAL: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(("tenant_id", "key", "src"), pl.String()),
     "first_d": pl.Int64(),
@@ -56,8 +58,8 @@ def owner_of(name: str) -> pl.Expr:
     )
 
 
-def bought(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Give what contracts and vendors cover, from before the batch (`row` -1) and within it."""
+def bought(frame: pl.DataFrame, table: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Give `COVERED` with what contracts and vendors cover, and until when."""
     texts = pl.concat_str(
         [pl.col(f"unmapped.{n}").fill_null("") for n in ("domains", "domain", "service")],
         separator=";",
@@ -73,7 +75,6 @@ def bought(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         frame.filter(pl.col("class_uid").is_in([VENDOR, CONTRACT]))
         .select(
             "tenant_id",
-            "row",
             document=pl.coalesce(cut("document.uid"), "event_id"),
             by=pl.concat_list(
                 texts.str.slice(0, 4096).str.to_lowercase().str.split(";"), word.fill_null("")
@@ -81,19 +82,21 @@ def bought(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
             until_us=pl.when(gone)
             .then(pl.col("time_us"))
             .otherwise(ends.cast(pl.Int64).fill_null(_EVER)),
-            last_us="time_us",
+            first_us="time_us",
         )
         .explode("by")
         .with_columns(by=pl.col("by").str.strip_chars())
         .filter(pl.col("by") != "")
         .with_columns(key=pl.concat_str("document", "by", separator="\x1f").str.slice(0, 512))
     )
-    before = table.with_columns(row=pl.lit(-1, pl.Int64()))
     if fresh.is_empty():
-        return before
-    return pl.concat([before, fresh.select(before.columns)]).unique(
-        _OWN, keep="last", maintain_order=True
+        return table
+    merged = (
+        pl.concat([table, fresh.select(table.columns)])
+        .group_by(_OWN, maintain_order=True)
+        .agg(pl.col("by").first(), pl.col("first_us").min(), pl.col("until_us").min())
     )
+    return newest(merged.select(table.columns), "first_us", most).sort(_OWN)
 
 
 def uncovered(acts: pl.DataFrame, covered: pl.DataFrame) -> pl.DataFrame:
@@ -110,58 +113,64 @@ def uncovered(acts: pl.DataFrame, covered: pl.DataFrame) -> pl.DataFrame:
     )
     if acts.is_empty():
         return acts
+    numbered = acts.with_row_index("act_no")
     met = (
-        acts.select("tenant_id", "row", "time_us", by="subjects")
+        numbered.select("tenant_id", "act_no", "time_us", by="subjects")
         .explode("by")
-        .join(covered.select("tenant_id", "by", "until_us", told="row"), on=["tenant_id", "by"])
-        .filter((pl.col("told") < pl.col("row")) & (pl.col("until_us") > pl.col("time_us")))
+        .join(covered, on=["tenant_id", "by"])
+        .filter(pl.col("time_us").is_between("first_us", "until_us", closed="left"))
     )
-    return acts.join(met.select("tenant_id", "row"), on=["tenant_id", "row"], how="anti").sort(
-        "row", maintain_order=True
-    )
+    left = numbered.join(met.select("act_no").unique(), on="act_no", how="anti")
+    return left.sort("act_no").drop("act_no")
 
 
-def names_told(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give the names that were asked for addresses: `NAMES` and `row`."""
-    return (
+def names_told(frame: pl.DataFrame, table: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Give `NAMES` with the names that machines asked for addresses, from when on."""
+    fresh = (
         frame.filter((pl.col("class_uid") == DNS) & pl.col("answers").is_not_null())
         .select(
-            *("tenant_id", "row"),
-            key=pl.col("answers").str.slice(0, 2048).str.split("; ").list.head(16),
+            "tenant_id",
+            asker=pl.coalesce("src", "device.ip"),
+            answer=pl.col("answers").str.slice(0, 2048).str.split("; ").list.head(16),
             domain=pl.col("query.hostname").str.strip_chars_end(".").str.to_lowercase(),
-            last_us="time_us",
+            first_us="time_us",
         )
-        .explode("key")
-        .with_columns(pl.col("key").str.strip_chars().str.to_lowercase().str.slice(0, 64))
-        .filter(pl.col("key").str.contains(r"^[0-9a-f.:]+$"))
-        .drop_nulls("domain")
+        .explode("answer")
+        .with_columns(pl.col("answer").str.strip_chars().str.to_lowercase().str.slice(0, 64))
+        .filter(pl.col("answer").str.contains(r"^[0-9a-f.:]+$"))
+        .with_columns(key=pl.concat_str("asker", "answer", separator="\x1f").str.slice(0, 200))
+        .drop_nulls(["key", "domain"])
+        .select(table.columns)
+        .unique([*_OWN, "domain"], keep="first", maintain_order=True)
+        .join(table, on=[*_OWN, "domain"], how="anti", maintain_order="left")
     )
-
-
-def owners(table: pl.DataFrame, fresh: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Give each address's last name."""
     if fresh.is_empty():
         return table
-    every = pl.concat([table, fresh.select(table.columns)])
-    last = every.unique(_OWN, keep="last", maintain_order=True)
-    return newest(last, "last_us", most).sort(_OWN)
+    few = (
+        pl.concat([table, fresh])
+        .sort([*_OWN, "first_us", "domain"])
+        .filter(pl.int_range(pl.len(), 0, -1).over(_OWN) <= NAMED)
+    )
+    return newest(few, "first_us", most)
 
 
-def named(rows: pl.DataFrame, table: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Add `domain` to a few connections: what they say themselves, else what was asked for it."""
-    every = pl.concat(
-        [table.with_columns(row=pl.lit(-1, pl.Int64())), fresh.select(*table.columns, "row")]
-    ).select("tenant_id", dst="key", asked="domain", told="row")
+def named(rows: pl.DataFrame, names: pl.DataFrame, late_us: int) -> pl.DataFrame:
+    """Add `domain`: what a connection says itself, else the name its machine asked for last."""
     found = (
-        rows.select("tenant_id", "row", "dst")
-        .join(every, on=["tenant_id", "dst"])
-        .filter(pl.col("told") < pl.col("row"))
-        .sort("told", maintain_order=True)
-        .unique("row", keep="last", maintain_order=True)
-        .select("row", "asked")
+        rows.select(
+            "tenant_id",
+            "event_id",
+            "time_us",
+            key=pl.concat_str("src", "dst", separator="\x1f").str.slice(0, 200),
+        )
+        .join(names, on=_OWN)
+        .filter(pl.col("first_us") <= pl.col("time_us") + late_us)
+        .sort("first_us", "domain")
+        .unique(["tenant_id", "event_id"], keep="last", maintain_order=True)
+        .select("tenant_id", "event_id", asked="domain")
     )
     return (
-        rows.join(found, on="row", how="left", maintain_order="left")
+        rows.join(found, on=["tenant_id", "event_id"], how="left", maintain_order="left")
         .with_columns(domain=pl.coalesce(pl.col("said").str.to_lowercase(), "asked"))
         .drop_nulls("domain")
     )
@@ -204,14 +213,14 @@ def unusual(acts: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     known = (
         acts.select(
             "tenant_id",
-            "row",
+            "event_id",
             owner_of("domain").alias("key"),
             day=pl.col("time_us").floordiv(DAY_US),
         )
         .join(usual, on=_OWN)
         .filter(pl.col("first_d") < pl.col("day"))
-        .group_by("tenant_id", "row")
+        .group_by("tenant_id", "event_id")
         .agg(users=pl.col("src").n_unique())
         .filter(pl.col("users") >= USERS)
     )
-    return acts.join(known, on=["tenant_id", "row"], how="anti").sort("row", maintain_order=True)
+    return acts.join(known, on=["tenant_id", "event_id"], how="anti", maintain_order="left")

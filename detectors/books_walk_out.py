@@ -59,17 +59,17 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     """Learn who administers and how each signs in; claim what differs, and exports of the books."""
     del context
     frame = _facts(batch.frame)
-    plans = _announced.announced(frame, "export", "audit")
+    plans = _announced.announced(frame, state["announced"], META.max_keys, "export", "audit")
     admins = _admins(frame, state["admins"])
     signs = _signs(frame, admins)
     used = _used(signs)
     strange = _strange(signs, used, state["seen"])
-    exports = _announced.unexpected(_exports(frame), state["announced"], plans)
+    exports = _announced.unexpected(_exports(frame), plans)
     kept = newest(admins.drop("row"), "last_us", META.max_keys).sort(_OWN)
     after = {
         "admins": kept,
         "seen": _learned(used, state["seen"]),
-        "announced": _announced.learned(state["announced"], plans, META.max_keys),
+        "announced": plans,
     }
     found = [_sign_in_claim(row) for row in strange.iter_rows(named=True)]
     found += [_export_claim(row) for row in exports.iter_rows(named=True)]

@@ -58,24 +58,24 @@ _HOST: Final = r"^(?:[a-z][a-z0-9+.\-]*://)?(?:[^/@\s]*@)?([a-z0-9\-]+(?:\.[a-z0
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Learn templates and what they link to; count what is sent of each in an hour."""
     frame = _facts(batch.frame)
-    plans = _announced.announced(frame, "campaign")
+    plans = _announced.announced(frame, state["announced"], META.max_keys, "campaign")
     links = _links(frame)
-    strange = _announced.unexpected(
-        _strange(links, state["domains"]), state["announced"], plans
-    ).unique(_OWN, keep="first", maintain_order=True)
+    strange = _announced.unexpected(_strange(links, state["domains"]), plans).unique(
+        _OWN, keep="first", maintain_order=True
+    )
     fresh = strange.join(state["templates"], on=_OWN, how="anti", maintain_order="left")
     sent = _sent(frame)
     templates = pl.concat(
         [state["templates"].with_columns(row=pl.lit(-1, pl.Int64())), _rows_of(fresh)]
     )
     floods = _floods(sent, templates, state["hours"])
-    floods = _announced.unexpected(floods, state["announced"], plans)
+    floods = _announced.unexpected(floods, plans)
     kept = templates.drop("row").filter(pl.col("last_us") + NEW_US > context.watermark_us)
     after = {
         "domains": _domains(links, state["domains"]),
         "templates": newest(kept, "last_us", META.max_keys).sort(_OWN),
         "hours": _hours(sent, state["hours"], context.watermark_us),
-        "announced": _announced.learned(state["announced"], plans, META.max_keys),
+        "announced": plans,
     }
     found = [_template_claim(row) for row in fresh.iter_rows(named=True)]
     found += [_flood_claim(row) for row in floods.iter_rows(named=True)]

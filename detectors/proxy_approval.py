@@ -27,6 +27,9 @@ SIGN_IN: Final = 3002
 HOUR_US: Final = 3_600_000_000
 SOON_US: Final = DAY_US
 """How long after it was made a document that is let through on the same device is looked at."""
+WAIT_US: Final = 10 * 60 * 1_000_000
+"""How long a sign-in that is told late is waited for, before an invoice is judged; a payment is
+judged at once, for it may be paid within the minute."""
 PRESENT_US: Final = 16 * HOUR_US
 """How long somebody who signed in at a device is taken to sit there."""
 AT_ONE: Final = 12
@@ -52,6 +55,13 @@ META: Final = DetectorMeta(
             "own_us": pl.Int64(),
             "last_us": pl.Int64(),
         },
+        "waiting": {
+            **dict.fromkeys(("tenant_id", "key", "event_id", "document", "vendor"), pl.String()),
+            **dict.fromkeys(("maker", "actor", "place", "address", "session"), pl.String()),
+            **dict.fromkeys(("made_event", "sat_event"), pl.String()),
+            **dict.fromkeys(("made_us", "time_us", "sat_us"), pl.Int64()),
+            **dict.fromkeys(("is_payment", "same_session", "apart", "is_own"), pl.Boolean()),
+        },
     },
     max_keys=50_000,
     bytes_per_key=AT_ONE * 120,
@@ -64,17 +74,20 @@ _SESSIONS: Final = ("actor.session.uid", "unmapped.session.uid")
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Hold who lets a document through against who made it, and both against who signed in."""
-    del context
     frame = _facts(batch.frame)
     made = _made(frame, state["made"])
-    signs = _signs(frame)
-    passed = _passed(frame, made)
-    found: list[Finding] = []
-    if not passed.is_empty():
-        told = _with_signs(passed, signs, state["signed"])
-        found = [_claim(row) for row in told.filter(~pl.col("is_own")).iter_rows(named=True)]
-    kept = newest(made.drop("row"), "last_us", META.max_keys).sort(_OWN)
-    after = {"made": kept, "signed": _learned(signs, state["signed"])}
+    signs = _marked(_signs(frame), state["signed"])
+    passed = _with_signs(
+        pl.concat([state["waiting"], _passed(frame, made)]), pl.concat([state["signed"], signs])
+    )
+    due = pl.col("is_payment") | (pl.col("time_us") + WAIT_US <= context.watermark_us)
+    strange = passed.filter(due & ~pl.col("is_own")).sort("time_us", "event_id")
+    after = {
+        "made": newest(made, "last_us", META.max_keys).sort(_OWN),
+        "signed": _learned(signs, state["signed"]),
+        "waiting": newest(passed.filter(~due), "time_us", META.max_keys),
+    }
+    found = [_claim(row) for row in strange.iter_rows(named=True)]
     return {n: state[n] if after[n].equals(state[n]) else after[n] for n in after}, found
 
 
@@ -87,7 +100,6 @@ def _facts(frame: pl.DataFrame) -> pl.DataFrame:
     )
     near = pl.when(is_inside("src_endpoint.ip")).then(pl.col("src_endpoint.ip"))
     return frame.with_columns(
-        row=pl.int_range(pl.len(), dtype=pl.Int64),
         time_us=time_us(),
         actor=account("actor.user.name"),
         # A fact names the device or, from a house's own network, at least its address.
@@ -104,15 +116,14 @@ def _made(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         & pl.col("actor").is_not_null()
         & cut("document.uid").is_not_null()
     ).select(
-        *("tenant_id", "row", "event_id", "place", "session"),
+        *("tenant_id", "event_id", "place", "session"),
         key=pl.col("class_uid").cast(pl.String) + "\x1f" + cut("document.uid"),
         maker="actor",
         last_us="time_us",
     )
-    before = table.with_columns(row=pl.lit(-1, pl.Int64()))
     if fresh.is_empty():
-        return before
-    return pl.concat([before, fresh.select(before.columns)]).unique(
+        return table
+    return pl.concat([table, fresh.select(table.columns)]).unique(
         _OWN, keep="first", maintain_order=True
     )
 
@@ -122,25 +133,36 @@ def _passed(frame: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     rows = frame.filter(
         pl.col("class_uid").is_in([INVOICE, PAYMENT]) & pl.col("activity_id").is_in(_LET_THROUGH)
     ).select(
-        *("tenant_id", "row", "event_id", "time_us", "actor", "address", "class_uid"),
+        *("tenant_id", "event_id", "time_us", "actor", "address", "place", "session"),
         key=pl.col("class_uid").cast(pl.String) + "\x1f" + cut("document.uid"),
         document=cut("document.uid"),
-        here="place",
-        here_session="session",
+        is_payment=pl.col("class_uid") == PAYMENT,
         vendor=pl.coalesce(cut("vendor.name"), cut("vendor.uid")),
     )
-    same_session = pl.col("session") == pl.col("here_session")
-    same_place = pl.col("place") == pl.col("here")
+    before = made.select(
+        *(*_OWN, "maker"),
+        made_event="event_id",
+        made_place="place",
+        made_session="session",
+        made_us="last_us",
+    )
+    same_session = pl.col("session") == pl.col("made_session")
+    same_place = pl.col("place") == pl.col("made_place")
     return (
-        rows.join(made.rename({"event_id": "made_event", "row": "made_row"}), on=_OWN)
+        rows.join(before, on=_OWN, maintain_order="left")
         .filter(
-            (pl.col("made_row") < pl.col("row"))
-            & (pl.col("maker") != pl.col("actor"))
-            & (pl.col("time_us") - pl.col("last_us")).is_between(0, SOON_US)
+            (pl.col("maker") != pl.col("actor"))
+            & (pl.col("time_us") - pl.col("made_us")).is_between(0, SOON_US)
             & (same_place | same_session).fill_null(value=False)
         )
-        .with_columns(same_session=same_session.fill_null(value=False))
-        .sort("row", maintain_order=True)
+        .with_columns(
+            same_session=same_session.fill_null(value=False),
+            apart=(pl.col("session") != pl.col("made_session")).fill_null(value=False),
+            is_own=pl.lit(value=False),
+            sat_event=pl.lit(None, pl.String),
+            sat_us=pl.lit(None, pl.Int64),
+        )
+        .select(list(META.tables["waiting"]))
     )
 
 
@@ -154,7 +176,7 @@ def _signs(frame: pl.DataFrame) -> pl.DataFrame:
     )
     desktop = pl.col("logon_type_id").is_in(DESKTOP)
     rows = good.select(
-        *("tenant_id", "row", "event_id", "time_us"),
+        *("tenant_id", "event_id", "time_us"),
         user=account("user.name", "actor.user.name"),
         strong=(desktop | (pl.col("unmapped.is_mfa").str.to_lowercase() == "true")).fill_null(
             value=False
@@ -174,37 +196,49 @@ def _signs(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_signs(passed: pl.DataFrame, signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Add `is_own` (who let it through had signed in) and what says that the maker sat there."""
-    before = table.with_columns(row=pl.lit(-1, pl.Int64()))
-    fresh = _marked(signs, table).select(before.columns)
-    every = pl.concat([before, fresh]).rename({"event_id": "sign", "row": "told", "key": "spot"})
-    every = every.rename({"last_us": "seen_us"})
-    spots = passed.select(
-        *("tenant_id", "row", "actor", "maker", "time_us", "last_us", "session", "here_session"),
-        spot=pl.concat_list("here", "address"),
-    ).explode("spot")
-    apart = (pl.col("session") != pl.col("here_session")).fill_null(value=False)
-    recent = pl.col("time_us") - pl.col("own_us") <= PRESENT_US
-    own = (pl.col("user") == pl.col("actor")) & (
-        (pl.col("own_us") >= pl.col("last_us")) | (apart & recent)
+def _with_signs(passed: pl.DataFrame, signs: pl.DataFrame) -> pl.DataFrame:
+    """Mark what was let through by somebody who had come there, and where the maker had."""
+    if passed.is_empty() or signs.is_empty():
+        return passed
+    spots = (
+        passed.select(
+            *("tenant_id", "event_id", "actor", "maker", "time_us", "made_us", "apart"),
+            spot=pl.concat_list("place", "address"),
+        )
+        .explode("spot")
+        .drop_nulls("spot")
+        .unique(["tenant_id", "event_id", "spot"], maintain_order=True)
     )
-    sat = pl.col("time_us") - pl.col("seen_us") <= PRESENT_US
-    theirs = pl.when((pl.col("user") == pl.col("maker")) & sat)
+    since_us = pl.col("time_us") - pl.col("own_us")
+    own = (
+        (pl.col("user") == pl.col("actor"))
+        & since_us.is_between(0, PRESENT_US)
+        & ((pl.col("own_us") >= pl.col("made_us")) | pl.col("apart"))
+    )
+    sat = (pl.col("user") == pl.col("maker")) & (pl.col("time_us") - pl.col("last_us")).is_between(
+        -WAIT_US, PRESENT_US
+    )
     met = (
-        spots.unique(maintain_order=True)
-        .join(every, on=["tenant_id", "spot"])
-        .filter((pl.col("told") < pl.col("row")) & pl.col("user").is_not_null())
-        .sort("row", "seen_us", "sign", maintain_order=True)
-        .group_by("row", maintain_order=True)
+        spots.join(signs.rename({"event_id": "sign", "key": "spot"}), on=["tenant_id", "spot"])
+        .sort("last_us", "sign")
+        .group_by("tenant_id", "event_id")
         .agg(
-            is_own=own.fill_null(value=False).any(),
-            sat_event=theirs.then(pl.col("sign")).drop_nulls().last(),
+            came=own.fill_null(value=False).any(),
+            then_us=pl.col("last_us").filter(sat).last(),
+            then=pl.col("sign").filter(sat).last(),
         )
     )
-    return passed.join(met, on="row", how="left", maintain_order="left").with_columns(
-        # One session under two names is one hand, whoever signed in meanwhile.
-        is_own=pl.col("is_own").fill_null(value=False) & ~pl.col("same_session")
+    newer = pl.col("sat_us").is_null() | (pl.col("then_us") > pl.col("sat_us"))
+    return (
+        passed.join(met, on=["tenant_id", "event_id"], how="left", maintain_order="left")
+        .with_columns(
+            # One session under two names is one hand, whoever signed in meanwhile.
+            is_own=(pl.col("is_own") | pl.col("came").fill_null(value=False))
+            & ~pl.col("same_session"),
+            sat_event=pl.when(newer).then("then").otherwise("sat_event"),
+            sat_us=pl.when(newer).then("then_us").otherwise("sat_us"),
+        )
+        .select(passed.columns)
     )
 
 
@@ -217,19 +251,23 @@ def _marked(signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     known = table.select(*_ONE, known_us="first_us")
     first = pl.min_horizontal("known_us", pl.col("time_us").cum_min().over(_ONE))
     is_home = pl.col("time_us") - first >= DAY_US // 2
-    return signs.join(known, on=_ONE, how="left", maintain_order="left").with_columns(
-        first_us=first,
-        own_us=pl.when(pl.col("strong") | is_home).then("time_us"),
-        last_us=pl.col("time_us"),
+    return (
+        signs.join(known, on=_ONE, how="left", maintain_order="left")
+        .with_columns(
+            first_us=first,
+            own_us=pl.when(pl.col("strong") | is_home).then("time_us"),
+            last_us=pl.col("time_us"),
+        )
+        .select(table.columns)
     )
 
 
 def _learned(signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     if signs.is_empty():
         return table
-    every = pl.concat([table, _marked(signs, table).select(table.columns)])
     merged = (
-        every.group_by(_ONE, maintain_order=True)
+        pl.concat([table, signs])
+        .group_by(_ONE, maintain_order=True)
         .agg(
             pl.col("event_id").last(),
             pl.col("first_us").min(),
@@ -245,13 +283,13 @@ def _learned(signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 def _claim(row: dict[str, Any]) -> Finding:
     sure = row["same_session"] or row["sat_event"] is not None
-    what = "Payment" if row["class_uid"] == PAYMENT else "Invoice"
+    what = "Payment" if row["is_payment"] else "Invoice"
     maker, actor = row["maker"], row["actor"] or "somebody"
     reasons = [
         Reason("made by", maker, "another person than who lets it through"),
         Reason(
             "let through by",
-            f"{actor} on the same device, {row['here'] or row['here_session']}",
+            f"{actor} on the same device, {row['place'] or row['session']}",
             "a device of their own, or a sign-in of their own there",
         ),
     ]
@@ -278,6 +316,6 @@ def _claim(row: dict[str, Any]) -> Finding:
         reasons=tuple(reasons),
         attack=("T1657", "T1078"),
         # Not the vendor: its other payments are nobody's fault.
-        links=pairs(("user", maker), ("user", row["actor"]), ("device", row["here"])),
+        links=pairs(("user", maker), ("user", row["actor"]), ("device", row["place"])),
         fields=pairs(("document.uid", row["document"]), ("actor.user.name", row["actor"])),
     )

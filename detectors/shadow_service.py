@@ -34,7 +34,6 @@ from detectors._services import (
     named,
     names_told,
     owner_of,
-    owners,
     uncovered,
     unusual,
     used_by,
@@ -48,6 +47,10 @@ LEAST: Final = 100_000
 """Bytes of one connection below which nothing was carried out."""
 SOON_US: Final = 2 * 3_600_000_000
 """How long after an export an upload is taken for its doing."""
+WAIT_US: Final = 15 * 60 * 1_000_000
+"""How long what other sources tell of an upload late is waited for: the export, the name asked."""
+MOST: Final = 8
+"""Exports kept of an account or address."""
 AGAIN_US: Final = 7 * DAY_US
 CUSTOMERS: Final = ("contacts", "customers", "companies", "deals", "leads")
 _GRANT: Final = r"(?i)consent to application|oauth2permissiongrant|^authorize$|app\.authorize"
@@ -66,6 +69,11 @@ META: Final = DetectorMeta(
             "records": pl.Int64(),
             "last_us": pl.Int64(),
         },
+        "waiting": {
+            **dict.fromkeys(("tenant_id", "key", "event_id", "dst", "said"), pl.String()),
+            **dict.fromkeys(("program", "host", "user"), pl.String()),
+            **dict.fromkeys(("sent", "time_us"), pl.Int64()),
+        },
         "told": {"tenant_id": pl.String(), "key": pl.String(), "last_us": pl.Int64()},
         "covered": COVERED,
         "names": NAMES,
@@ -82,27 +90,29 @@ _OWN: Final = ["tenant_id", "key"]
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Follow exports of customers' records to the service that they are carried to."""
-    del context
+    most, watermark_us = META.max_keys, context.watermark_us
     frame = _facts(batch.frame)
     sat = _seats.sitting(batch.frame)
-    plans = _announced.announced(frame, "trial")
-    covered = bought(frame, state["covered"])
-    names = names_told(frame)
-    took = _took(frame)
-    uploads = _uploads(frame, took, state, sat, names)
-    usual = used_by(frame, state["usual"], META.max_keys)
-    acts = pl.concat([unusual(uploads, usual), _grants(frame)], how="diagonal")
-    strange = _announced.unexpected(uncovered(acts, covered), state["announced"], plans)
+    plans = _announced.announced(frame, state["announced"], most, "trial")
+    covered = bought(frame, state["covered"], most)
+    names = names_told(frame, state["names"], most)
+    usual = used_by(frame, state["usual"], most)
+    took = _took(frame, state["took"])
+    flows = pl.concat([state["waiting"], _uploads(frame, state["seats"], sat)])
+    due = pl.col("time_us") + WAIT_US <= watermark_us
+    carried = unusual(named(_carried(flows.filter(due), took), names, WAIT_US), usual)
+    acts = pl.concat([carried, _grants(frame)], how="diagonal").sort("time_us", "event_id")
+    strange = _announced.unexpected(uncovered(acts, covered), plans)
     told, fresh = _once(strange, state["told"])
-    most = META.max_keys
     after = {
-        "took": _kept(took, state["took"]),
+        "took": took.filter(pl.col("last_us") + SOON_US + 2 * WAIT_US > watermark_us),
+        "waiting": newest(flows.filter(~due), "time_us", most),
         "told": told,
-        "covered": newest(covered.drop("row"), "last_us", most).sort(_OWN),
-        "names": owners(state["names"], names, most),
+        "covered": covered,
+        "names": names,
         "usual": usual,
         "seats": newest(_seats.learned(state["seats"], sat), "last_us", most),
-        "announced": _announced.learned(state["announced"], plans, most),
+        "announced": plans,
     }
     found = [_claim(row) for row in fresh.iter_rows(named=True)]
     return {n: state[n] if after[n].equals(state[n]) else after[n] for n in after}, found
@@ -128,16 +138,18 @@ def _facts(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _took(frame: pl.DataFrame) -> pl.DataFrame:
+def _took(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     """Give who exported customers' records, by account and by address."""
     rows = frame.filter(
         (pl.col("class_uid") == EXPORT)
         & pl.col("document.type").str.to_lowercase().is_in(list(CUSTOMERS))
         & (pl.col("record_count") > 0)
     )
-    return (
+    if rows.is_empty():
+        return table
+    fresh = (
         rows.select(
-            *("tenant_id", "row", "event_id", "actor"),
+            *("tenant_id", "event_id", "actor"),
             key=pl.concat_list("actor", pl.when(is_inside("src")).then(pl.col("src"))),
             what="document.type",
             records="record_count",
@@ -145,22 +157,16 @@ def _took(frame: pl.DataFrame) -> pl.DataFrame:
         )
         .explode("key")
         .drop_nulls("key")
-        .select(*META.tables["took"], "row")
     )
+    every = pl.concat([table, fresh.select(table.columns)])
+    few = every.sort([*_OWN, "last_us", "event_id"]).filter(
+        pl.int_range(pl.len(), 0, -1).over(_OWN) <= MOST
+    )
+    return newest(few, "last_us", META.max_keys)
 
 
-def _kept(took: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    if took.is_empty():
-        return table
-    every = pl.concat([table, took.drop("row")])
-    last = every.unique(_OWN, keep="last", maintain_order=True)
-    return newest(last, "last_us", META.max_keys).sort(_OWN)
-
-
-def _uploads(
-    frame: pl.DataFrame, took: pl.DataFrame, state: State, sat: pl.DataFrame, names: pl.DataFrame
-) -> pl.DataFrame:
-    """Give large connections out of a machine whose person, or address, exported just before."""
+def _uploads(frame: pl.DataFrame, seats: pl.DataFrame, sat: pl.DataFrame) -> pl.DataFrame:
+    """Give large connections to the outside, with who sits at the machine."""
     payload = pl.col("unmapped.orig_bytes").cast(pl.Int64, strict=False)
     flows = (
         frame.filter(
@@ -169,46 +175,34 @@ def _uploads(
         .with_columns(sent=pl.coalesce(payload, "traffic.bytes_out"))
         .filter(pl.col("sent") >= LEAST)
         .select(
-            *("tenant_id", "row", "event_id", "time_us", "src", "dst", "sent"),
+            *("tenant_id", "row", "event_id", "time_us", "dst", "sent"),
+            key="src",
             program="process.file.path",
             said=pl.coalesce("tls.sni", "http_request.url.hostname", "dst_endpoint.hostname"),
         )
     )
-    before = state["took"].with_columns(row=pl.lit(-1, pl.Int64()))
-    every = pl.concat([before, took.select(before.columns)])
-    if flows.is_empty() or every.is_empty():
-        return _NOTHING
-    seated = _seats.seated(flows, "src", state["seats"], sat)
-    exports = every.select(
+    return _seats.seated(flows, "key", seats, sat).select(list(META.tables["waiting"]))
+
+
+def _carried(flows: pl.DataFrame, took: pl.DataFrame) -> pl.DataFrame:
+    """Give those before which their person, or their address, had exported."""
+    exports = took.select(
         *("tenant_id", "what", "records"),
         spot="key",
         export="event_id",
         taker="actor",
         took_us="last_us",
-        took_row="row",
     )
-    near = (
-        seated.with_columns(spot=pl.concat_list("user", "src"))
+    return (
+        flows.with_columns(spot=pl.concat_list("user", "key"))
         .explode("spot")
         .join(exports, on=["tenant_id", "spot"])
-        .filter(
-            (pl.col("took_row") < pl.col("row"))
-            & (pl.col("time_us") - pl.col("took_us")).is_between(0, SOON_US)
-        )
-        .sort("row", "took_us", "export", maintain_order=True)
-        .unique("row", keep="last", maintain_order=True)
-        .with_columns(actor=pl.coalesce("taker", "user"), act=pl.lit("upload"))
+        .filter((pl.col("time_us") - pl.col("took_us")).is_between(0, SOON_US))
+        .sort("took_us", "export", maintain_order=True)
+        .unique(["tenant_id", "event_id"], keep="last", maintain_order=True)
+        .with_columns(actor=pl.coalesce("taker", "user"), act=pl.lit("upload"), src=pl.col("key"))
+        .drop("key", "spot", "taker", "took_us", "user")
     )
-    return named(near, state["names"], names).select(_NOTHING.columns)
-
-
-_NOTHING: Final = pl.DataFrame(
-    schema={
-        **dict.fromkeys(("tenant_id", "event_id", "act", "actor", "host", "src"), pl.String()),
-        **dict.fromkeys(("dst", "program", "domain", "export", "what"), pl.String()),
-        **dict.fromkeys(("row", "time_us", "sent", "records"), pl.Int64()),
-    }
-)
 
 
 def _grants(frame: pl.DataFrame) -> pl.DataFrame:
@@ -222,7 +216,7 @@ def _grants(frame: pl.DataFrame) -> pl.DataFrame:
         & pl.col("unmapped.scopes").str.contains(_DATA)
         & app.is_not_null()
     ).select(
-        *("tenant_id", "event_id", "actor", "src", "row", "time_us"),
+        *("tenant_id", "event_id", "actor", "src", "time_us"),
         act=pl.lit("grant"),
         host=pl.col("device.hostname"),
         domain=pl.coalesce(

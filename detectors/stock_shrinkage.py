@@ -67,12 +67,12 @@ _OWN: Final = ["tenant_id", "key"]
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
     """Let what was taken wait an hour; then ask whether it was night and who was there."""
     frame = _facts(batch.frame)
-    plans = _announced.announced(frame, "stock_count")
+    plans = _announced.announced(frame, state["announced"], META.max_keys, "stock_count")
     hours = _hours(frame, state["hours"])
     signs = _signs(frame, state["places"])
     places = _places(signs, state["places"])
     taken = _present(
-        pl.concat([state["waiting"], _taken(frame, state["announced"], plans)]),
+        pl.concat([state["waiting"], _taken(frame, plans)]),
         pl.concat([state["places"], signs]),
     )
     due = (pl.col("time_us") + WAIT_US) <= context.watermark_us
@@ -82,7 +82,7 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
         "places": places,
         "waiting": newest(taken.filter(~due), "time_us", META.max_keys),
         "told": told,
-        "announced": _announced.learned(state["announced"], plans, META.max_keys),
+        "announced": plans,
     }
     return {n: state[n] if after[n].equals(state[n]) else after[n] for n in after}, found
 
@@ -172,7 +172,7 @@ def _places(signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     return newest(kept, "last_us", META.max_keys).sort(one)
 
 
-def _taken(frame: pl.DataFrame, table: pl.DataFrame, plans: pl.DataFrame) -> pl.DataFrame:
+def _taken(frame: pl.DataFrame, plans: pl.DataFrame) -> pl.DataFrame:
     """Give what was taken off the stock and not counted by an announced plan."""
     rows = frame.filter(
         (pl.col("class_uid") == ITEM)
@@ -187,7 +187,7 @@ def _taken(frame: pl.DataFrame, table: pl.DataFrame, plans: pl.DataFrame) -> pl.
             pl.lit("stock"),
         )
     )
-    strange = _announced.unexpected(rows, table, plans)
+    strange = _announced.unexpected(rows, plans)
     return strange.select(
         "tenant_id",
         *("event_id", "change", "time_us"),

@@ -65,8 +65,8 @@ def test_only_the_payment_of_that_document_waits(books: Books, settings: Setting
         _signed_in(books, who, device, position)
     _invoice(books, "I-1", _acting("rita", 1, "PC-1"), _acting("max", 5, "PC-1"))
     _invoice(books, "I-2", _acting("rita", 2, "PC-1"), _acting("max", 6, "PC-2"))
-    books.propose("rita", NOON_US + 10 * MINUTE_US, payment_id="P-1", invoice_id="I-1")
-    books.propose("rita", NOON_US + 11 * MINUTE_US, payment_id="P-2", invoice_id="I-2")
+    books.propose("rita", NOON_US + 40 * MINUTE_US, payment_id="P-1", invoice_id="I-1")
+    books.propose("rita", NOON_US + 41 * MINUTE_US, payment_id="P-2", invoice_id="I-2")
     lake = Lake(settings.data_dir / "lake")
     for house in (_house(), signals_of(_house())):
         while relay(books.database.writer, books.log):

@@ -24,23 +24,22 @@ PLAN: dict[str, Any] = {
 
 
 def _is_expected(*plans: dict[str, Any], actor: str = "mia", hours: float = 1) -> bool:
-    """Answer in one batch and over two: both must say the same."""
-    frame = frame_of(plans)
-    fresh = _announced.announced(frame, "campaign")
+    """Answer; what is learned at once and row by row must be the same."""
+    frame = frame_of([plan | {"time_us": plan["time_us"] + n} for n, plan in enumerate(plans)])
     act = pl.DataFrame(
         {
             "tenant_id": ["acme"],
-            "row": pl.Series([len(plans)], dtype=pl.Int64),
             "actor": [actor],
             "time_us": [START_US + int(hours * HOUR_US)],
             "subjects": [["launch-9", None]],
         }
     )
-    empty = pl.DataFrame(schema=_announced.TABLE)
-    at_once = _announced.unexpected(act, empty, fresh).is_empty()
-    table = _announced.learned(empty, fresh, 100)
-    assert _announced.unexpected(act, table, fresh.clear()).is_empty() is at_once
-    return at_once
+    table = pl.DataFrame(schema=_announced.TABLE)
+    whole = _announced.announced(frame, table, 100, "campaign")
+    for row in range(frame.height):
+        table = _announced.announced(frame.slice(row, 1), table, 100, "campaign")
+    assert table.equals(whole)
+    return _announced.unexpected(act, whole).is_empty()
 
 
 def test_what_another_announced_is_expected() -> None:
@@ -77,6 +76,13 @@ def test_ones_own_plan_counts_once_another_has_agreed() -> None:
 
 def test_a_withdrawn_plan_counts_no_more() -> None:
     assert not _is_expected(PLAN, PLAN | {"activity_id": 4})
+
+
+def test_a_plan_counts_from_when_it_was_told_and_until_it_is_withdrawn() -> None:
+    assert not _is_expected(PLAN, hours=0)
+    gone = PLAN | {"activity_id": 4, "time_us": START_US + HOUR_US // 2}
+    assert _is_expected(PLAN, gone, hours=0.25)
+    assert not _is_expected(PLAN, gone, hours=1)
 
 
 def test_a_plan_for_a_person_needs_no_name_of_the_thing() -> None:

@@ -48,7 +48,8 @@ def _desktop(minute: int, user: str, kind: int = 2) -> Row:
 
 
 def _found(*rows: Row) -> list[Finding]:
-    ordered = sorted(rows, key=lambda row: int(row["time_us"]))
+    # Life goes on: an invoice is judged some minutes later.
+    ordered = sorted([*rows, _cloud(9_999, "zoe", "PC-Z")], key=lambda row: int(row["time_us"]))
     return fold(proxy_approval, batches(frame_of(ordered), []))[1]
 
 
