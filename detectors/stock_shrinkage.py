@@ -19,8 +19,10 @@ FACTS: Final = frozenset({999001, 999002, 999003, 999004, 999011, 999012, 999013
 HOUR_US: Final = 3_600_000_000
 WAIT_US: Final = HOUR_US
 """How long a late sign-in is waited for."""
-PRESENT_US: Final = 14 * HOUR_US
-"""How long before the act a sign-in may lie."""
+AT_DESK_US: Final = 10 * HOUR_US
+"""How long somebody who came to the desktop of a machine is taken to be there."""
+IN_CLOUD_US: Final = 4 * HOUR_US
+"""The same of a sign-in to a service from a device: it says less."""
 MEMORY_D: Final = 28
 OFFICE: Final = 3
 """Accounts that must have acted at this hour on earlier days: then it is a working hour."""
@@ -47,7 +49,7 @@ META: Final = DetectorMeta(
     classes=FACTS | {SIGN_IN, _announced.ANNOUNCEMENT},
     tables={
         "hours": _table("account", first_d=_DAY, last_d=_DAY),
-        "places": _table("place", first_d=_DAY, last_us=_DAY),
+        "places": _table("place", first_d=_DAY, last_us=_DAY, span_us=_DAY),
         "waiting": _table(
             *("event_id", "item", "item_name", "reason", "device", "ip"),
             change=_DAY,
@@ -144,6 +146,7 @@ def _signs(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
             place=pl.coalesce(host, cut("device.uid")).str.to_lowercase(),
             day="day",
             last_us="time_us",
+            span_us=pl.when(host.is_not_null()).then(AT_DESK_US).otherwise(IN_CLOUD_US),
         )
         .drop_nulls(["key", "place"])
     )
@@ -164,7 +167,7 @@ def _places(signs: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     kept = (
         pl.concat([table, signs])
         .group_by(one)
-        .agg(pl.col("first_d").min(), pl.col("last_us").max())
+        .agg(pl.col("first_d").min(), pl.col("last_us").max(), pl.col("span_us").max())
         .sort([*_OWN, "last_us", "place"], descending=[False, False, True, False])
         .filter(pl.int_range(pl.len()).over(_OWN) < AT_ONE)
         .select(table.columns)
@@ -210,7 +213,7 @@ def _present(taken: pl.DataFrame, signs: pl.DataFrame) -> pl.DataFrame:
         .join(signs, on=_OWN)
         .filter(
             (pl.col("first_d") < pl.col("time_us").floordiv(DAY_US))
-            & (pl.col("time_us") - pl.col("last_us")).is_between(0, PRESENT_US)
+            & (pl.col("time_us") - pl.col("last_us")).is_between(0, pl.col("span_us"))
         )
         .select("tenant_id", "event_id", seen=pl.lit(value=True))
         .unique()

@@ -6,7 +6,7 @@ import pytest
 from detectors import stock_shrinkage
 from storage.schema import Context, EventBatch, Finding, State
 from tests.detectors.recorded import Scenario, scenario
-from tests.walks.months import DAY, Record, at, fact, logon, ocsf, stream_of, told
+from tests.walks.months import DAY, Record, at, fact, logon, ocsf, sign_in, stream_of, told
 
 TAKEN = "stock taken at night"
 NIGHT = 4 * DAY + 14 * 60
@@ -41,9 +41,19 @@ def test_the_first_of_a_night_is_a_finding_and_the_next_a_signal() -> None:
     assert first.title.startswith("25 pieces of Torque sensor")
 
 
-@pytest.mark.parametrize("minute", [NIGHT - 600, NIGHT + 14])
+@pytest.mark.parametrize("minute", [NIGHT - 570, NIGHT + 14])
 def test_who_came_to_their_machine_before_is_there(minute: float) -> None:
     assert _claims(STORY.plus(_desk(minute))) == []
+
+
+def test_a_sign_in_to_a_service_from_ones_own_device_says_so_for_some_hours() -> None:
+    def cloud(minute: float) -> Record:
+        return sign_in(minute, ANN, "192.0.2.1", "lap-ann", "DE")
+
+    first = cloud(DAY)
+    assert _claims(STORY.plus(first, cloud(NIGHT - 200))) == []
+    assert len(_claims(STORY.plus(first, cloud(NIGHT - 300)))) == 2
+    assert len(_claims(STORY.plus(cloud(NIGHT - 200)))) == 2
 
 
 def test_who_comes_after_or_elsewhere_or_by_network_is_not() -> None:
