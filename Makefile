@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make setup     environment in .venv, exact versions with hashes"
-	@echo "make demo      watch a made-up company live, with eight stories to find in it"
+	@echo "make demo      watch a made-up company live, with stories to find in it"
 	@echo "make test      all tests (real database, real log, real browser)"
 	@echo "make check     lint, types, contracts, sizes"
 	@echo "make bench     the speed claims, each with a peer in the same run"

@@ -1,6 +1,7 @@
 """Signal an account that takes far more records out in a day than it and the company usually do.
 
-Exact integers; every export is held against the earlier ones, in order of arrival.
+Exact integers; every export is held against the earlier ones of its kind (contacts, deals, ledger,
+...), in order of arrival: the month's end has thousands of entries, and no seller takes so many.
 """
 
 from typing import Any, Final
@@ -21,7 +22,7 @@ UNKNOWN: Final = 2000
 
 META: Final = DetectorMeta(
     name="export_volume",
-    version="1",
+    version="2",
     title="Far more records exported than usual",
     classes=frozenset({EXPORT}),
     tables={
@@ -42,8 +43,8 @@ META: Final = DetectorMeta(
 )
 
 _OWN: Final = ["tenant_id", "key"]
-_WHOLE: Final = ""
-"""Key of the company's own row; no account is named so."""
+_WHOLE: Final = "\x1f"
+"""With the kind, key of the company's own row; no account is named so."""
 
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
@@ -74,15 +75,17 @@ def _exports(frame: pl.DataFrame) -> pl.DataFrame:
         .select(
             "tenant_id",
             "event_id",
-            key=account("actor.user.name", "user.name"),
-            what=pl.col("document.type").fill_null("records"),
+            user=account("actor.user.name", "user.name"),
+            what=pl.col("document.type").str.to_lowercase().str.slice(0, 64).fill_null("records"),
             ip=pl.col("src_endpoint.ip"),
             device=pl.col("device.uid"),
             records=pl.col("record_count"),
             last_us=time_us(),
         )
-        .filter(pl.col("key").is_not_null())
+        .filter(pl.col("user").is_not_null())
         .with_columns(
+            key=pl.concat_str("user", "what", separator="\x1f"),
+            whole=pl.lit(_WHOLE) + pl.col("what"),
             day=pl.col("last_us").floordiv(DAY_US),
             # One giant must not make the next look small.
             learned=pl.col("records").clip(upper_bound=UNKNOWN),
@@ -94,9 +97,10 @@ def _judged(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
     """Add the counts and sums of account and company before each row, `today` and the `bar`."""
     days = {n: f"own_{n}" for n in ("day", "today", "today_exports", "today_learned")}
     own = usual.rename(days).select(*_OWN, *days.values(), own_n="exports", own_sum="records")
-    whole = usual.filter(pl.col("key") == _WHOLE).select(
-        "tenant_id", all_n="exports", all_sum="records"
+    whole = usual.filter(pl.col("key").str.starts_with(_WHOLE)).select(
+        "tenant_id", whole="key", all_n="exports", all_sum="records"
     )
+    company = ["tenant_id", "whole"]
     n, total = pl.int_range(pl.len()), pl.col("learned").cum_sum() - pl.col("learned")
     day = [*_OWN, "day"]
 
@@ -105,13 +109,13 @@ def _judged(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
 
     rows = (
         rows.join(own, on=_OWN, how="left", maintain_order="left")
-        .join(whole, on="tenant_id", how="left", maintain_order="left")
+        .join(whole, on=company, how="left", maintain_order="left")
         .with_columns(
             today=of_today("own_today") + pl.col("records").cum_sum().over(day),
             today_exports=of_today("own_today_exports") + n.over(day),
             today_learned=of_today("own_today_learned") + total.over(day),
-            all_n=pl.col("all_n").fill_null(0) + n.over("tenant_id"),
-            all_sum=pl.col("all_sum").fill_null(0) + total.over("tenant_id"),
+            all_n=pl.col("all_n").fill_null(0) + n.over(company),
+            all_sum=pl.col("all_sum").fill_null(0) + total.over(company),
         )
         .with_columns(
             # What an account does today is not yet its habit.
@@ -139,7 +143,7 @@ def _learned(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(n).last() for n in ("day", "today", "today_exports", "today_learned")),
     ]
     own = rows.group_by(_OWN).agg(*sums, *last)
-    whole = rows.group_by("tenant_id").agg(*sums, *last).with_columns(key=pl.lit(_WHOLE))
+    whole = rows.group_by("tenant_id", key="whole").agg(*sums, *last)
     merged = (
         pl.concat([usual, own.select(usual.columns), whole.select(usual.columns)])
         .group_by(_OWN, maintain_order=True)
@@ -167,15 +171,15 @@ def _claim(row: dict[str, Any]) -> Finding:
         META.name,
         row["tenant_id"],
         row["event_id"],
-        title=f"{row['key']} exported {row['today']:,} records in a day, far more than usual",
+        title=f"{row['user']} exported {row['today']:,} records in a day, far more than usual",
         level="low",
         kind="signal",
         time_us=int(row["last_us"]),
         entity_type="user",
-        entity=row["key"],
+        entity=row["user"],
         event_ids=(row["event_id"],),
         reasons=tuple(reasons),
         attack=("T1213",),
         links=pairs(("ip", row["ip"]), ("device", row["device"])),
-        fields=pairs(("actor.user.name", row["key"]), ("user.name", row["key"])),
+        fields=pairs(("actor.user.name", row["user"]), ("user.name", row["user"])),
     )

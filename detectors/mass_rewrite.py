@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from detectors._columns import DAY_US, LONGEST, account, claim, filled, newest, pairs, time_us
+from detectors._endings import is_unusual
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
 
 FILES: Final = 100
@@ -16,21 +17,6 @@ LINGER_US: Final = 6 * 3600 * 1_000_000
 """How long a window outlives its end: sources that come late are counted still."""
 EVIDENCE: Final = 20
 """Events kept of a burst while it is counted."""
-
-# What offices, builds, installers, archives and backups write by the hundred.
-_ORDINARY: Final = (
-    "7z bak bkf bkp bz2 cab gz iso jar lz4 rar tar tgz vbk vib vhd vhdx xz zip zst "
-    "avi bmp gif heic ico jpeg jpg m4a mov mp3 mp4 pdf png psd svg tif tiff wav webp "
-    "csv db dbf ldf mdf trn doc docm docx dotx eml html htm json log md msg odt ods one "
-    "ost ppt pptx pst rtf "
-    "sqlite txt url xls xlsm xlsx xml yaml yml ini cfg conf dat lnk tmp temp part crdownload "
-    "asm bat c cc class cpp cs css cmd cmake dll exe go h hpp inc java js jsx lib map mjs msi mui "
-    "nls node o obj pdb php pl pm po mo properties ps1 psd1 psm1 py pyc pyd pyi pyx rb resx rs "
-    "scss sh so sql sys ts tsx ttf ttc otf vb vbs woff woff2 wasm xaml xsd xsl "
-    "cat inf manifest mum etl evtx pf cache blob bin pak idx pack ldb sst sig asc pem crt "
-    "cer config nupkg whl egg dmp diff patch old new swp wal journal aux sbstore search-ms"
-)
-ORDINARY: Final = frozenset(_ORDINARY.split())
 
 META: Final = DetectorMeta(
     name="mass_rewrite",
@@ -113,11 +99,7 @@ def _written(frame: pl.DataFrame) -> pl.DataFrame:
             time_us=time_us(),
         )
         .filter(
-            pl.col("host").is_not_null()
-            & pl.col("ending").is_not_null()
-            & ~pl.col("ending").is_in(list(ORDINARY))
-            # Numbers and dates at the end are counters of logs.
-            & ~pl.col("ending").str.contains(r"^(?:\d+|~.*|[a-z]\d\d)$")
+            pl.col("host").is_not_null() & pl.col("ending").is_not_null() & is_unusual("ending")
         )
         .with_columns(
             key=pl.concat_str("host", "process", "ending", separator="\x1f").str.slice(0, LONGEST)

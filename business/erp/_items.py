@@ -185,6 +185,7 @@ def _tell(
     uid = str(row["item_id"])
     data: dict[str, Value] = {
         **by.columns(),
+        "document.uid": uid,
         "document.type": "item",
         "item.uid": uid,
         "item.name": row["name"],

@@ -1,4 +1,4 @@
-"""`inopsio demo`: watch a made-up company live, with eight stories to find in it."""
+"""`inopsio demo`: watch a made-up company live, with stories to find in it."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ def demo_(
 ) -> int:
     """Bring up a house of its own with a company living in it; stay until Ctrl-C.
 
-    Days of history come in at once; then two days pass quickly, with eight stories; then the
+    Days of history come in at once; then two days pass quickly, with all its stories; then the
     company lives on as the clock on the wall. A second start goes on where the first one ended.
 
     Parameters

@@ -1,4 +1,4 @@
-"""`inopsio simulate`: write the demo company's days, with eight planted stories, to files."""
+"""`inopsio simulate`: write the demo company's days, with its planted stories, to files."""
 
 from datetime import UTC, datetime
 from pathlib import Path

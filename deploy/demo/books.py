@@ -14,6 +14,8 @@ COMPANY: Final = 999011
 CONTACT: Final = 999012
 DEAL: Final = 999013
 EXPORT: Final = 999014
+STOCK: Final = 900
+"""Pieces of each item when the books were opened."""
 
 
 class Hand:
@@ -123,8 +125,14 @@ def payment_paid(time_us: int, hand: Hand, uid: str, mark: Mark | None = None) -
 
 
 def item_made(time_us: int, hand: Hand, uid: str, name: str, price_cents: int) -> Row:
-    """Enter an item."""
-    body = {"item_id": uid, "name": name, "price_cents": price_cents, "currency": "EUR"}
+    """Enter an item, with what lies in the store."""
+    body = {
+        "item_id": uid,
+        "name": name,
+        "price_cents": price_cents,
+        "currency": "EUR",
+        "stock": STOCK,
+    }
     return _row(time_us, ERP, hand, "/v1/items", body, (ITEM, 1, uid))
 
 
@@ -132,6 +140,14 @@ def price_changed(time_us: int, hand: Hand, uid: str, price_cents: int, campaign
     """Change an item's price."""
     body = {"price_cents": price_cents, "campaign": campaign}
     return _row(time_us, ERP, hand, f"/v1/items/{uid}/price", body, (ITEM, 5, uid))
+
+
+def stock_changed(
+    time_us: int, hand: Hand, uid: str, change: int, reason: str, mark: Mark | None = None
+) -> Row:
+    """Correct the stock of an item."""
+    body = {"change": change, "reason": reason}
+    return _row(time_us, ERP, hand, f"/v1/items/{uid}/stock", body, (ITEM, 6, uid), mark)
 
 
 def company_made(time_us: int, hand: Hand, customer: Customer) -> Row:

@@ -26,14 +26,16 @@ def sign_in(
     country: str,
     *,
     good: bool = True,
+    admin: bool = False,
     detail: str = "invalid credentials",
     mark: Mark | None = None,
 ) -> Row:
-    """Say a sign-in to the cloud services."""
+    """Say a sign-in to the cloud services; `admin`: the account may administer them."""
+    user = {"name": mail, "type_id": 2} if admin else {"name": mail}
     record = _ocsf(time_us, 3002, 1, "idp") | {
         "severity_id": 1 if good else 2,
         "status_id": SIGNED_IN if good else SIGN_IN_FAILED,
-        "user": {"name": mail},
+        "user": user,
         "src_endpoint": {"ip": ip},
         "device": {"uid": device},
         "location": {"country": country},

@@ -119,10 +119,11 @@ def _signed_in(day: Day, who: Person, begin: float, outside: str, country: str) 
         for n in range(dice.randint(1, 3)):
             slip = when - (n + 1) * 15 * SECOND
             yield cloud.sign_in(slip, who.mail, outside, who.device, country, good=False)
-    yield cloud.sign_in(when, who.mail, outside, who.device, country)
+    admin = who.department == "it"
+    yield cloud.sign_in(when, who.mail, outside, who.device, country, admin=admin)
     if dice.random() < 0.5:
         late = when + dice.randrange(HOUR, 7 * HOUR)
-        yield cloud.sign_in(late, who.mail, outside, who.device, country)
+        yield cloud.sign_in(late, who.mail, outside, who.device, country, admin=admin)
 
 
 def _programs(day: Day, who: Person, begin: float, end: float) -> Iterator[Row]:

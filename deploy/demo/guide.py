@@ -19,6 +19,11 @@ _LOOK: Final = {
     "beaconing": "a host calls one address every minute: Findings, detector of regular calls",
     "ransomware": "shadow copies go, hundreds of files get a new ending: Incidents",
     "insider_pricing": "a seller gives a friend 30 percent and more: Incidents",
+    "proxy_approval": "somebody approves their own invoice as a colleague: its payment is held",
+    "campaign_hijack": "a new key, a strange link, thousands of mails: Incidents",
+    "books_walk_out": "an administrator's account carries the ledger away: Incidents",
+    "stock_shrinkage": "stock goes at night, as somebody who is at home: Incidents",
+    "shadow_service": "customers' records go to a service that nobody bought: Incidents",
 }
 _CALM: Final = "something that only looks like {0}: there should be no incident of it"
 

@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 
 import orjson
 
+from deploy.demo.back_office import contracts, office, store
 from deploy.demo.calendar import Calendar
 from deploy.demo.company import Company
 from deploy.demo.desk_life import Day, desks
@@ -74,6 +75,7 @@ def stream(
 
     opened = days.start - books_before_d
     keep(opening(company, calendar.begins(opened) + DAY // 48))
+    keep(contracts(company, calendar.begins(days.start) + DAY // 24))
     for day in range(opened, days.stop):
         sales = day >= days.start - SALES_BEFORE_D
         keep(_rows(company, calendar, seed, day, logs=day in days, sales=sales))
@@ -102,11 +104,16 @@ def _rows(
         yield from billed(dice, company, calendar, day)
         if sales:
             yield from sold(dice, company, calendar, day)
+            own = random.Random(f"store {seed} {day}")  # noqa: S311  a made-up month, no secret
+            yield from store(own, company, calendar, day)
     if logs:
         dice = random.Random(f"logs {seed} {day}")  # noqa: S311  a made-up month, no secret
         today = Day(dice, company, calendar.begins(day), works=works)
         yield from desks(today)
         yield from servers(today)
+        if works:
+            own = random.Random(f"office {seed} {day}")  # noqa: S311  a made-up month, no secret
+            yield from office(own, company, calendar, day)
 
 
 def truth(told: list[Told], ledger: Ledger, seed: int) -> list[dict[str, Any]]:

@@ -11,12 +11,17 @@ from deploy.demo.company import Company
 from deploy.demo.rows import HOUR, Row
 from deploy.demo.stories import (
     beaconing,
+    books_walk_out,
+    campaign_hijack,
     ghost_vendor,
     insider_pricing,
     leaver,
     phishing,
+    proxy_approval,
     ransomware,
+    shadow_service,
     spraying,
+    stock_shrinkage,
     vendor_fraud,
 )
 from deploy.demo.tale import NEAR_MISS, PLANTED, Cast, Tale
@@ -30,7 +35,15 @@ STORIES: Final[tuple[ModuleType, ...]] = (
     beaconing,
     ransomware,
     insider_pricing,
+    proxy_approval,
+    campaign_hijack,
+    books_walk_out,
+    stock_shrinkage,
+    shadow_service,
 )
+_LATER_D: Final = {"leaver": 9, "insider_pricing": 9, "ghost_vendor": 5, "books_walk_out": 5}
+"""Days that a story needs after the one on which it begins."""
+_NEXT_DAY: Final = ("campaign_hijack", "stock_shrinkage")
 
 
 @dataclass(slots=True)
@@ -47,7 +60,7 @@ def teller(name: str) -> ModuleType:
 
 
 def planned(seed: int, company: Company, calendar: Calendar, days: int) -> list[Told]:
-    """Tell all eight stories and their near misses, each on a day of its own where days suffice."""
+    """Tell all stories and their near misses, each on a day of its own where days suffice."""
     dice = random.Random(f"plan {seed}")  # noqa: S311  a made-up month, no secret
     cast = Cast(dice, company)
     free: dict[bool, list[int]] = {}
@@ -90,7 +103,7 @@ def _day(
     # What needs some days after its begin must end within the stretch.
     last = max(
         first + 1,
-        days - (9 if story in (leaver, insider_pricing) else 5 if story is ghost_vendor else 1),
+        days - _LATER_D.get(story.NAME, 4 if story.NAME in _NEXT_DAY else 1),
     )
     those = list(range(first, last)) if story.AT_NIGHT else calendar.worked(first, last)
     those = those or calendar.worked(0, days) or [first]

@@ -1,4 +1,4 @@
-"""Choose what the living demo tells: eight stories in the first two days, then ever new ones."""
+"""Choose what the living demo tells: all stories in the first two days, then ever new ones."""
 
 import random
 from collections.abc import Callable
@@ -26,17 +26,24 @@ _OPENING: Final[tuple[tuple[int, float, str, str], ...]] = (
     (0, 10.4, "spraying", PLANTED),
     (0, 11.2, "ghost_vendor", PLANTED),
     (0, 12.5, "phishing", PLANTED),
+    (0, 13.2, "shadow_service", PLANTED),
+    (0, 13.9, "proxy_approval", PLANTED),
+    (0, 14.6, "books_walk_out", PLANTED),
     (0, 19.0, "beaconing", PLANTED),
+    (0, 22.3, "stock_shrinkage", PLANTED),
     (1, 1.5, "ransomware", PLANTED),
     (1, 8.5, "vendor_fraud", NEAR_MISS),
     (1, 9.5, "leaver", NEAR_MISS),
     (1, 10.5, "spraying", NEAR_MISS),
+    (1, 11.2, "campaign_hijack", PLANTED),
     (1, 12.0, "insider_pricing", NEAR_MISS),
+    (1, 12.8, "shadow_service", NEAR_MISS),
     (1, 13.5, "phishing", NEAR_MISS),
+    (1, 14.0, "proxy_approval", NEAR_MISS),
 )
 LIVE_FROM_D: Final = 2
 EVERY: Final = 45 * MINUTE
-_NIGHTLY: Final = ("beaconing", "ransomware")
+_NIGHTLY: Final = ("beaconing", "ransomware", "stock_shrinkage")
 
 
 def playlist(seed: int, company: Company, calendar: Calendar) -> Callable[[int], list[Told]]:

@@ -19,6 +19,8 @@ FORMATS: Final = {
     "mail": "ocsf_json",
     "mailbox": "ocsf_json",
     "hr": "ocsf_json",
+    "esp": "ocsf_json",
+    "plans": "ocsf_json",
 }
 """Log source -> format of its lines."""
 ERP: Final = "business:erp"

@@ -59,22 +59,27 @@ class Tale:
 
 
 class Cast:
-    """Hand out people, vendors and customers, each to one tale only."""
+    """Hand out people, vendors and customers, each to one tale only while there are enough."""
 
     def __init__(self, dice: random.Random, company: Company) -> None:
         """Shuffle everybody once."""
+        self._dice, self._company = dice, company
         self._people = dice.sample(company.people, len(company.people))
         self._vendors = dice.sample(company.vendors, len(company.vendors))
         self._customers = dice.sample(company.customers, len(company.customers))
 
     def person(self, *departments: str) -> Person:
         """Take somebody of one of the departments (of any, if none is named)."""
+        if not self._people:
+            self._people = self._dice.sample(self._company.people, len(self._company.people))
         found = _first(self._people, lambda p: not departments or p.department in departments)
         self._people.remove(found)
         return found
 
     def vendor(self, suits: Callable[[Vendor], bool] = lambda _: True) -> Vendor:
         """Take a vendor, one that suits if there is one."""
+        if not self._vendors:
+            self._vendors = self._dice.sample(self._company.vendors, len(self._company.vendors))
         found = _first(self._vendors, suits)
         self._vendors.remove(found)
         return found

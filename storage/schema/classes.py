@@ -65,6 +65,12 @@ CLASSES: Final[tuple[EventClass, ...]] = (
         {1: "Logon", 2: "Logoff", 3: "Authentication Ticket", 4: "Service Ticket Request"},
     ),
     EventClass("authorize_session", 3003, 3, {1: "Assign Privileges", 2: "Assign Groups"}),
+    EventClass(
+        "entity_management",
+        3004,
+        3,
+        _CRUD | {8: "Enable", 9: "Disable", 10: "Activate", 11: "Deactivate"},
+    ),
     EventClass("user_access", 3005, 3, {1: "Assign Privileges", 2: "Revoke Privileges"}),
     EventClass(
         "group_management",
@@ -99,11 +105,13 @@ CLASSES: Final[tuple[EventClass, ...]] = (
     EventClass("vendor", 999003, 9990, _CRUD | {5: "Bank Change"}),
     EventClass("item", 999004, 9990, _CRUD | {5: "Price Change", 6: "Stock Adjust"}),
     EventClass("person", 999005, 9990, _CRUD | {5: "Notice", 6: "Leave"}),
+    EventClass("contract", 999006, 9990, _CRUD | {5: "End"}),
     EventClass("company", 999011, 9990, _CRUD),
     EventClass("contact", 999012, 9990, _CRUD),
     EventClass("deal", 999013, 9990, _CRUD | {5: "Stage Change", 6: "Discount"}),
     EventClass("record_export", 999014, 9990, {1: "Export"}),
     EventClass("incident", 999021, 9990, {1: "Create", 3: "Update", 5: "Judge"}),
+    EventClass("announcement", 999022, 9990, {1: "Create", 4: "Withdraw", 6: "Approve"}),
 )
 
 _BY_NAME: Final = {c.name: c for c in CLASSES}

@@ -16,12 +16,18 @@ from storage.indicators import FRAME
 from storage.plugins import discover
 from storage.schema import Context, EventBatch, Finding, State
 from storage.schema.indicator import Known
+from tests.detectors.story_rows import story_rows
 from tests.detectors.streams import START_US, batches, company, frame_of
 from tests.shared import ROOT
 
 DETECTORS = list(discover("detectors", CONTRACT).values())
 each = pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: d.META.name)
-MIXED = frame_of(sorted(company("acme") + company("bolt", 9), key=lambda r: int(r["time_us"])))
+MIXED = frame_of(
+    sorted(
+        company("acme") + company("bolt", 9) + story_rows("acme") + story_rows("bolt"),
+        key=lambda r: int(r["time_us"]),
+    )
+)
 RULES = sigma.compile_rules(
     [ROOT / "detectors" / "rules", ROOT / "tests" / "detectors" / "correlations.yml"]
 )
@@ -29,7 +35,14 @@ RULES = sigma.compile_rules(
 
 INDICATORS = {
     tenant: Known.of(
-        pl.DataFrame([("ipv4", "203.0.113.7", "feed", 0, None, 80)], schema=FRAME, orient="row")
+        pl.DataFrame(
+            [
+                ("ipv4", "203.0.113.7", "feed", 0, None, 80),
+                ("domain", "kestrel-parts.example", "feed", 0, None, 80),
+            ],
+            schema=FRAME,
+            orient="row",
+        )
     )
     for tenant in ("acme", "bolt")
 }

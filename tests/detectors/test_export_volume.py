@@ -49,3 +49,12 @@ def test_an_account_that_always_exports_much_is_not_told() -> None:
 def test_an_unknown_company_is_judged_by_a_fixed_number() -> None:
     assert _found([_export(0, "u1", 1_999)]) == []
     assert len(_found([_export(0, "u1", 2_000)])) == 1
+
+
+def test_exports_of_the_ledger_do_not_hide_those_of_contacts() -> None:
+    ledger = {"document.type": "ledger"}
+    entries = [_export(1440 * n, f"f{n % 3}", 1_500) | ledger for n in range(1, 30)]
+    taken = [*_usual(), *entries, _export(60_000, "u1", 1_000)]
+    assert [f.entity for f in _found(taken)] == ["u1"]
+    both = [_export(60_000, "u1", 600), _export(60_001, "u1", 600) | ledger]
+    assert _found([*_usual(), *entries, *both]) == []

@@ -4,7 +4,7 @@ Times are minutes after the start; every record goes through its own parser, as 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Final
@@ -16,6 +16,7 @@ from pipelines.parsing import parse_stream
 from pipelines.signals import frame_of
 from storage.plugins import discover
 from storage.schema import Context, EventBatch, Finding, State
+from storage.schema.indicator import Known
 from tests.walks.path import NOW_US, house_rules, rule_id
 
 START: Final = datetime(2025, 11, 3, 8, 0, tzinfo=UTC)
@@ -138,14 +139,17 @@ def fact(minute: float, user: str, class_uid: int, activity_id: int, **fields: o
     return ocsf(minute, "business:erp", class_uid, activity_id, **who, **fields)
 
 
-def told(records: Iterable[Record]) -> list[Finding]:
-    """Give all that the detectors of both flows claim of these records, put in order of time."""
-    stream = _stream(records)
+def told(records: Iterable[Record], indicators: Mapping[str, Known] | None = None) -> list[Finding]:
+    """Give all that the detectors of both flows claim of these records, put in order of time.
+
+    `indicators`: tenant -> what its feeds call hostile.
+    """
+    stream = stream_of(records)
     rules = {"": house_rules()}
     found: list[Finding] = []
     for module in discover("detectors", CONTRACT).values():
         if module.META.flow == "events":
-            found += _folded(module, stream)
+            found += _folded(module, stream, indicators or {})
     signals = frame_of(sorted(found, key=lambda f: (f.time_us, f.finding_id)), NOW_US)
     state: State = correlation.META.empty_state()
     for piece in signals.iter_slices(8192):
@@ -171,7 +175,8 @@ def claimed(found: Iterable[Finding], stem: str) -> Finding:
     return one
 
 
-def _stream(records: Iterable[Record]) -> pl.DataFrame:
+def stream_of(records: Iterable[Record]) -> pl.DataFrame:
+    """Give the events of the records, each read by its parser, in order of time."""
     frames = []
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for source, log_format, record in records:
@@ -186,11 +191,13 @@ def _stream(records: Iterable[Record]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal").sort("time", maintain_order=True)
 
 
-def _folded(module: ModuleType, stream: pl.DataFrame) -> Iterator[Finding]:
+def _folded(
+    module: ModuleType, stream: pl.DataFrame, indicators: Mapping[str, Known]
+) -> Iterator[Finding]:
     state: State = module.META.empty_state()
     rules = {"": house_rules()}
     for piece in stream.iter_slices(2000):
         newest = piece.select(pl.col("time").cast(pl.Int64).max()).item()
-        context = Context(watermark_us=newest, rules=rules)
+        context = Context(watermark_us=newest, rules=rules, indicators=indicators)
         state, found = module.detect(state, EventBatch.of(piece), context)
         yield from found
