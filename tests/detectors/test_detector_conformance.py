@@ -29,7 +29,14 @@ RULES = sigma.compile_rules(
 
 INDICATORS = {
     tenant: Known.of(
-        pl.DataFrame([("ipv4", "203.0.113.7", "feed", 0, None, 80)], schema=FRAME, orient="row")
+        pl.DataFrame(
+            [
+                ("ipv4", "203.0.113.7", "feed", 0, None, 80),
+                ("domain", "shade.example", "feed", 0, None, 80),
+            ],
+            schema=FRAME,
+            orient="row",
+        )
     )
     for tenant in ("acme", "bolt")
 }
