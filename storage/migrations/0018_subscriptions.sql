@@ -57,6 +57,7 @@ CREATE INDEX indicators_pattern ON indicators (tenant_id, feed, pattern_id)
 
 -- Where a vendor writes from and is written to.
 ALTER TABLE erp_vendors ADD COLUMN domain text NOT NULL DEFAULT '' CHECK (length(domain) <= 253);
+GRANT UPDATE (domain) ON erp_vendors TO inopsio_app;
 
 DO $$
 DECLARE
