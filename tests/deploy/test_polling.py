@@ -144,6 +144,17 @@ def test_a_feed_that_repeats_the_secret_does_not_get_it_shown(
     assert CANARY not in json.dumps(shown(house), default=str)
 
 
+def test_a_server_that_names_things_like_the_secret_does_not_get_it_shown(
+    house: House, taxii: Taxii
+) -> None:
+    for one in taxii.data["root"]["collections"]:
+        one |= {"can_read": True, "title": f"Title {PASSWORD}", "alias": ""}
+    secret = {"auth": "basic", "secret": Secret(f"{USER}:{PASSWORD}")}
+    polling.run(house, "acme", subscribe(house, "taxii", taxii.url(), **secret))
+    assert "(Title ***)" in shown(house)["last_error"]
+    assert PASSWORD not in json.dumps(shown(house), default=str)
+
+
 def test_loopback_is_polled_only_where_the_settings_name_it(
     server: FeedServer, house: House
 ) -> None:
