@@ -8,7 +8,7 @@ more. The secret is sealed for its row; no function but `poll_of` opens it.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -47,7 +47,7 @@ class NewSubscription:
 
     feed: str
     kind: str
-    url: str
+    url: str = field(repr=False)
     collection: str = ""
     auth: str = "none"
     secret: Secret = Secret("")
@@ -62,7 +62,7 @@ class Poll:
     poll_id: str
     feed: str
     kind: str
-    url: str
+    url: str = field(repr=False)
     collection: str
     auth: str
     secret: Secret
@@ -98,7 +98,7 @@ def add_subscription(
         every_minutes=new.every_minutes,
         created_by=scope.actor.name,
     )
-    detail = {"kind": new.kind, "url": new.url[:300], "auth": new.auth}
+    detail = {"kind": new.kind, "url": shown_url(new.url)[:300], "auth": new.auth}
     write_audit(tx, scope, "intel.subscribe", feed, detail=detail)
     return subscription_id
 
@@ -152,7 +152,18 @@ def _sealed(scope: Scope, seal: Seal, subscription_id: str, secret: Secret) -> b
 def list_subscriptions(scope: Scope, tx: Connection[TupleRow]) -> list[Row]:
     """Give all by feed, without their secrets. Needs `findings:read`."""
     scope.require("findings:read")
-    return select(tx, "subscriptions_all", dead_s=DEAD_S)
+    rows = select(tx, "subscriptions_all", dead_s=DEAD_S)
+    return [row | {"url": shown_url(str(row["url"]))} for row in rows]
+
+
+def shown_url(url: str) -> str:
+    """Give a URL as it may be shown: what is asked for may hold a key.
+
+    >>> shown_url("https://feeds.example/list?key=1")
+    'https://feeds.example/list?***'
+    """
+    place, mark, _ = url.strip().partition("?")
+    return f"{place}?***" if mark else place
 
 
 def pause_subscription(scope: Scope, tx: Connection[TupleRow], feed: str, *, paused: bool) -> None:
