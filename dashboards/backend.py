@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import mimetypes
 import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,11 +39,18 @@ class _Place(msgspec.Struct):
     property: str
 
 
+class _Several(msgspec.Struct):
+    """One of the components that a pattern stands for: its id has a value for each name."""
+
+    id: dict[str, str | int]
+    property: str
+
+
 class _Asked(msgspec.Struct, rename={"changed": "changedPropIds"}):
     output: str
-    inputs: list[_Place]
+    inputs: list[_Place | list[_Several]]
     outputs: _Place | list[_Place]
-    state: list[_Place] = []
+    state: list[_Place | list[_Several]] = []
     changed: list[str] = []
 
 
@@ -62,8 +70,23 @@ def is_asked(body: object, known: Mapping[str, Mapping[str, Any]]) -> bool:
     count = len(outputs) if isinstance(outputs, list | tuple) else None
     told = len(asked.outputs) if isinstance(asked.outputs, list) else None
     return count == told and all(
-        [(p.id, p.property) for p in places] == [(w["id"], w["property"]) for w in found[name]]
+        len(places) == len(found[name]) and all(map(_is_of, places, found[name]))
         for name, places in (("inputs", asked.inputs), ("state", asked.state))
+    )
+
+
+def _is_of(given: _Place | list[_Several], wanted: Mapping[str, str]) -> bool:
+    """Answer whether what is given stands where it is wanted: by its id, or each by its pattern."""
+    if isinstance(given, _Place):
+        return (given.id, given.property) == (wanted["id"], wanted["property"])
+    if not wanted["id"].startswith("{"):
+        return False
+    pattern = json.loads(wanted["id"])
+    return all(
+        one.property == wanted["property"]
+        and one.id.keys() == pattern.keys()
+        and all(part == ["ALL"] or part == one.id[name] for name, part in pattern.items())
+        for one in given
     )
 
 

@@ -6,13 +6,11 @@ beat; it is taken again, three times at most.
 
 import os
 import resource
-import subprocess
 import sys
 import threading
 from typing import Final
 
-import structlog
-
+from deploy import waiting
 from deploy.backtest import DAY_US, backtest
 from deploy.house import House, opened
 from storage.backtests import (
@@ -26,8 +24,6 @@ from storage.errors import InopsioError
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 
-log = structlog.get_logger()
-PAUSE_S: Final = 1.0
 CPU_S: Final = 900
 """Seconds of CPU after which the kernel ends a back-test."""
 NICE: Final = 10
@@ -35,23 +31,7 @@ NICE: Final = 10
 
 def serve(house: House, stop: threading.Event) -> None:
     """Run what waits until told to stop; one that cannot be run does not stop the others."""
-    while not stop.wait(PAUSE_S):
-        try:
-            with house.database.writer() as tx:
-                waiting = waiting_backtests(tx)
-        except InopsioError as down:
-            log.warning("backtests_not_looked_at", reason=str(down)[:300])
-            continue
-        for tenant, backtest_id in waiting[:1]:
-            _in_its_process(tenant, backtest_id, stop)
-
-
-def _in_its_process(tenant: str, backtest_id: str, stop: threading.Event) -> None:
-    words = [sys.executable, "-m", "deploy.backtesting", tenant, backtest_id]
-    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as child:
-        while child.poll() is None:
-            if stop.wait(0.1):
-                child.kill()
+    waiting.serve(house, stop, waiting_backtests, "deploy.backtesting")
 
 
 def run(house: House, tenant: str, backtest_id: str) -> bool:

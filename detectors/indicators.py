@@ -1,9 +1,10 @@
 """Claim events that name what a feed calls hostile: an address, a domain, a mail address, a hash.
 
 An indicator counts while it is valid, by the event's time. A domain is met by its subdomains too,
-an address also by its network. Told once a day for each entity and indicator.
+an address also by its network, IPv4 or IPv6. Told once a day for each entity and indicator.
 """
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -32,11 +33,12 @@ META: Final = DetectorMeta(
 )
 
 _URL: Final = "http_request.url.path"
+_HOST: Final = "http_request.url.hostname"
 _PLACES: Final = {
     "ip": ("src_endpoint.ip", "dst_endpoint.ip", "device.ip"),
     "domain": (
         *("query.hostname", "dst_endpoint.hostname", "src_endpoint.hostname", "tls.sni"),
-        "http_request.url.hostname",
+        _HOST,
     ),
     "hash": ("process.file.hashes", "file.hashes"),
     "email": ("email.from",),
@@ -46,8 +48,12 @@ _KINDS: Final = {
     **dict.fromkeys(("ipv4", "ipv6", "cidr"), "ip"),
     **dict.fromkeys(("md5", "sha1", "sha256"), "hash"),
 }
+_MAPPED: Final = r"^::ffff:(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})$"
+"""An IPv4 address in the words of IPv6."""
 _DIGEST: Final = r"\b(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})\b"
 _WHO: Final = ("device.hostname", "user.name", "actor.user.name")
+READS: Final = (*(name for names in _PLACES.values() for name in names), *_WHO, _HOST)
+"""Columns beside the envelope that it looks at."""
 
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
@@ -55,7 +61,7 @@ def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, li
     known = {tenant: k for tenant, k in context.indicators.items() if k.frame.height}
     if not known:
         return state, []
-    forms = _forms(batch.frame, frozenset().union(*(k.prefixes for k in known.values())))
+    forms = _forms(batch.frame, list(known.values()))
     named = [v for v in forms["value"].unique().to_list() if any(v in k for k in known.values())]
     if not named:
         return state, []
@@ -70,7 +76,7 @@ _FORM: Final = {"field": pl.String(), "kind": pl.String(), "given": pl.String()}
 _FORMS: Final = {**_FORM, "value": pl.String()}
 
 
-def _forms(frame: pl.DataFrame, prefixes: frozenset[int]) -> pl.DataFrame:
+def _forms(frame: pl.DataFrame, known: Sequence[Known]) -> pl.DataFrame:
     """Give each distinct value that the events name in every form that an indicator may have.
 
     `given`: as the event writes it, lower case; `value`: as indicators are compared. What is named
@@ -82,18 +88,18 @@ def _forms(frame: pl.DataFrame, prefixes: frozenset[int]) -> pl.DataFrame:
             if name in frame.columns:
                 distinct = frame.select(given=_given(name)).unique().drop_nulls()
                 own = distinct.select(field=pl.lit(name), kind=pl.lit(kind), given="given")
-                parts += _spelled(own, kind, prefixes)
+                parts += _spelled(own, kind, known)
     return pl.concat([part.select(list(_FORMS)) for part in parts]).filter(pl.col("value") != "")
 
 
 def _given(name: str) -> pl.Expr:
     text = pl.col(name).str.strip_chars().str.slice(0, 2048)
     if name == _URL:  # the path alone names nothing
-        return pl.col("http_request.url.hostname").str.to_lowercase() + text
+        return pl.col(_HOST).str.to_lowercase() + text
     return text.str.to_lowercase()
 
 
-def _spelled(own: pl.DataFrame, kind: str, prefixes: frozenset[int]) -> list[pl.DataFrame]:
+def _spelled(own: pl.DataFrame, kind: str, known: Sequence[Known]) -> list[pl.DataFrame]:
     given = pl.col("given")
     if kind == "domain":
         labels = given.str.strip_chars_end(".").str.split(".")
@@ -111,13 +117,15 @@ def _spelled(own: pl.DataFrame, kind: str, prefixes: frozenset[int]) -> list[pl.
         told = [own.with_columns(value=bare), own.with_columns(value=host, kind=pl.lit("domain"))]
         return [part.drop_nulls("value") for part in told]
     if kind == "ip":
-        return [own.with_columns(value=given), *_networks(own, prefixes)]
+        prefixes = frozenset().union(*(k.prefixes for k in known))
+        plain = own.with_columns(value=given.str.replace(_MAPPED, "$1"))
+        return [plain, *_networks(plain, prefixes), *_wide(own, known)]
     return [own.with_columns(value=pl.lit(f"{scheme}://") + given) for scheme in ("http", "https")]
 
 
 def _networks(own: pl.DataFrame, prefixes: frozenset[int]) -> list[pl.DataFrame]:
     """Give the IPv4 networks of these lengths that each address lies in, as `10.0.0.0/8`."""
-    octets = pl.col("given").str.extract_groups(r"^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$")
+    octets = pl.col("value").str.extract_groups(r"^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$")
     number = sum(
         octets.struct.field(str(n)).cast(pl.Int64, strict=False) * 256 ** (4 - n)
         for n in range(1, 5)
@@ -131,6 +139,31 @@ def _networks(own: pl.DataFrame, prefixes: frozenset[int]) -> list[pl.DataFrame]
         )
         told.append(numbers.with_columns(value=dotted + f"/{length}"))
     return told
+
+
+def _wide(own: pl.DataFrame, known: Sequence[Known]) -> list[pl.DataFrame]:
+    """Give IPv6 addresses in their one spelling, and the networks that they lie in.
+
+    One by one: text has many spellings of one address. Distinct ones only, and only where a tenant
+    has indicators of that kind.
+    """
+    wide = [k.wide for k in known if k.wide]
+    if not wide and not any(k.has_ipv6 for k in known):
+        return []
+    told: list[tuple[str, str]] = []
+    for given in own.filter(pl.col("given").str.contains(":", literal=True))["given"]:
+        try:
+            address = ipaddress.IPv6Address(given.strip("[]").partition("%")[0])
+        except ValueError:
+            continue
+        told.append((given, str(address)))
+        number = int(address)
+        for lengths in wide:
+            nets = (some.get(number >> (128 - length)) for length, some in lengths.items())
+            told += [(given, value) for value in nets if value]
+    schema = {"given": pl.String(), "value": pl.String()}
+    named = pl.DataFrame(told, schema=schema, orient="row").unique(maintain_order=True)
+    return [own.join(named, on="given", maintain_order="left")]
 
 
 def _met(

@@ -1,220 +1,323 @@
-"""Claim an open invoice or payment of a vendor whose domain a feed calls hostile meanwhile.
+"""Claim a vendor whose domain a feed calls hostile while invoices or payments are open with it.
 
-The vendor's domain is what its record says, or the domain of its mail address there. Told once a
-document, when both are true at one time; an indicator that has run out says nothing.
+Looked at with every fact of business of the tenant, by the fact's time: the indicator may come
+before the document or after it. An indicator that has ended is none, nor is one of another domain
+that only looks alike. Told once for each vendor and indicator; a grave one holds its payments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
-from detectors._columns import claim, cut, filled, newest, pairs, time_us
+from detectors._columns import DAY_US, claim, cut, filled, newest, pairs, time_us
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, Reason, State
+from storage.schema.finding import Level
 from storage.schema.indicator import Known
 
 INVOICE: Final = 999001
 PAYMENT: Final = 999002
 VENDOR: Final = 999003
-PAID: Final = 9
-DELETED: Final = 4
+OPEN_DAYS: Final = 90
+"""A document of which nothing was heard for so long is open no more."""
+MOST_OPEN: Final = 50
+"""Open documents of a vendor that are remembered, those heard of last."""
+MOST_HOSTILE: Final = 200
+"""Vendors of a tenant that are looked at closely in one batch."""
+MOST_LABELS: Final = 6
 SURE: Final = 75
-"""Confidence from which the claim is high, and holds what is open."""
 LIKELY: Final = 50
-EVER: Final = 2**62
-KEPT_US: Final = 180 * 86_400_000_000
-"""How long a document is taken to be open, if nobody says that it was paid."""
-MOST_DOMAINS: Final = 4
-"""Domains kept of one vendor."""
-MOST_LABELS: Final = 4
-"""Labels of a vendor's domain, from its end, that are looked up."""
+_NAMED: Final = 10
+"""Documents that a claim names."""
+_OPEN_US: Final = OPEN_DAYS * DAY_US
+_CLOSING: Final = {INVOICE: frozenset({4}), PAYMENT: frozenset({4, 9})}
+_TEXT: Final = pl.String()
+_OWN: Final = {"tenant_id": _TEXT, "key": _TEXT}
 
 META: Final = DetectorMeta(
     name="supplier_compromise",
     version="1",
-    title="Money is open with a vendor whose domain is called hostile",
+    title="Vendor whose domain a feed calls hostile",
     classes=frozenset({INVOICE, PAYMENT, VENDOR}),
     tables={
-        "vendors": {
-            **dict.fromkeys(("tenant_id", "key", "domain", "name", "event_id"), pl.String()),
+        "vendors": {**_OWN, "name": _TEXT, "domain": _TEXT, "event": _TEXT, "last_us": pl.Int64()},
+        "open": {
+            **_OWN,
+            "class_uid": pl.Int64(),
+            "document": _TEXT,
+            "cents": pl.Int64(),
+            "currency": _TEXT,
+            "event": _TEXT,
             "last_us": pl.Int64(),
         },
-        "open": {
-            **dict.fromkeys(("tenant_id", "key", "vendor", "document", "event_id"), pl.String()),
-            "opened_us": pl.Int64(),
-            "closed_us": pl.Int64(),
-            "told": pl.Boolean(),
-        },
+        "told": {**_OWN, "value": _TEXT, "last_us": pl.Int64()},
     },
-    max_keys=50_000,
-    bytes_per_key=300,
+    max_keys=20_000,
+    bytes_per_key=2_000,
 )
+_DOMAIN: Final = r"^[a-z0-9_](?:[a-z0-9_.-]{0,251})?\.[a-z0-9-]{2,63}$"
 
-_OWN: Final = ["tenant_id", "key"]
-_MAIL_OR_URL: Final = r"(?:[a-z]+://)?(?:[^@/\s]*@)?([a-z0-9\-]+(?:\.[a-z0-9\-]+)+)"
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """An open invoice or payment."""
+
+    class_uid: int
+    uid: str
+    cents: int | None
+    currency: str
+    event: str
+    last_us: int
 
 
 def detect(state: State, batch: EventBatch, context: Context) -> tuple[State, list[Finding]]:
-    """Keep what is open with whom; hold the vendors' domains against each tenant's indicators."""
-    frame = _facts(batch.frame)
-    vendors = _vendors(frame, state["vendors"])
-    documents = _documents(frame, state["open"])
-    met = _met(documents, vendors, context.indicators, context.watermark_us)
-    claimed = met.select(*_OWN, claimed=pl.lit(value=True))
-    left = (
-        documents.join(claimed, on=_OWN, how="left", maintain_order="left")
-        .with_columns(told=pl.col("told") | pl.col("claimed").fill_null(value=False))
-        .filter(
-            (pl.col("closed_us") == EVER) & (pl.col("opened_us") + KEPT_US > context.watermark_us)
-        )
-        .drop("claimed")
-    )
+    """Follow vendors and what is open with them; tell those that an indicator names."""
+    rows = _facts(batch.frame)
+    if rows.is_empty():
+        return state, []
+    vendors = _vendors(state["vendors"], rows)
+    found: list[Finding] = []
+    told = state["told"]
+    for tenant in rows["tenant_id"].unique(maintain_order=True):
+        known = context.indicators.get(tenant)
+        if known is not None and known.frame.height:
+            mine = [table.filter(pl.col("tenant_id") == tenant) for table in (vendors, told)]
+            hostile = _hostile(mine[0], rows.filter(pl.col("tenant_id") == tenant), known)
+            if hostile:
+                claims = list(_claims(tenant, state, rows, hostile, mine[1]))
+                found += [finding for finding, _ in claims]
+                told = pl.concat([told, *(row for _, row in claims)])
     after = {
-        "vendors": vendors,
-        "open": newest(left, "opened_us", META.max_keys).sort(_OWN),
+        "vendors": newest(vendors, "last_us", META.max_keys).sort("tenant_id", "key"),
+        "open": _open(state["open"], rows),
+        "told": newest(told, "last_us", META.max_keys).sort("tenant_id", "key", "value"),
     }
-    found = [_claim(row) for row in met.iter_rows(named=True)]
     return {n: state[n] if after[n].equals(state[n]) else after[n] for n in after}, found
 
 
 def _facts(frame: pl.DataFrame) -> pl.DataFrame:
-    return filled(
+    """Give facts about vendors, in the stream's order."""
+    frame = filled(
         frame,
-        *("vendor.uid", "vendor.name", "document.uid", "actor.user.name", "email.from"),
-        *("unmapped.domain", "unmapped.website", "unmapped.mail"),
-    ).with_columns(time_us=time_us())
-
-
-def _vendors(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Learn each vendor's domains, from the first record that names each."""
-    said = pl.coalesce(
-        cut(n) for n in ("unmapped.domain", "unmapped.website", "unmapped.mail", "email.from")
+        *("vendor.uid", "vendor.name", "document.uid", "amount_cents", "currency"),
+        *("unmapped.domain", "unmapped.vendor_domain", "unmapped.website"),
+        *("unmapped.mail", "unmapped.email", "unmapped.invoice_uid"),
     )
-    fresh = frame.filter(
-        (pl.col("class_uid") == VENDOR) & pl.col("vendor.uid").is_not_null()
-    ).select(
+    address = pl.coalesce(cut("unmapped.mail"), cut("unmapped.email"))
+    mail = address.str.extract(r"@([^@\s>]+)>?$", 1)
+    site = cut("unmapped.website").str.extract(r"^(?:[a-z]+://)?([^/:@\s]+)", 1)
+    is_vendor = pl.col("class_uid") == VENDOR
+    own = pl.when(is_vendor).then(pl.coalesce(cut("unmapped.domain"), site, mail))
+    spoken = pl.coalesce(cut("unmapped.vendor_domain"), own)
+    domain = spoken.str.to_lowercase().str.strip_chars_end(".")
+    return frame.filter(pl.col("class_uid").is_in([INVOICE, PAYMENT, VENDOR])).select(
         "tenant_id",
+        pl.col("class_uid").cast(pl.Int64),
+        "activity_id",
         key=cut("vendor.uid"),
-        domain=said.str.to_lowercase().str.extract(_MAIL_OR_URL).str.slice(0, 253),
-        name=pl.coalesce(cut("vendor.name"), cut("vendor.uid")),
-        event_id="event_id",
-        last_us="time_us",
-    )
-    fresh = fresh.drop_nulls("domain")
-    if fresh.is_empty():
-        return table
-    every = pl.concat([table, fresh]).unique([*_OWN, "domain"], keep="first", maintain_order=True)
-    few = every.filter(pl.int_range(pl.len()).over(_OWN) < MOST_DOMAINS)
-    return newest(few, "last_us", META.max_keys).sort(_OWN, maintain_order=True)
-
-
-def _documents(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Give what is open, and what was closed in this batch, with when."""
-    fresh = frame.filter(
-        pl.col("class_uid").is_in([INVOICE, PAYMENT])
-        & pl.col("document.uid").is_not_null()
-        & pl.col("vendor.uid").is_not_null()
-    ).select(
-        *("tenant_id", "event_id"),
-        key=pl.col("class_uid").cast(pl.String) + "\x1f" + cut("document.uid"),
-        vendor=cut("vendor.uid"),
+        name=cut("vendor.name"),
+        domain=pl.when(domain.str.contains(_DOMAIN)).then(domain),
         document=cut("document.uid"),
-        opened_us="time_us",
-        closed_us=pl.when(pl.col("activity_id").is_in([PAID, DELETED]))
-        .then("time_us")
-        .otherwise(EVER),
-        told=pl.lit(value=False),
+        invoice=cut("unmapped.invoice_uid"),
+        cents=pl.col("amount_cents"),
+        currency=cut("currency"),
+        event="event_id",
+        last_us=time_us(),
     )
-    if fresh.is_empty():
-        return table
-    return (
-        pl.concat([table, fresh.select(table.columns)])
-        .group_by(_OWN, maintain_order=True)
+
+
+def _vendors(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give each vendor's last domain, and the fact that said it."""
+    fresh = rows.filter(pl.col("domain").is_not_null() & pl.col("key").is_not_null())
+    every = pl.concat([before, fresh.select(before.columns)])
+    return every.unique(["tenant_id", "key"], keep="last", maintain_order=True)
+
+
+def _open(before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give what is open after the rows: begun or gone on, neither closed nor silent for long."""
+    one = ["tenant_id", "class_uid", "document"]
+    is_document = pl.col("document").is_not_null() & (pl.col("class_uid") != VENDOR)
+    told = rows.filter(pl.col("key").is_not_null()).with_row_index("row")
+    documents = told.filter(is_document)
+    closed = documents.filter(_is_closed()).select(*one, "row")
+    settled = told.filter((pl.col("class_uid") == PAYMENT) & (pl.col("activity_id") == 9)).select(
+        "tenant_id", pl.lit(INVOICE, pl.Int64()).alias("class_uid"), document="invoice", row="row"
+    )
+    ends = pl.concat([closed, settled.drop_nulls()]).group_by(one).agg(end=pl.col("row").max())
+    columns = ["row", *before.columns]
+    every = pl.concat(
+        [
+            before.with_columns(row=pl.lit(None, pl.UInt32())).select(columns),
+            documents.select(columns),
+        ]
+    ).join(ends, on=one, how="left", maintain_order="left")
+    # Null, the state before, comes before every row: what ended is gone, whatever it was.
+    lasting = pl.col("end").is_null() | (pl.col("row") > pl.col("end"))
+    last = (
+        every.filter(lasting.fill_null(value=False))
+        .group_by(one, maintain_order=True)
         .agg(
-            *(pl.col(n).first() for n in ("vendor", "document", "event_id", "opened_us")),
-            pl.col("closed_us").min(),
-            pl.col("told").any(),
+            pl.col("key").last(),
+            *(pl.col(n).drop_nulls().last() for n in ("cents", "currency")),
+            pl.col("event").first(),
+            pl.col("last_us").max(),
         )
-        .select(table.columns)
+    )
+    few = (
+        last.filter(pl.col("last_us") >= pl.col("last_us").max().over("tenant_id") - _OPEN_US)
+        .select(before.columns)
+        .sort("tenant_id", "key", "last_us", "class_uid", "document")
+        .filter(pl.int_range(pl.len()).reverse().over("tenant_id", "key") < MOST_OPEN)
+    )
+    return newest(few, "last_us", META.max_keys).sort("tenant_id", "key", "class_uid", "document")
+
+
+def _is_closed() -> pl.Expr:
+    return pl.any_horizontal(
+        (pl.col("class_uid") == kind) & pl.col("activity_id").is_in(sorted(activities))
+        for kind, activities in _CLOSING.items()
     )
 
 
-def _met(
-    documents: pl.DataFrame,
-    vendors: pl.DataFrame,
-    indicators: Mapping[str, Known],
-    watermark_us: int,
-) -> pl.DataFrame:
-    """Give the documents that were open while an indicator of their vendor's domain held."""
-    waiting = documents.filter(~pl.col("told"))
-    labels = pl.col("domain").str.split(".")
-    forms = pl.concat_list(
-        labels.list.tail(n).list.join(".") for n in range(2, MOST_LABELS + 1)
-    ).list.unique()
-    owing = waiting.select("tenant_id", key="vendor")
-    named = vendors.join(owing, on=_OWN, how="semi").with_columns(value=forms).explode("value")
-    hostile = _hostile(named, indicators)
-    since = pl.max_horizontal("opened_us", "valid_from_us")
-    until = pl.min_horizontal("closed_us", pl.col("valid_until_us").fill_null(EVER))
-    return (
-        waiting.join(
-            named.select(
-                *("tenant_id", "domain", "name", "value"),
-                vendor="key",
-                vendor_event="event_id",
-                known_us="last_us",
-            ),
-            on=["tenant_id", "vendor"],
-        )
-        .join(hostile, on=["tenant_id", "value"])
-        .with_columns(since=pl.max_horizontal(since, "known_us"))
-        .filter((pl.col("since") < until) & (pl.col("since") <= watermark_us))
-        .sort("since", "confidence", "feed", "key", descending=[False, True, False, False])
-        .unique(_OWN, keep="first", maintain_order=True)
+def _hostile(
+    vendors: pl.DataFrame, rows: pl.DataFrame, known: Known
+) -> dict[str, list[dict[str, Any]]]:
+    """Give domain -> the indicators that name it or a domain above it, of all vendors' domains."""
+    domains = pl.concat([vendors["domain"], rows["domain"]]).drop_nulls().unique().sort()
+    above = {domain: _above(domain) for domain in domains}
+    named = {d: [v for v in values if v in known] for d, values in above.items()}
+    named = {d: values for d, values in list(named.items()) if values}
+    if not named:
+        return {}
+    wanted = sorted({value for values in named.values() for value in values})
+    frame = known.frame.filter((pl.col("type") == "domain") & pl.col("value").is_in(wanted)).sort(
+        ["value", "confidence", "feed"], descending=[False, True, False]
+    )
+    of: dict[str, list[dict[str, Any]]] = {}
+    for row in frame.iter_rows(named=True):
+        of.setdefault(row["value"], []).append(row)
+    found = {d: [row for v in values for row in of.get(v, ())] for d, values in named.items()}
+    return dict([(d, told) for d, told in found.items() if told][:MOST_HOSTILE])
+
+
+def _above(domain: str) -> list[str]:
+    labels = domain.split(".")[-MOST_LABELS:]
+    return [".".join(labels[-n:]) for n in range(2, len(labels) + 1)]
+
+
+def _claims(
+    tenant: str,
+    state: State,
+    rows: pl.DataFrame,
+    hostile: Mapping[str, list[dict[str, Any]]],
+    told: pl.DataFrame,
+) -> Iterator[tuple[Finding, pl.DataFrame]]:
+    """Go through the tenant's facts one by one: rare, only where a vendor's domain is named."""
+    own = pl.col("tenant_id") == tenant
+    vendors = {r["key"]: r for r in state["vendors"].filter(own).iter_rows(named=True)}
+    ledger: dict[str, dict[tuple[int, str], _Document]] = {}
+    for row in state["open"].filter(own).iter_rows(named=True):
+        _note(ledger, row)
+    known = set(told.select("key", "value").iter_rows())
+    for row in rows.filter(own & pl.col("key").is_not_null()).iter_rows(named=True):
+        if row["domain"]:
+            vendors[row["key"]] = row
+        _note(ledger, row)
+        for uid, vendor in vendors.items():
+            for one in hostile.get(vendor["domain"], ()):
+                documents = _standing(ledger.get(uid, {}), row["last_us"])
+                is_new = (uid, one["value"]) not in known
+                if not (is_new and documents and _holds(one, row["last_us"])):
+                    continue
+                known.add((uid, one["value"]))
+                name = vendor["name"] or uid
+                yield (
+                    _claim(tenant, vendor | {"name": name}, one, documents, row["last_us"]),
+                    pl.DataFrame(
+                        [(tenant, uid, one["value"], row["last_us"])], told.schema, orient="row"
+                    ),
+                )
+
+
+def _note(ledger: dict[str, dict[tuple[int, str], _Document]], row: Mapping[str, Any]) -> None:
+    """Write down what a fact says of a document."""
+    kind, uid = row["class_uid"], row["document"]
+    if kind == VENDOR or uid is None:
+        return
+    mine = ledger.setdefault(row["key"], {})
+    activity = row.get("activity_id")
+    if activity in _CLOSING[kind]:
+        mine.pop((kind, uid), None)
+        if kind == PAYMENT and activity == 9 and row.get("invoice"):
+            mine.pop((INVOICE, row["invoice"]), None)
+        return
+    before = mine.get((kind, uid))
+    mine[kind, uid] = _Document(
+        kind,
+        uid,
+        row["cents"] if row["cents"] is not None or before is None else before.cents,
+        row["currency"] or (before.currency if before else ""),
+        before.event if before else row["event"],
+        max(row["last_us"], before.last_us if before else 0),
+    )
+    if len(mine) > MOST_OPEN:
+        del mine[min(mine, key=lambda place: (mine[place].last_us, place))]
+
+
+def _standing(ledger: Mapping[tuple[int, str], _Document], now_us: int) -> list[_Document]:
+    return sorted(
+        (d for d in ledger.values() if d.last_us >= now_us - _OPEN_US),
+        key=lambda d: (d.class_uid, d.uid),
     )
 
 
-def _hostile(named: pl.DataFrame, indicators: Mapping[str, Known]) -> pl.DataFrame:
-    """Give the indicators of these domains, tenant by tenant."""
-    found = [pl.DataFrame(schema=_HOSTILE)]
-    for (tenant,), own in named.group_by("tenant_id", maintain_order=True):
-        known = indicators.get(str(tenant))
-        # A set is asked first: a tenant may have a million indicators.
-        values = [v for v in own["value"].unique(maintain_order=True) if known and v in known]
-        if known and values:
-            rows = known.frame.filter((pl.col("type") == "domain") & pl.col("value").is_in(values))
-            found.append(rows.with_columns(tenant_id=pl.lit(str(tenant))).select(list(_HOSTILE)))
-    return pl.concat(found)
+def _holds(one: Mapping[str, Any], now_us: int) -> bool:
+    until = one["valid_until_us"]
+    return one["valid_from_us"] <= now_us and (until is None or now_us < until)
 
 
-_HOSTILE: Final = {
-    **dict.fromkeys(("tenant_id", "value", "feed"), pl.String()),
-    **dict.fromkeys(("valid_from_us", "valid_until_us", "confidence"), pl.Int64()),
-}
-
-
-def _claim(row: dict[str, Any]) -> Finding:
-    confidence = int(row["confidence"])
+def _claim(
+    tenant: str,
+    vendor: Mapping[str, Any],
+    one: Mapping[str, Any],
+    documents: list[_Document],
+    now_us: int,
+) -> Finding:
+    confidence, feed, value = int(one["confidence"]), str(one["feed"]), str(one["value"])
+    level: Level = "high" if confidence >= SURE else "medium"
+    shown = documents[:_NAMED]
     return claim(
         META,
         META.name,
-        row["tenant_id"],
-        f"{row['key']}\x1f{row['value']}",
-        title=f"{row['name']} has {row['document']} open, and {row['feed']} calls "
-        f"{row['value']} hostile",
-        level="high" if confidence >= SURE else "medium",
+        tenant,
+        "\x1f".join((vendor["key"], value)),
+        title=f"{vendor['name']} is owed or about to be paid, and {feed} calls {value} hostile",
+        level=level,
         kind="finding" if confidence >= LIKELY else "signal",
-        time_us=int(row["since"]),
+        time_us=now_us,
         entity_type="vendor",
-        entity=row["vendor"],
-        event_ids=tuple(dict.fromkeys((row["event_id"], row["vendor_event"]))),
-        event_count=2,
+        entity=vendor["key"],
+        event_ids=tuple(dict.fromkeys((vendor["event"], *(d.event for d in shown)))),
+        event_count=1 + len(documents),
         reasons=(
-            Reason("vendor's domain", row["domain"], f"{row['value']} in {row['feed']}"),
-            Reason("open with it", row["document"], "nothing to be paid"),
-            Reason("feed", row["feed"], f"confidence {confidence} of 100"),
+            Reason("indicator", value, f"{feed}, confidence {confidence} of 100"),
+            Reason("vendor's domain", vendor["domain"], "named by no feed"),
+            Reason("open", _open_words(documents), "nothing, until the vendor is heard"),
         ),
-        attack=("T1199", "T1586"),
-        links=pairs(("document", row["document"]), ("domain", row["domain"])),
-        fields=pairs(("vendor.uid", row["vendor"]), ("document.uid", row["document"])),
+        attack=("T1199", "T1195"),
+        links=pairs(("domain", vendor["domain"]), *(("document", d.uid) for d in shown)),
+        fields=pairs(("vendor.uid", vendor["key"]), ("vendor.name", vendor["name"])),
     )
+
+
+def _open_words(documents: list[_Document]) -> str:
+    sums: dict[str, int] = {}
+    for one in documents:
+        if one.cents is not None:
+            sums[one.currency] = sums.get(one.currency, 0) + one.cents
+    amounts = " + ".join(
+        f"{cents / 100:,.2f} {name}".strip() for name, cents in sorted(sums.items())
+    )
+    kinds = [sum(d.class_uid == kind for d in documents) for kind in (INVOICE, PAYMENT)]
+    return f"{kinds[0]} invoices, {kinds[1]} payments" + (f": {amounts}" if amounts else "")

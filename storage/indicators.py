@@ -1,7 +1,7 @@
 """Keep what feeds call hostile, and give it to who matches; every act audited."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from storage.audit import write_audit
 from storage.database.queries import execute, select
 from storage.errors import InvalidInput, NotFound
+from storage.indicator_matches import queue_match
 from storage.schema.indicator import Indicator
 from storage.tenant import Scope
 
@@ -33,25 +34,71 @@ FRAME: Final = {
 
 
 def put_indicators(
-    scope: Scope, tx: Connection[TupleRow], feed: str, found: Sequence[Indicator]
+    scope: Scope,
+    tx: Connection[TupleRow],
+    feed: str,
+    found: Sequence[Indicator],
+    *,
+    past: bool = True,
+    retold: Collection[str] = (),
+    is_whole: bool = False,
 ) -> int:
     """Keep the indicators of a feed; one that is there takes the new times. Give how many.
 
+    `past`: those that are new are looked for in the history by themselves. `retold`: ids of
+    patterns that `found` tells anew, whole: what else the feed has of them is forgotten.
+    `is_whole`: `found` is all that the feed has; what is no longer in it ends now.
+
     Needs `rules:write`. InvalidInput for a feed without a name, or over a million in all. The
-    flows match them within about ten seconds.
+    flows match them within about ten seconds. The same again changes nothing.
     """
     scope.require(GRANT)
     name = checked_feed(feed)
     unique = {(i.type, i.value): i for i in found}
-    held = int(str(select(tx, "indicators_count")[0]["indicators"]))
-    if held + len(unique) > MOST:
-        raise InvalidInput(f"a tenant keeps {MOST:,} indicators; drop a feed first")
-    rows = [asdict(i) for i in unique.values()]
+    rows = [_storable(i) for i in unique.values()]
+    gone = _given_up(tx, name, list(unique), sorted(set(retold)), is_whole=is_whole)
+    new = changed = 0
     for begin in range(0, len(rows), _AT_ONCE):
-        execute(tx, "indicators_put", feed=name, rows=json.dumps(rows[begin : begin + _AT_ONCE]))
-    execute(tx, "indicator_mark")
-    write_audit(tx, scope, "intel.import", name, detail={"indicators": len(rows)})
+        some = json.dumps(rows[begin : begin + _AT_ONCE])
+        told = select(tx, "indicators_put", feed=name, rows=some, past=past)[0]
+        new, changed = new + int(str(told["new"])), changed + int(str(told["changed"]))
+    if new and int(str(select(tx, "indicators_count")[0]["indicators"])) > MOST:
+        raise InvalidInput(f"a tenant keeps {MOST:,} indicators; drop a feed first")
+    if new and past:
+        queue_match(tx)
+    if changed or gone:
+        execute(tx, "indicator_mark")
+        detail = {"indicators": len(rows), "new": new, "changed": changed, "gone": gone}
+        write_audit(tx, scope, "intel.import", name, detail=detail)
     return len(rows)
+
+
+def _given_up(
+    tx: Connection[TupleRow],
+    feed: str,
+    kept: Sequence[tuple[str, str]],
+    retold: Sequence[str],
+    *,
+    is_whole: bool,
+) -> int:
+    """Forget or end what a feed says no more; give how many."""
+    if not retold and not is_whole:
+        return 0
+    types, values = [kind for kind, _ in kept], [value for _, value in kept]
+    told = {"feed": feed, "types": types, "values": values}
+    gone = execute(tx, "indicators_forget", patterns=list(retold), **told) if retold else 0
+    return gone + (execute(tx, "indicators_end", **told) if is_whole else 0)
+
+
+def _storable(one: Indicator) -> Row:
+    """Give a row that JSON and PostgreSQL take, whatever a feed wrote into its free texts."""
+    row = asdict(one)
+    row["labels"] = [_clean(label) for label in one.labels]
+    return row | {"tlp": _clean(one.tlp), "pattern_id": _clean(one.pattern_id)}
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def drop_feed(scope: Scope, tx: Connection[TupleRow], feed: str) -> int:

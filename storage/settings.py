@@ -81,6 +81,14 @@ class Settings:
     four_eyes: str = _setting(
         "off", "off, invoices, payments or all: of which the maker may not approve it too"
     )
+    feed_addresses: str = _setting(
+        "",
+        "addresses or networks separated by ',' that feeds may be fetched from though they are "
+        "private, and in clear; never link-local ones",
+    )
+    sealing_key: Secret = _setting(
+        Secret(""), "key that secrets of feeds are encrypted with; empty = one made in data_dir"
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
 
     @classmethod

@@ -30,6 +30,7 @@ class VendorView(BaseModel):
     vendor_id: str
     name: str
     address: str
+    domain: str = Field(description="where it writes from; held against feeds of indicators")
     bank_account: str
     previous_bank_account: str = Field(description="'' if it never changed")
     bank_changed_by: str
@@ -51,6 +52,7 @@ class VendorMade(Stated):
     vendor_id: str = Field("", max_length=100, description="your own id; '' makes one")
     confirmation: erp.Confirmation = "none"
     confirmed_by: str = Field("", max_length=200)
+    domain: str = Field("", max_length=253, description="where it writes from: vendor.example")
 
 
 class VendorChange(Stated):
@@ -58,6 +60,7 @@ class VendorChange(Stated):
 
     name: str | None = Field(None, min_length=1, max_length=200)
     address: str | None = Field(None, max_length=500)
+    domain: str | None = Field(None, max_length=253)
 
 
 class BankChange(Stated):
@@ -77,7 +80,13 @@ class BankChange(Stated):
 def create(request: Request, response: Response, scope: Writer, new: VendorMade) -> VendorView:
     """Keep a vendor and tell the fact."""
     made = erp.NewVendor(
-        new.name, new.bank_account, new.address, new.vendor_id, new.confirmation, new.confirmed_by
+        new.name,
+        new.bank_account,
+        new.address,
+        new.vendor_id,
+        new.confirmation,
+        new.confirmed_by,
+        new.domain,
     )
     by = acting_of(request, scope, new)
     with desk_of(request).database.app(scope) as tx:
@@ -109,7 +118,7 @@ def get(request: Request, response: Response, scope: Reader, vendor_id: str) -> 
         return _answer(response, erp.get_vendor(scope, tx, vendor_id))
 
 
-@router.patch("/vendors/{vendor_id}", summary="Change name or address", responses=_GUARDED)
+@router.patch("/vendors/{vendor_id}", summary="Change name, address or domain", responses=_GUARDED)
 def change(
     request: Request,
     response: Response,
@@ -122,7 +131,9 @@ def change(
     version = version_of(if_match, scope)
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
-        row = erp.update_vendor(scope, tx, vendor_id, version, wanted.name, wanted.address, by)
+        row = erp.update_vendor(
+            scope, tx, vendor_id, version, wanted.name, wanted.address, by, wanted.domain
+        )
         return _answer(response, row)
 
 

@@ -24,12 +24,16 @@ from storage.audit import write_audit
 from storage.database.queries import select
 from storage.errors import InvalidInput, NotFound
 from storage.identity import new_id
+from storage.schema.indicator import normal
 from storage.tenant import Scope
 
 
 @dataclass(frozen=True, slots=True)
 class NewVendor:
-    """A vendor to keep. `vendor_id`: the client's own, or '' for a new one."""
+    """A vendor to keep. `vendor_id`: the client's own, or '' for a new one.
+
+    `domain`: where it writes from; feeds of indicators are held against it.
+    """
 
     name: str
     bank_account: str
@@ -37,6 +41,7 @@ class NewVendor:
     vendor_id: str = ""
     confirmation: Confirmation = "none"
     confirmed_by: str = ""
+    domain: str = ""
 
 
 def create_vendor(scope: Scope, tx: Transaction, new: NewVendor, by: Acting | None = None) -> Row:
@@ -51,7 +56,9 @@ def create_vendor(scope: Scope, tx: Transaction, new: NewVendor, by: Acting | No
     address = checked_text("address", new.address, 500, empty=True)
     bank = account(new.bank_account)
     confirmed_by = _confirmed(new.confirmation, new.confirmed_by, by)
-    made_from = fingerprint(name, address, bank, new.confirmation, confirmed_by)
+    domain = _domain(new.domain)
+    parts = (name, address, bank, new.confirmation, confirmed_by, *([domain] if domain else []))
+    made_from = fingerprint(*parts)
     take_turn(tx, MODULE)
     found = select(tx, "erp_vendor_get", vendor_id=vendor_id)
     if is_repeat(found[0] if found else None, made_from, f"vendor {vendor_id}"):
@@ -63,6 +70,7 @@ def create_vendor(scope: Scope, tx: Transaction, new: NewVendor, by: Acting | No
         row_id=new_id(time.time_ns() // 1000),
         name=name,
         address=address,
+        domain=domain,
         bank_account=bank,
         confirmation=new.confirmation,
         confirmed_by=confirmed_by,
@@ -84,8 +92,9 @@ def update_vendor(
     name: str | None = None,
     address: str | None = None,
     by: Acting | None = None,
+    domain: str | None = None,
 ) -> Row:
-    """Change name or address of a vendor that still stands at `version`; None leaves it."""
+    """Change name, address or domain of a vendor that stands at `version`; None leaves it."""
     scope.require("erp:write")
     by = by or acting(scope)
     take_turn(tx, MODULE)
@@ -93,14 +102,14 @@ def update_vendor(
     name = str(row["name"]) if name is None else checked_text("name", name)
     kept = str(row["address"])
     address = kept if address is None else checked_text("address", address, 500, empty=True)
-    command = command_of(scope, row, "update", version, by, name, address)
+    more = [] if domain is None else [_domain(domain)]
+    command = command_of(scope, row, "update", version, by, name, address, *more)
     if command is None:
         return shown(row)
-    (after,) = select(
-        tx, "erp_vendor_update", vendor_id=vendor_id, name=name, address=address, command=command
-    )
+    changed_to = {"name": name, "address": address, "domain": more[0] if more else row["domain"]}
+    (after,) = select(tx, "erp_vendor_update", vendor_id=vendor_id, command=command, **changed_to)
     _tell(scope, tx, "Update", after, by)
-    changed = {n: [row[n], after[n]] for n in ("name", "address") if row[n] != after[n]}
+    changed = {n: [row[n], after[n]] for n in changed_to if row[n] != after[n]}
     write_audit(tx, scope, "vendor.update", vendor_id, detail=by.detail(**changed))
     return after
 
@@ -189,6 +198,10 @@ def _found(tx: Transaction, vendor_id: str) -> Row:
     return rows[0]
 
 
+def _domain(text: str) -> str:
+    return normal("domain", text)[1] if text.strip() else ""
+
+
 def _confirmed(confirmation: str, confirmed_by: str, by: Acting) -> str:
     if confirmation not in get_args(Confirmation):
         raise InvalidInput(f"confirmation is one of {', '.join(get_args(Confirmation))}")
@@ -212,6 +225,7 @@ def _tell(
         "vendor.name": row["name"],
         "vendor.bank_account": row["bank_account"],
         "address": row["address"],
+        "domain": row["domain"],
         "confirmation": row["confirmation"],
         "confirmed_by": row["confirmed_by"],
         **more,

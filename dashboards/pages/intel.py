@@ -8,6 +8,8 @@ import dash_mantine_components as dmc
 from dash import Input, Output, html, no_update
 
 from dashboards.console import Console
+from dashboards.feeds import add_button, feed_panels
+from dashboards.feeds import register as register_feeds
 from dashboards.pages import Page, View
 from dashboards.shell import URL
 from dashboards.ui.cards import figure_card, panel
@@ -38,12 +40,14 @@ def layout(view: View) -> Part:
         feeds = indicator_feeds(scope, tx)
         seen = sightings(scope, tx, _SHOWN)
         found = find_indicators(scope, tx, text, None, _SHOWN) if feeds else []
-    top = head("Intelligence", "What feeds call hostile, and where your events met it.")
+    said = "What feeds call hostile, and where your events met it."
+    top = head("Intelligence", said, add_button(scope))
+    beside = feed_panels(console, scope)
     if not feeds:
         how = f"inopsio intel import FILE --tenant {scope.tenant_id}"
-        words = "Bring in a STIX bundle or a CSV of indicators:"
+        words = "Add a feed that is polled, or bring in a STIX bundle or a CSV of indicators:"
         nothing = empty("No indicators yet", words, command(how, "Command to paste"))
-        return html.Div([top, html.Section(nothing, className="card")])
+        return html.Div([top, html.Section(nothing, className="card"), *beside], className="stack")
     now = console.now()
     total = sum(int(f["indicators"]) for f in feeds)
     expired = sum(int(f["expired"]) for f in feeds)
@@ -65,7 +69,7 @@ def layout(view: View) -> Part:
             html.Div(
                 [
                     html.Div([_seen(seen, now), _indicators(found, text, now)], className="stack"),
-                    html.Div([_feeds(feeds, now)], className="stack"),
+                    html.Div([*beside, _feeds(feeds, now)], className="stack"),
                 ],
                 className="split wide-side",
             ),
@@ -135,7 +139,8 @@ def _feeds(feeds: list[Row], now: datetime) -> Part:
 
 
 def register(console: Console) -> None:
-    """Register the search: what is asked for stands in the URL."""
+    """Register the search, whose text stands in the URL, and what can be done with feeds."""
+    register_feeds(console)
 
     def search(scope: Scope, text: Any) -> Any:  # noqa: ANN401  Dash's own values
         scope.require(PAGE.grant)

@@ -203,6 +203,7 @@ def _who(found: Detail, now: datetime) -> Part:
                 [
                     ("Id", mono(str(vendor["vendor_id"]))),
                     ("Address", str(vendor["address"])),
+                    ("Writes from", mono(str(vendor["domain"]) or "not said")),
                     ("Paid to", mono(str(vendor["bank_account"]))),
                     ("Created", html.Span([moment(vendor["created_at"], now), _by(vendor)])),
                 ]

@@ -1,4 +1,7 @@
-"""Consume findings into incidents, tell the log what the ledger promised, keep the house tidy."""
+"""Consume findings into incidents, tell the log what the ledger promised, keep the house tidy.
+
+Beside that: run the back-tests that people asked for, poll feeds, search the past for what is new.
+"""
 
 import threading
 import time
@@ -8,7 +11,7 @@ from typing import Final
 import structlog
 
 from business._consume import consume
-from deploy.backtesting import serve
+from deploy import backtesting, matching, polling
 from deploy.house import House, opened
 from deploy.keeping import keep_on
 from deploy.running import until_told_to_stop
@@ -24,24 +27,28 @@ ROWS: Final = 1000
 
 
 def run(settings: Settings) -> None:
-    """Run the consumers and the outbox's relay until told to stop."""
+    """Run the consumers, the outbox's relay and what waits for its turn until told to stop."""
     stop = until_told_to_stop()
     with opened(settings) as house:
-        teller = threading.Thread(target=_or_end, args=(stop, _tell, house, stop), name="outbox")
-        keeper = threading.Thread(
-            target=_or_end, args=(stop, keep_on, house, stop, _now_us), name="keeper"
-        )
-        tester = threading.Thread(target=_or_end, args=(stop, serve, house, stop), name="backtests")
-        teller.start()
-        keeper.start()
-        tester.start()
+        beside: dict[str, tuple[Callable[..., None], tuple[object, ...]]] = {
+            "outbox": (_tell, (house, stop)),
+            "keeper": (keep_on, (house, stop, _now_us)),
+            "backtests": (backtesting.serve, (house, stop)),
+            "feeds": (polling.serve, (house, stop)),
+            "matches": (matching.serve, (house, stop)),
+        }
+        threads = [
+            threading.Thread(target=_or_end, args=(stop, work, *given), name=name)
+            for name, (work, given) in beside.items()
+        ]
+        for thread in threads:
+            thread.start()
         try:
             consume(house.database, house.log, stop)
         finally:
             stop.set()
-            teller.join()
-            keeper.join()
-            tester.join()
+            for thread in threads:
+                thread.join()
 
 
 def _or_end(stop: threading.Event, work: Callable[..., None], *given: object) -> None:

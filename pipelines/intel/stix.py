@@ -60,6 +60,11 @@ def read(data: bytes, feed: str) -> Feed:
         document = json.loads(data)
     except (ValueError, RecursionError):
         raise InvalidBatch("no JSON or too deep: send a STIX 2.1 bundle", format=FORMAT) from None
+    return taken(document, feed)
+
+
+def taken(document: object, feed: str) -> Feed:
+    """Give the same of a document that is read already."""
     objects = document.get("objects") if isinstance(document, dict) else None
     if not isinstance(objects, list) or len(objects) > MAX_OBJECTS:
         raise InvalidBatch(
@@ -67,15 +72,34 @@ def read(data: bytes, feed: str) -> Feed:
         )
     good: list[Indicator] = []
     bad: list[Refusal] = []
+    told: list[str] = []
+    newest = _newest(objects)
     for number, one in enumerate(objects):
         if not isinstance(one, dict):
             bad.append(Refusal(str(number), "no object"))
+        elif one.get("type") == "indicator" and _modified(one) < newest[str(one.get("id"))]:
+            bad.append(Refusal(str(one.get("id"))[:100], "a newer version of it is here too"))
         elif one.get("type") == "indicator":
+            told.append(str(one.get("id", ""))[:100])
             try:
                 good += _indicators(one, feed)
             except InvalidInput as why:
                 bad.append(Refusal(str(one.get("id") or number)[:100], str(why)))
-    return Feed(tuple(good), tuple(bad))
+    return Feed(tuple(good), tuple(bad), tuple(filter(None, told)))
+
+
+def _newest(objects: list[Any]) -> dict[str, str]:
+    """Give when the newest version of each id was written."""
+    found: dict[str, str] = {}
+    for one in objects:
+        if isinstance(one, dict):
+            name = str(one.get("id"))
+            found[name] = max(found.get(name, ""), _modified(one))
+    return found
+
+
+def _modified(one: dict[str, Any]) -> str:
+    return str(one.get("modified") or "")
 
 
 def _indicators(one: dict[str, Any], feed: str) -> list[Indicator]:

@@ -79,9 +79,10 @@ class Lake:
         since_us: int = FIRST_US,
         until_us: int = LAST_US,
         classes: Iterable[int] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Iterator[EventBatch]:
         """Give the scope's events again in order of event time, in batches."""
-        return read.restore_batches(self.root, db, scope, since_us, until_us, classes)
+        return read.restore_batches(self.root, db, scope, since_us, until_us, classes, columns)
 
     def hunt(
         self, db: Database, scope: Scope, sql: str, limits: hunt.HuntLimits | None = None

@@ -71,11 +71,12 @@ def restore_batches(
     since_us: int = FIRST_US,
     until_us: int = LAST_US,
     classes: Iterable[int] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[EventBatch]:
     """Give the scope's events again in order of event time, in batches, for a replay.
 
-    The list of files is taken once at the start; memory holds one time window, however long
-    the history is.
+    `columns`: which to read beside the envelope, as far as they are there; None = all. The list
+    of files is taken once at the start; memory holds one time window, however long the history.
     """
     wanted = None if classes is None else list(classes)
     with db.app(scope) as tx:
@@ -88,6 +89,9 @@ def restore_batches(
         rows = _union([f for f in files if _overlap_us(f, start, end) > 0], start, end)
         if wanted is not None:
             rows = rows.filter(pl.col("class_uid").is_in(wanted))
+        if columns is not None:
+            there = set(rows.collect_schema().names())
+            rows = rows.select(*(c.name for c in ENVELOPE), *sorted(there & set(columns)))
         frame = rows.sort("time", "event_id").collect(engine="streaming")
         for at in range(0, frame.height, MAX_BATCH_ROWS):
             yield EventBatch.of(frame.slice(at, MAX_BATCH_ROWS))

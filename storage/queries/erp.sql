@@ -1,25 +1,27 @@
 -- Commands of one tenant run one after the other (`fact_turn`): what is read stays true.
 
 -- name: erp_vendor_get
-SELECT vendor_id, row_id::text, name, address, bank_account, previous_bank_account,
+SELECT vendor_id, row_id::text, name, address, domain, bank_account, previous_bank_account,
     bank_changed_by, bank_changed_at, confirmation, confirmed_by, created_by, created_at, version,
     made_from, last_command
 FROM erp_vendors
 WHERE vendor_id = %(vendor_id)s;
 
 -- name: erp_vendor_add
-INSERT INTO erp_vendors (tenant_id, vendor_id, row_id, name, address, bank_account, confirmation,
-    confirmed_by, created_by, created_at, made_from)
+INSERT INTO erp_vendors (tenant_id, vendor_id, row_id, name, address, domain, bank_account,
+    confirmation, confirmed_by, created_by, created_at, made_from)
 VALUES (current_setting('inopsio.tenant'), %(vendor_id)s, %(row_id)s::uuid, %(name)s, %(address)s,
-    %(bank_account)s, %(confirmation)s, %(confirmed_by)s, %(created_by)s, %(at)s, %(made_from)s)
-RETURNING vendor_id, row_id::text, name, address, bank_account, previous_bank_account,
+    %(domain)s, %(bank_account)s, %(confirmation)s, %(confirmed_by)s, %(created_by)s, %(at)s,
+    %(made_from)s)
+RETURNING vendor_id, row_id::text, name, address, domain, bank_account, previous_bank_account,
     bank_changed_by, bank_changed_at, confirmation, confirmed_by, created_by, created_at, version;
 
 -- name: erp_vendor_update
 UPDATE erp_vendors
-SET name = %(name)s, address = %(address)s, version = version + 1, last_command = %(command)s
+SET name = %(name)s, address = %(address)s, domain = %(domain)s, version = version + 1,
+    last_command = %(command)s
 WHERE vendor_id = %(vendor_id)s
-RETURNING vendor_id, row_id::text, name, address, bank_account, previous_bank_account,
+RETURNING vendor_id, row_id::text, name, address, domain, bank_account, previous_bank_account,
     bank_changed_by, bank_changed_at, confirmation, confirmed_by, created_by, created_at, version;
 
 -- name: erp_vendor_bank
@@ -28,12 +30,13 @@ SET previous_bank_account = bank_account, bank_account = %(bank_account)s,
     bank_changed_by = %(by)s, bank_changed_at = %(at)s, confirmation = %(confirmation)s,
     confirmed_by = %(confirmed_by)s, version = version + 1, last_command = %(command)s
 WHERE vendor_id = %(vendor_id)s
-RETURNING vendor_id, row_id::text, name, address, bank_account, previous_bank_account,
+RETURNING vendor_id, row_id::text, name, address, domain, bank_account, previous_bank_account,
     bank_changed_by, bank_changed_at, confirmation, confirmed_by, created_by, created_at, version;
 
 -- name: erp_vendors_page
 -- `held`: payments of the vendor that stand still now.
-SELECT v.vendor_id, v.row_id::text, v.name, v.address, v.bank_account, v.previous_bank_account,
+SELECT v.vendor_id, v.row_id::text, v.name, v.address, v.domain, v.bank_account,
+    v.previous_bank_account,
     v.bank_changed_by, v.bank_changed_at, v.confirmation, v.confirmed_by, v.created_by,
     v.created_at, v.version,
     (SELECT count(*) FROM erp_payments AS p

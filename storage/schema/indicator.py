@@ -5,6 +5,7 @@ Source of the types: STIX 2.1 cyber-observable objects (OASIS, section 6).
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -60,19 +61,29 @@ class Known:
     """A tenant's indicators, made ready to be asked.
 
     `frame`: type, value, feed, valid_from_us, valid_until_us (null = no end), confidence;
-    `values`: all values; `prefixes`: lengths of the IPv4 networks among them.
+    `values`: all values; `prefixes`: lengths of the IPv4 networks among them; `wide`: the IPv6
+    ones: length -> leading bits as a number -> value; `has_ipv6`: single IPv6 addresses too.
     """
 
     frame: pl.DataFrame
     values: frozenset[str]
     prefixes: frozenset[int]
+    wide: Mapping[int, Mapping[int, str]]
+    has_ipv6: bool
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Self:
         """Take the columns above."""
-        networks = frame.filter((pl.col("type") == "cidr") & ~pl.col("value").str.contains(":"))
-        lengths = networks["value"].str.extract(r"/(\d+)$", 1).unique().drop_nulls().to_list()
-        return cls(frame, frozenset(frame["value"]), frozenset(map(int, lengths)))
+        networks = frame.filter(pl.col("type") == "cidr")["value"]
+        is_wide = networks.str.contains(":", literal=True)
+        lengths = networks.filter(~is_wide).str.extract(r"/(\d+)$", 1).unique().drop_nulls()
+        wide: dict[int, dict[int, str]] = {}
+        for value in networks.filter(is_wide).unique():
+            net = ipaddress.IPv6Network(value)
+            bits = int(net.network_address) >> (128 - net.prefixlen)
+            wide.setdefault(net.prefixlen, {})[bits] = value
+        values, has_ipv6 = frozenset(frame["value"]), bool((frame["type"] == "ipv6").any())
+        return cls(frame, values, frozenset(map(int, lengths)), wide, has_ipv6)
 
     def __contains__(self, value: str) -> bool:
         """Answer whether any indicator has this value."""
@@ -88,6 +99,8 @@ def normal(kind: str, value: str) -> tuple[IndicatorType, str]:
         raise InvalidInput(
             f"indicator type {kind[:40]!r} is unknown: use {', '.join(sorted(TYPES))}"
         )
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidInput("the value holds half a character: correct the feed")
     if len(value) > MAX_VALUE:
         raise InvalidInput(f"a value of {len(value)} characters is over {MAX_VALUE}: shorten it")
     text = value.strip()

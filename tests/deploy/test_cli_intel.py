@@ -8,11 +8,12 @@ import pytest
 
 from deploy.cli import run
 from deploy.house import opened
-from deploy.output import DONE, PARTLY, WRONG_USE
+from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
 from storage.database.rows import insert_lake_files
 from storage.schema import EventBatch
 from storage.settings import Settings
 from tests.detectors.streams import MINUTE_US, frame_of
+from tests.pipelines.feed_server import feed_server
 
 LIST = """type,value,valid_from,confidence
 domain,bad[.]example,2020-01-01T00:00:00Z,90
@@ -52,3 +53,32 @@ def test_what_a_feed_names_is_found_in_the_history_once(
     assert run(["intel", "drop", "list", *home]) == DONE
     assert run(["intel", "drop", "list", *home]) != DONE
     assert run(["intel", "import", str(tmp_path / "none.csv"), *home]) == WRONG_USE
+
+
+def test_a_feed_is_subscribed_to_polled_listed_and_dropped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INOPSIO_FEED_ADDRESSES", "127.0.0.1")
+    home = ["--tenant", "acme", "--data", str(tmp_path / "house")]
+    with opened(Settings(data_dir=tmp_path / "house")) as house:
+        house.database.create_tenant("acme", "acme")
+    (tmp_path / "secret").write_text("s3cr3t-canary\n")
+    with feed_server() as server:
+        server.put("/l.csv", LIST.encode())
+        words = ["intel", "subscribe", "list", "csv", server.url("/l.csv"), *home]
+        secret = ["--auth", "bearer", "--secret-file", str(tmp_path / "secret")]
+        assert run([*words, *secret]) == DONE
+        assert run([*words, *secret]) == WRONG_USE
+        assert run(["intel", "poll", "list", *home, "--json"]) == DONE
+        told = json.loads(capfd.readouterr().out.splitlines()[-1])
+        assert (told["indicators"], told["refused"], told["error"]) == (1, 1, "")
+        assert server.seen[0].headers["authorization"] == "Bearer s3cr3t-canary"
+        server.put("/l.csv", b"", 403)
+        assert run(["intel", "poll", "list", *home]) == FAILED
+    assert "refuses the secret" in capfd.readouterr().err
+    assert run(["intel", "list", *home, "--json"]) == DONE
+    listed = capfd.readouterr().out
+    assert "canary" not in listed
+    assert json.loads(listed.splitlines()[1])["kind"] == "csv"
+    assert run(["intel", "unsubscribe", "list", *home]) == DONE
+    assert run(["intel", "poll", "list", *home]) == FAILED

@@ -183,7 +183,8 @@ def _one_hand(tenant: str) -> list[dict[str, Any]]:
         | {"activity_id": 1, "user.name": "eve.moss", "person.bank_account": "DE02 1203 0000"},
         _at(tenant, 162, 999003)
         | vendor
-        | {"activity_id": 1, "vendor.bank_account": "DE0212030000"},
+        | {"activity_id": 1, "vendor.bank_account": "DE0212030000"}
+        | {"unmapped.domain": "shade.example"},
         _at(tenant, 163, 999001) | invoice | {"activity_id": 1},
         _at(tenant, 164, 999001) | invoice | {"activity_id": 6},
         *payments,

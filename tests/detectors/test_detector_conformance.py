@@ -39,6 +39,7 @@ INDICATORS = {
             [
                 ("ipv4", "203.0.113.7", "feed", 0, None, 80),
                 ("domain", "kestrel-parts.example", "feed", 0, None, 80),
+                ("domain", "shade.example", "feed", 0, None, 80),
             ],
             schema=FRAME,
             orient="row",

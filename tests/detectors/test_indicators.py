@@ -39,6 +39,13 @@ def found(told: dict[str, pl.DataFrame], *rows: dict[str, Any]) -> list[Finding]
         ("ipv6", "2001:db8::7", {"src_endpoint__ip": "2001:DB8::7"}),
         ("cidr", "203.0.113.0/24", {"dst_endpoint__ip": "203.0.113.200"}),
         ("cidr", "203.0.0.0/12", {"dst_endpoint__ip": "203.13.1.2"}),
+        ("ipv6", "2001:db8::7", {"dst_endpoint__ip": "2001:0db8:0:0:0:0:0:7"}),
+        ("ipv6", "fe80::1", {"device__ip": "fe80::1%eth0"}),
+        ("cidr", "2001:db8::/32", {"dst_endpoint__ip": "2001:DB8:ffff::1"}),
+        ("cidr", "2001:db8:8000::/33", {"dst_endpoint__ip": "2001:db8:8000::1"}),
+        ("cidr", "2001:db8::/127", {"dst_endpoint__ip": "[2001:db8::1]"}),
+        ("ipv4", "203.0.113.7", {"src_endpoint__ip": "::ffff:203.0.113.7"}),
+        ("cidr", "203.0.113.0/24", {"src_endpoint__ip": "::FFFF:203.0.113.9"}),
         ("domain", "bad.example", {"query__hostname": "bad.example."}),
         ("domain", "bad.example", {"query__hostname": "A.b.c.Bad.example"}),
         ("domain", "bad.example", {"tls__sni": "www.bad.example"}),
@@ -74,6 +81,29 @@ def test_it_is_met_in_every_form_in_which_events_write_it(
 def test_what_only_looks_like_it_is_not_met(told: dict[str, Any]) -> None:
     for kind, value in (("ipv4", "203.0.113.7"), ("domain", "bad.example"), ("sha256", SHA)):
         assert found(known(kind, value), event(**told)) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "address"),
+    [
+        ("2001:db8::/32", "2001:db9::1"),
+        ("2001:db8:8000::/33", "2001:db8:7fff::1"),
+        ("2001:db8::/127", "2001:db8::2"),
+        ("2001:db8::/32", "2001:db8"),
+        ("2001:db8::/32", "2001:db8::zz"),
+        ("203.0.113.0/24", "::ffff:203.0.114.9"),
+        ("203.0.113.0/24", "2001:db8::cb00:7107"),
+    ],
+)
+def test_an_address_outside_of_the_network_is_not_met(network: str, address: str) -> None:
+    assert found(known("cidr", network), event(dst_endpoint__ip=address)) == []
+
+
+def test_networks_of_two_tenants_do_not_mix() -> None:
+    told = known("cidr", "2001:db8::/32")
+    told |= {"bolt": known("cidr", "2001:db9::/32")["acme"]}
+    rows = [event(0, t, dst_endpoint__ip="2001:db8::1") for t in ("acme", "bolt")]
+    assert [claim.tenant_id for claim in found(told, *rows)] == ["acme"]
 
 
 def test_it_counts_only_while_it_is_valid_by_the_events_time() -> None:

@@ -25,7 +25,7 @@ _VALUES = {
     "date": "'2024-05-01'",
     "jsonb": "'[]'",
 }
-_CHECKED = {"bucket_s": "60"}
+_CHECKED = {"bucket_s": "60", "every_minutes": "60", "subscriptions.kind": "'csv'"}
 """Values of columns that take few."""
 _TENANT_TABLES = (
     *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
@@ -33,7 +33,7 @@ _TENANT_TABLES = (
     *("sources", "lake_files"),
     *("fact_positions", "source_rates", "event_hours", "saved_views"),
     *("tenant_rules", "screened_sources", "rule_windows", "rule_versions", "backtests"),
-    *("indicators", "indicator_marks"),
+    *("indicators", "indicator_marks", "subscriptions", "indicator_matches"),
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
@@ -69,7 +69,8 @@ def _fill(connection: Connection[TupleRow], table: str) -> None:
         (f"inopsio.{table}",),
     ).fetchall()
     names = ", ".join(f'"{name}"' for name, _ in columns)
-    values = ", ".join(_CHECKED.get(name, _VALUES[kind]) for name, kind in columns)
+    own = {name: _CHECKED.get(f"{table}.{name}") or _CHECKED.get(name) for name, _ in columns}
+    values = ", ".join(own[name] or _VALUES[kind] for name, kind in columns)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({values})".encode())
 
 
