@@ -89,7 +89,7 @@ class Ensemble:
         for residual in made.residuals:
             residual.learn(deviations)
             residual.refit()
-        made.trees.learn(made.trees.paths(_unit(deviations)))
+        made.trees.learn(made.trees.leaves(_unit(deviations)))
         made.trees.begin()
         made.calibrate(rows[held], None if hours is None else hours[held])
         return made
@@ -101,7 +101,7 @@ class Ensemble:
         half of the rows is held against measures of the other.
         """
         deviations, _ = self._deviations(rows, hours)
-        measures = self._measures(deviations, self.trees.paths(_unit(deviations)))[0]
+        measures = self._measures(deviations, self.trees.leaves(_unit(deviations)))[0]
         middle = len(rows) // 2
         halves = (slice(None, middle), slice(middle, None))
         for mine, other in (halves, halves[::-1]):
@@ -117,16 +117,16 @@ class Ensemble:
 
     def score_and_learn(self, rows: Floats, hours: Ints | None = None) -> Scored:
         """Score rows as they come, then learn those that are calm."""
-        scored, paths = self._scored(rows, hours)
+        scored, leaves = self._scored(rows, hours)
         calm, usable = self.gate.admit(scored.p)
         if usable.any():
-            measures = self._measures(scored.deviations, paths)[0]
+            measures = self._measures(scored.deviations, leaves)[0]
             self._calibrate_measures([measure[usable] for measure in measures])
             self.whole.learn(scored.score[usable])
         if calm.any():
             picked = None if hours is None else hours[calm]
-            calm_paths = [node[:, calm] for node in paths]
-            self._learn(rows[calm], scored.deviations[calm], calm_paths, picked)
+            calm_leaves = leaves[:, calm]
+            self._learn(rows[calm], scored.deviations[calm], calm_leaves, picked)
         return scored
 
     def forgive(self, rows: Floats, hours: Ints | None = None, times: int = 50) -> None:
@@ -138,8 +138,8 @@ class Ensemble:
         """
         deviations, _ = self._deviations(rows, hours)
         again = np.repeat(np.arange(len(rows)), times)
-        paths = [node[:, again] for node in self.trees.paths(_unit(deviations))]
-        self._learn(rows[again], deviations[again], paths, None)
+        leaves = self.trees.leaves(_unit(deviations))[:, again]
+        self._learn(rows[again], deviations[again], leaves, None)
         for residual in self.residuals:
             residual.refit()
         measures = self._measures(self._deviations(rows, hours)[0], None)[0]
@@ -148,14 +148,14 @@ class Ensemble:
         self.whole.learn(np.repeat(self._surprises(more).sum(axis=0), times))
 
     def _learn(
-        self, rows: Floats, deviations: Floats, paths: list[Ints], hours: Ints | None
+        self, rows: Floats, deviations: Floats, leaves: Ints, hours: Ints | None
     ) -> None:
         if hours is not None:
             self.profile.learn(hours, rows, self.moments.mean)
         self.moments.learn(rows)
         for residual in self.residuals:
             residual.learn(deviations)
-        self.trees.learn(paths)
+        self.trees.learn(leaves)
         self.fresh += len(rows)
         if self.fresh >= _REFIT:
             self.fresh = 0
@@ -169,17 +169,17 @@ class Ensemble:
         for calibration, measure in zip(self.calibrations, measures, strict=True):
             calibration.learn(measure)
 
-    def _scored(self, rows: Floats, hours: Ints | None) -> tuple[Scored, list[Ints]]:
+    def _scored(self, rows: Floats, hours: Ints | None) -> tuple[Scored, Ints]:
         deviations, expected = self._deviations(rows, hours)
-        paths = self.trees.paths(_unit(deviations))
-        measures, parts = self._measures(deviations, paths)
+        leaves = self.trees.leaves(_unit(deviations))
+        measures, parts = self._measures(deviations, leaves)
         surprises = self._surprises(measures)
         score = surprises.sum(axis=0)
         shares = sum(
             surprise[:, None] * _portion(part)
             for surprise, part in zip(surprises, parts, strict=True)
         )
-        return Scored(score, self.whole.p(score), np.asarray(shares), deviations, expected), paths
+        return Scored(score, self.whole.p(score), np.asarray(shares), deviations, expected), leaves
 
     def _deviations(self, rows: Floats, hours: Ints | None) -> tuple[Floats, Floats]:
         if hours is None:
@@ -189,14 +189,14 @@ class Ensemble:
         return self.moments.deviations(rows, expected), expected
 
     def _measures(
-        self, deviations: Floats, paths: list[Ints] | None
+        self, deviations: Floats, leaves: Ints | None
     ) -> tuple[list[Floats], list[Floats]]:
         """Give the measures (n,) and what each is made of, feature by feature (n, features)."""
-        paths = self.trees.paths(_unit(deviations)) if paths is None else paths
+        leaves = self.trees.leaves(_unit(deviations)) if leaves is None else leaves
         size = np.abs(deviations)
         left = [residual.parts(deviations) for residual in self.residuals]
         measures = [size.mean(axis=1), *(part.mean(axis=1) for part in left)]
-        measures.append(self.trees.emptiness(paths))
+        measures.append(self.trees.emptiness(leaves))
         # What arithmetic leaves behind the sixth digit must not be told apart.
         return [np.round(measure, 6) for measure in measures], [size, *left, size]
 

@@ -74,8 +74,6 @@ def _read_trees(model: Ensemble, numbers: Mapping[str, Floats]) -> None:
         old.window,
     )
     masses = numbers["masses"].astype(np.int64)
-    trees.seen = int(masses[0])
-    trees.reference, trees.latest = (
-        part.reshape(old.reference.shape) for part in np.split(masses[1:], 2)
-    )
+    reference, latest = (part.reshape(old.reference.shape) for part in np.split(masses[1:], 2))
+    trees.hold(reference, latest, int(masses[0]))
     model.trees = trees

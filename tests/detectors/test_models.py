@@ -50,14 +50,14 @@ def test_trees_answer_as_rivers_do_on_the_same_trees(seed: int, window: int, bat
     river = RiverTrees(n_trees=5, height=5, window_size=window, seed=seed)
     river.learn_one(dict(enumerate(rows[0].tolist())))
     ours = of_river(river)
-    ours.learn(ours.paths(rows[:1]))
+    ours.learn(ours.leaves(rows[:1]))
     for row in rows[1:200]:
         river.learn_one(dict(enumerate(row.tolist())))
     for begin in range(1, 200, batch):
-        ours.learn(ours.paths(rows[begin : min(begin + batch, 200)]))
+        ours.learn(ours.leaves(rows[begin : min(begin + batch, 200)]))
     highest = river._max_score
     theirs = [highest * (1.0 - river.score_one(dict(enumerate(r.tolist())))) for r in rows[200:]]
-    assert ours.masses(ours.paths(rows[200:])) == pytest.approx(np.array(theirs), abs=1e-6)
+    assert ours.masses(ours.leaves(rows[200:])) == pytest.approx(np.array(theirs), abs=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
