@@ -1,6 +1,7 @@
 """Write an ensemble down as named rows of numbers, and read it again: state without pickle."""
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
     """Give everything the model knows: part -> its numbers in one row."""
     gate, sizes = model.gate, model.sizes
     told: dict[str, Any] = {
-        _SHAPE: [len(model.moments.mean), sizes.trees, sizes.height, sizes.window, sizes.kept],
+        _SHAPE: [len(model.moments.mean), *astuple(sizes)],
         "moments": np.concatenate(
             [[model.moments.weight], model.moments.mean, model.moments.square]
         ),
@@ -28,6 +29,8 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
         "masses": np.concatenate(
             [[model.trees.seen], model.trees.reference.ravel(), model.trees.latest.ravel()]
         ),
+        "directions": model.one_class.directions,
+        "outside": np.concatenate([[model.one_class.bias], model.one_class.weights]),
         "whole": model.whole.kept,
         "gate": [gate.left, gate.resting, gate.tail, *gate.levels],
         "fresh": [model.fresh],
@@ -38,7 +41,7 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
         )
     for name, calibration in zip(MEASURES, model.calibrations, strict=True):
         told[f"calibration_{name}"] = calibration.kept
-    return {part: np.asarray(numbers, np.float64) for part, numbers in told.items()}
+    return {part: np.asarray(numbers, np.float64).ravel() for part, numbers in told.items()}
 
 
 def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
@@ -51,6 +54,9 @@ def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
     model.profile.weight = profile[:168].copy()
     model.profile.sums = profile[168:].reshape(168, features).copy()
     _read_trees(model, numbers)
+    model.one_class.directions = numbers["directions"].reshape(features, -1).copy()
+    model.one_class.bias = float(numbers["outside"][0])
+    model.one_class.weights = numbers["outside"][1:].copy()
     for number, residual in enumerate(model.residuals):
         told = numbers[f"residual_{number}"]
         residual.weight = float(told[0])

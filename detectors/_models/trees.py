@@ -70,7 +70,7 @@ class HalfSpaceTrees:
             at = node + shift
             value = values.take(begins.take(at) + places)
             node += node + 1 + (value >= thresholds.take(at))
-        return node - inner
+        return np.asarray(node - inner)
 
     def emptiness(self, leaves: Ints) -> Floats:
         """Score rows by their leaves: -log of the mass around them, higher is emptier, unbounded.

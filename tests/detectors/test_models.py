@@ -4,10 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river.anomaly import HalfSpaceTrees as RiverTrees
+from river.anomaly import OneClassSVM
+from river.optim import SGD
 
 from detectors._models.calibration import Calibration
 from detectors._models.edges import Bursts
@@ -15,6 +18,7 @@ from detectors._models.ensemble import Ensemble, Sizes
 from detectors._models.gate import CALM, Gate
 from detectors._models.keep import ensemble_of, numbers_of
 from detectors._models.moments import Moments, Profile
+from detectors._models.one_class import OneClass
 from detectors._models.residual import Residual
 from detectors._models.trees import HalfSpaceTrees
 
@@ -58,6 +62,37 @@ def test_trees_answer_as_rivers_do_on_the_same_trees(seed: int, window: int, bat
     highest = river._max_score
     theirs = [highest * (1.0 - river.score_one(dict(enumerate(r.tolist())))) for r in rows[200:]]
     assert ours.masses(ours.leaves(rows[200:])) == pytest.approx(np.array(theirs), abs=1e-6)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, step=st.sampled_from([1, 7, 60]), nu=st.sampled_from([0.05, 0.3]))
+def test_the_one_class_machine_answers_as_rivers_does_on_the_same_waves(
+    seed: int, step: int, nu: float
+) -> None:
+    ours = OneClass(6, 5, seed=seed, nu=nu, rate=0.05)
+    river = OneClassSVM(nu=nu, optimizer=SGD(0.05), intercept_lr=0.05)
+    waves = ours.waves(calm_rows(seed, 180))
+    ours.learn(waves, step)
+    for begin in range(0, 180, step):
+        rows = waves[begin : begin + step]
+        if step == 1:
+            river.learn_one(dict(enumerate(rows[0].tolist())))
+        else:
+            river.learn_many(pl.DataFrame(rows, schema=[str(n) for n in range(10)], orient="row"))
+    key = int if step == 1 else str
+    theirs = [river.score_one({key(n): v for n, v in enumerate(r)}) for r in waves.tolist()]
+    assert ours.strangeness(waves) == pytest.approx(-np.array(theirs), abs=1e-4)
+    assert np.ptp(theirs) > 0.01
+
+
+def test_the_one_class_machine_sees_a_hole_in_the_middle() -> None:
+    draw = np.random.default_rng(2)
+    angle = draw.uniform(0.0, 2.0 * np.pi, 3000)
+    ring = 3.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    model = OneClass(2)
+    model.fit(ring + 0.2 * draw.normal(size=ring.shape))
+    on_it, inside, outside = model.strangeness(model.waves(np.array([[3.0, 0], [0, 0], [9, 0]])))
+    assert on_it < min(inside, outside) - 0.05
 
 
 @settings(max_examples=20, deadline=None)
