@@ -12,7 +12,7 @@ from detectors._models.keep import ensemble_of, numbers_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_SIZES: Final = Sizes(trees=25, height=6, window=500, kept=2_048)
+_SIZES: Final = Sizes(trees=25, height=6, window=500, kept=2_048, directions=64)
 _PEERS_MEMORY: Final = 5_000.0
 
 
