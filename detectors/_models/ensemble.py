@@ -138,10 +138,13 @@ class Ensemble:
         """Score rows as they come, then learn those that are calm."""
         seen = self._seen(rows, hours)
         scored = self._scored(seen)
-        calm, usable = self.gate.admit(scored.p)
+        calm, rated = self.gate.admit(scored.p)
+        usable = np.isfinite(rated)
         if usable.any():
-            self._calibrate_measures([measure[usable] for measure in seen.measures])
-            self.whole.learn(scored.score[usable])
+            # What is rarer than may be learned counts as if it were just not so rare.
+            least = np.where(rated > scored.p, rated, 0.0)[usable]
+            self._calibrate_measures([measure[usable] for measure in seen.measures], least)
+            self.whole.learn(_cut(self.whole, scored.score[usable], least))
         if calm.any():
             picked = None if hours is None else hours[calm]
             self._learn(rows[calm], seen, np.flatnonzero(calm), picked)
@@ -180,9 +183,9 @@ class Ensemble:
     def _uncalibrated(self) -> list[Calibration]:
         return [Calibration(self.sizes.kept) for _ in MEASURES]
 
-    def _calibrate_measures(self, measures: list[Floats]) -> None:
+    def _calibrate_measures(self, measures: list[Floats], least: Floats | None = None) -> None:
         for calibration, measure in zip(self.calibrations, measures, strict=True):
-            calibration.learn(measure)
+            calibration.learn(measure if least is None else _cut(calibration, measure, least))
 
     def _scored(self, seen: _Seen) -> Scored:
         surprises = self._surprises(seen.measures)
@@ -217,6 +220,14 @@ class Ensemble:
         """Give -log p of each measure: (measures, n)."""
         told = zip(self.calibrations, measures, strict=True)
         return np.stack([-np.log(calibration.p(measure)) for calibration, measure in told])
+
+
+def _cut(calibration: Calibration, scores: Floats, least: Floats) -> Floats:
+    """Cut scores down to those whose p is `least`, where that is not 0."""
+    told = scores.copy()
+    for row in np.flatnonzero(least).tolist():
+        told[row] = min(told[row], calibration.score_at(float(least[row])))
+    return told
 
 
 def _unit(deviations: Floats) -> Floats:

@@ -7,7 +7,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from detectors._models.calibration import Calibration
 from detectors._models.ensemble import MEASURES, Ensemble, Sizes
+from detectors._models.gate import LEVELS
 from detectors._models.trees import HalfSpaceTrees
 
 Floats = npt.NDArray[np.float64]
@@ -31,16 +33,16 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
         ),
         "directions": model.one_class.directions,
         "outside": np.concatenate([[model.one_class.bias], model.one_class.weights]),
-        "whole": model.whole.kept,
-        "gate": [gate.left, gate.resting, gate.tail, *gate.levels],
+        "gate": [gate.left, gate.resting, gate.tail, *gate.tokens, *gate.levels],
         "fresh": [model.fresh],
     }
     for number, residual in enumerate(model.residuals):
         told[f"residual_{number}"] = np.concatenate(
             [[residual.weight], residual.second.ravel(), residual.axes.ravel()]
         )
-    for name, calibration in zip(MEASURES, model.calibrations, strict=True):
-        told[f"calibration_{name}"] = calibration.kept
+    for name, calibration in _named(model):
+        head = [calibration.seen, calibration.floor, len(calibration.kept)]
+        told[name] = np.concatenate([head, calibration.kept, calibration.peaks.ravel()])
     return {part: np.asarray(numbers, np.float64).ravel() for part, numbers in told.items()}
 
 
@@ -62,13 +64,22 @@ def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
         residual.weight = float(told[0])
         residual.second = told[1 : 1 + features**2].reshape(features, features).copy()
         residual.axes = told[1 + features**2 :].reshape(features, -1).copy()
-    for name, calibration in zip(MEASURES, model.calibrations, strict=True):
-        calibration.learn(numbers[f"calibration_{name}"])
-    model.whole.learn(numbers["whole"])
-    left, resting, model.gate.tail, *levels = numbers["gate"].tolist()
-    model.gate.left, model.gate.resting, model.gate.levels = int(left), int(resting), levels
+    for name, calibration in _named(model):
+        seen, floor, count = numbers[name][:3].tolist()
+        kept, peaks = np.split(numbers[name][3:].copy(), [int(count)])
+        calibration.restore(kept, peaks.reshape(-1, 2), floor, int(seen))
+    left, resting, model.gate.tail, *rest = numbers["gate"].tolist()
+    model.gate.left, model.gate.resting = int(left), int(resting)
+    model.gate.tokens, model.gate.levels = rest[: len(LEVELS)], rest[len(LEVELS) :]
     model.fresh = int(numbers["fresh"][0])
     return model
+
+
+def _named(model: Ensemble) -> list[tuple[str, Calibration]]:
+    return [
+        ("whole", model.whole),
+        *((f"calibration_{n}", c) for n, c in zip(MEASURES, model.calibrations, strict=True)),
+    ]
 
 
 def _read_trees(model: Ensemble, numbers: Mapping[str, Floats]) -> None:
