@@ -84,7 +84,7 @@ def events(rows: list[dict[str, Any]], source: str) -> pl.DataFrame:
     if not rows:
         return pl.DataFrame()
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    known = {n: t for n, t in dtypes().items() if n in frame.columns}
+    known: Any = {n: t for n, t in dtypes().items() if n in frame.columns}
     times = frame["time_us"]
     return frame.cast(known).select(
         pl.exclude("time_us"),

@@ -1,9 +1,9 @@
-"""Score rows by five measures, each calibrated, their sum calibrated again; learn what is calm.
+"""Score rows by six measures, each calibrated, their sum calibrated again; learn what is calm.
 
 The measures: mean deviation of the features, what 5 and what 10 main directions leave unexplained,
-how empty the place is in half-space trees, how far outside it is to a one-class SVM. Their
-surprises (-log p) add up to the score, and each is shared out among the features, so that shares of
-features add up to the score too.
+how empty the place is in half-space trees, how far outside it is to a one-class SVM, how rare the
+rarest single feature is. Their surprises (-log p) add up to the score, and each is shared out among
+the features, so that shares of features add up to the score too.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors._models.calibration import Calibration
+from detectors._models.extremes import Extremes
 from detectors._models.gate import Gate
 from detectors._models.moments import CUT, Moments, Profile
 from detectors._models.one_class import DIRECTIONS, OneClass
@@ -21,7 +22,7 @@ from detectors._models.trees import HalfSpaceTrees
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-MEASURES: Final = ("deviation", "residual_5", "residual_10", "emptiness", "outside")
+MEASURES: Final = ("deviation", "residual_5", "residual_10", "emptiness", "outside", "rarest")
 _HELD_OUT: Final = 0.3
 """Share of the first rows that calibrates instead of being fitted to."""
 _LENIENT: Final = 0.25
@@ -68,6 +69,7 @@ class _Seen:
 
     deviations: Floats
     expected: Floats
+    sizes: Floats
     leaves: Ints
     waves: Floats
     measures: list[Floats]
@@ -83,6 +85,7 @@ class Ensemble:
         self.profile = Profile(features)
         self.residuals = [Residual(features, 5), Residual(features, 10)]
         self.trees = HalfSpaceTrees.grown(features, sizes.trees, sizes.height, sizes.window, seed)
+        self.extremes = Extremes(features)
         self.one_class = OneClass(features, sizes.directions, seed)
         self.calibrations = self._uncalibrated()
         self.whole = Calibration(sizes.kept, unit=1.0)
@@ -111,6 +114,7 @@ class Ensemble:
         made.trees.learn(made.trees.leaves(_unit(deviations)))
         made.trees.begin()
         made.one_class.fit(deviations)
+        made.extremes.fit(rows[fit])
         made.calibrate(rows[held], None if hours is None else hours[held])
         return made
 
@@ -145,6 +149,10 @@ class Ensemble:
             least = np.where(rated > scored.p, rated, 0.0)[usable]
             self._calibrate_measures([measure[usable] for measure in seen.measures], least)
             self.whole.learn(_cut(self.whole, scored.score[usable], least))
+            sizes = seen.sizes[usable]
+            for row in np.flatnonzero(least).tolist():
+                sizes[row] = self.extremes.cut(sizes[row], float(least[row]))
+            self.extremes.learn(sizes)
         if calm.any():
             picked = None if hours is None else hours[calm]
             self._learn(rows[calm], seen, np.flatnonzero(calm), picked)
@@ -161,6 +169,7 @@ class Ensemble:
         self._learn(rows[again], self._seen(rows, hours), again, None)
         for residual in self.residuals:
             residual.refit()
+        self.extremes.learn((1.0 + _LENIENT) * self.extremes.size(rows[again]))
         more = [m + _LENIENT * np.abs(m) for m in self._seen(rows, hours).measures]
         self._calibrate_measures([np.repeat(measure, times) for measure in more])
         self.whole.learn(np.repeat(self._surprises(more).sum(axis=0), times))
@@ -210,11 +219,14 @@ class Ensemble:
         left = [residual.parts(deviations) for residual in self.residuals]
         measures = [size.mean(axis=1), *(part.mean(axis=1) for part in left)]
         measures += [self.trees.emptiness(leaves), self.one_class.strangeness(waves)]
+        sizes = self.extremes.size(rows)
+        rarity, rarest = self.extremes.rarity(sizes)
+        measures.append(rarity)
         # What arithmetic leaves behind the sixth digit must not be told apart.
         rounded = [np.round(measure, 6) for measure in measures]
         # Of squares the distances are made that the one-class machine sees.
-        parts = [size, *left, size, size**2]
-        return _Seen(deviations, expected, leaves, waves, rounded, parts)
+        parts = [size, *left, size, size**2, np.eye(rows.shape[1])[rarest]]
+        return _Seen(deviations, expected, sizes, leaves, waves, rounded, parts)
 
     def _surprises(self, measures: list[Floats]) -> Floats:
         """Give -log p of each measure: (measures, n)."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from detectors._models.calibration import Calibration
 from detectors._models.ensemble import MEASURES, Ensemble, Sizes
+from detectors._models.extremes import PEAKS, Extremes
 from detectors._models.gate import LEVELS
 from detectors._models.trees import HalfSpaceTrees
 
@@ -32,6 +33,7 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
             [[model.trees.seen], model.trees.reference.ravel(), model.trees.latest.ravel()]
         ),
         "directions": model.one_class.directions,
+        "extremes": _written(model.extremes),
         "outside": np.concatenate([[model.one_class.bias], model.one_class.weights]),
         "gate": [gate.left, gate.resting, gate.tail, *gate.tokens, *gate.levels],
         "fresh": [model.fresh],
@@ -57,6 +59,7 @@ def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
     model.profile.sums = profile[168:].reshape(168, features).copy()
     _read_trees(model, numbers)
     model.one_class.directions = numbers["directions"].reshape(features, -1).copy()
+    model.extremes = _extremes(numbers["extremes"], features)
     model.one_class.bias = float(numbers["outside"][0])
     model.one_class.weights = numbers["outside"][1:].copy()
     for number, residual in enumerate(model.residuals):
@@ -73,6 +76,20 @@ def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
     model.gate.tokens, model.gate.levels = rest[: len(LEVELS)], rest[len(LEVELS) :]
     model.fresh = int(numbers["fresh"][0])
     return model
+
+
+def _written(extremes: Extremes) -> Floats:
+    parts = (extremes.middle, extremes.spread, extremes.floor, extremes.sizes, extremes.places)
+    return np.concatenate([[extremes.seen], *(part.ravel() for part in parts)])
+
+
+def _extremes(numbers: Floats, features: int) -> Extremes:
+    made = Extremes(features)
+    made.seen = int(numbers[0])
+    parts = np.split(numbers[1:].copy(), np.cumsum([features] * 3 + [features * PEAKS]))
+    made.middle, made.spread, made.floor = parts[:3]
+    made.sizes, made.places = (part.reshape(features, PEAKS) for part in parts[3:])
+    return made
 
 
 def _named(model: Ensemble) -> list[tuple[str, Calibration]]:

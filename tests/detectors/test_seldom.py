@@ -1,5 +1,7 @@
 """Hold the tenant's memory of things against sets that forget nothing, row by row."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ USES = st.lists(
 )
 
 
-def rows_of(uses: list[tuple[str, int, str | None]], step_us: int = MINUTE_US) -> pl.DataFrame:
+def rows_of(uses: Sequence[tuple[str, int, str | None]], step_us: int = MINUTE_US) -> pl.DataFrame:
     """Give such uses of a program and a customer, as `windows.named` does."""
     return pl.DataFrame(
         {
@@ -31,7 +33,7 @@ def rows_of(uses: list[tuple[str, int, str | None]], step_us: int = MINUTE_US) -
     )
 
 
-def by_sets(uses: list[tuple[str, int, str | None]], name: str) -> list[tuple[bool, bool]]:
+def by_sets(uses: Sequence[tuple[str, int, str | None]], name: str) -> list[tuple[bool, bool]]:
     """Say (lone, foreign) of each use as sets of groups would."""
     kind = "host\x1fh" if name == "programs" else "user\x1fu"
     names = pl.Series([f"{kind}{n}" for n in range(5)])
