@@ -204,11 +204,14 @@ class _Desk:
         found: list[Finding] = []
         if scored is not None:
             windows = bench.usual.windows[place]
-            rare = np.flatnonzero((scored.p <= span.rare) & (windows >= span.warm_up)).tolist()
+            rate = span.asked / 1_000 / crowd.a_day(span.most_a_day)
+            rare = np.flatnonzero((scored.p <= rate) & (windows >= span.warm_up)).tolist()
             one = _Slot(span, scored, rows, expected, windows)
             found = [f for n in rare if (f := self._claim(begin + n, n, one))]
-        bench.usual.learn(place, values, expected, words, ended - span.length_us)
-        crowd.learn_peers(values)
+        begun = ended - span.length_us
+        days = int((bench.usual.last_us[place] // DAY_US < begun // DAY_US).sum())
+        bench.usual.learn(place, values, expected, words, begun)
+        crowd.learn_peers(values, days)
         return found
 
     def _claim(self, row: int, place: int, slot: _Slot) -> Finding | None:

@@ -25,11 +25,19 @@ class Calibration:
 
     p = (1 + how many were at least as high) / (1 + how many there are): among exchangeable rows no
     more than a share `a` has p <= a. Beyond the last of them a Pareto tail (Hill's estimate) goes
-    on, so that records do not tie.
+    on, so that records do not tie; or, where scores are `surprises` (logs of p themselves, or their
+    sums), an exponential one, for that is how those thin out.
     """
 
-    def __init__(self, size: int = 8192, unit: float = 0.1, memory: int = 100_000) -> None:
-        self.size, self.unit, self.memory = size, unit, memory
+    def __init__(
+        self,
+        size: int = 8192,
+        unit: float = 0.1,
+        memory: int = 100_000,
+        *,
+        surprises: bool = False,
+    ) -> None:
+        self.size, self.unit, self.memory, self.surprises = size, unit, memory, surprises
         self.seen = 0
         self.floor = -np.inf
         self.kept: Floats = np.zeros(0)
@@ -87,12 +95,14 @@ class Calibration:
 
     def _beyond(self, scores: Floats) -> Floats:
         """Give by how much rarer than the highest of all a score above it is."""
-        middle, end, index = self._tail()
-        far = np.log(np.maximum((scores - middle) / end, 1.0))
-        return np.asarray(np.exp(-np.minimum(far / index, 600.0)))
+        middle, end, thinning = self._tail()
+        far = scores - middle - end
+        if not self.surprises:
+            far = np.log(np.maximum((scores - middle) / end, 1.0))
+        return np.asarray(np.exp(-np.clip(far / thinning, 0.0, 600.0)))
 
     def _tail(self) -> tuple[float, float, float]:
-        """Give the middle of all, how far from it the highest is, and Hill's index of the tail.
+        """Give the middle of all, how far from it the highest is, and how the tail thins out.
 
         Measured from the middle, so that the shape does not depend on where zero is.
         """
@@ -101,6 +111,8 @@ class Calibration:
         high = self.peaks[:, 0] if len(self.peaks) > 1 else self._order
         tail = high[-max(2, int(TAIL * self.count)) :] - middle
         begin, end = max(float(tail[0]), self.unit), max(float(tail[-1]), self.unit)
+        if self.surprises:
+            return middle, end, max(float(np.mean(np.maximum(tail, begin) - begin)), self.unit)
         index = float(np.mean(np.log(np.maximum(tail / begin, 1.0))))
         return middle, end, max(index, _LEAST_INDEX)
 
@@ -111,8 +123,9 @@ class Calibration:
         peaks, count = self.peaks[:, 0], self.count
         rank = int(np.floor(p * (count + 1.0))) - 1
         if rank < 0:
-            middle, end, index = self._tail()
-            return middle + end * float(np.exp(-index * np.log(p * (count + 1.0))))
+            middle, end, thinning = self._tail()
+            far = -thinning * np.log(p * (count + 1.0))
+            return middle + float(end + far if self.surprises else end * np.exp(far))
         if rank < len(peaks):
             return float(peaks[len(peaks) - rank - 1])
         body = len(self._order)

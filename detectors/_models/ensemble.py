@@ -33,13 +33,18 @@ _REFIT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much an ensemble holds: trees, directions, and the calm scores it is calibrated by."""
+    """How much an ensemble holds: trees, directions, and the calm scores it is calibrated by.
+
+    `single`: weight of the rarest single feature. Five measures look at the whole of a row and say
+    much the same; where very rare rows alone are told, one feature must be able to outvote them.
+    """
 
     trees: int = 50
     height: int = 8
     window: int = 1_000
     kept: int = 8_192
     directions: int = DIRECTIONS
+    single: float = 1.0
 
 
 WHOLE: Final = Sizes()
@@ -88,7 +93,7 @@ class Ensemble:
         self.extremes = Extremes(features)
         self.one_class = OneClass(features, sizes.directions, seed)
         self.calibrations = self._uncalibrated()
-        self.whole = Calibration(sizes.kept, unit=1.0)
+        self.whole = Calibration(sizes.kept, unit=1.0, surprises=True)
         self.gate = Gate()
         self.fresh = 0
 
@@ -190,7 +195,8 @@ class Ensemble:
                 residual.refit()
 
     def _uncalibrated(self) -> list[Calibration]:
-        return [Calibration(self.sizes.kept) for _ in MEASURES]
+        told = [Calibration(self.sizes.kept) for _ in MEASURES[:-1]]
+        return [*told, Calibration(self.sizes.kept, unit=1.0, surprises=True)]
 
     def _calibrate_measures(self, measures: list[Floats], least: Floats | None = None) -> None:
         for calibration, measure in zip(self.calibrations, measures, strict=True):
@@ -229,9 +235,11 @@ class Ensemble:
         return _Seen(deviations, expected, sizes, leaves, waves, rounded, parts)
 
     def _surprises(self, measures: list[Floats]) -> Floats:
-        """Give -log p of each measure: (measures, n)."""
+        """Give -log p of each measure, weighed: (measures, n)."""
         told = zip(self.calibrations, measures, strict=True)
-        return np.stack([-np.log(calibration.p(measure)) for calibration, measure in told])
+        surprises = np.stack([-np.log(calibration.p(measure)) for calibration, measure in told])
+        surprises[-1] *= self.sizes.single
+        return surprises
 
 
 def _cut(calibration: Calibration, scores: Floats, least: Floats) -> Floats:

@@ -50,8 +50,9 @@ def numbers_of(model: Ensemble) -> dict[str, Floats]:
 
 def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
     """Give the model that wrote these numbers; it answers as that one did."""
-    features, *sizes = (int(n) for n in numbers[_SHAPE])
-    model = Ensemble(features, sizes=Sizes(*sizes))
+    features, trees, height, window, kept, directions = (int(n) for n in numbers[_SHAPE][:6])
+    sizes = Sizes(trees, height, window, kept, directions, float(numbers[_SHAPE][6]))
+    model = Ensemble(features, sizes=sizes)
     moments, profile = numbers["moments"], numbers["profile"]
     model.moments.weight = float(moments[0])
     model.moments.mean, model.moments.square = np.split(moments[1:].copy(), 2)
@@ -68,9 +69,9 @@ def ensemble_of(numbers: Mapping[str, Floats]) -> Ensemble:
         residual.second = told[1 : 1 + features**2].reshape(features, features).copy()
         residual.axes = told[1 + features**2 :].reshape(features, -1).copy()
     for name, calibration in _named(model):
-        seen, floor, count = numbers[name][:3].tolist()
-        kept, peaks = np.split(numbers[name][3:].copy(), [int(count)])
-        calibration.restore(kept, peaks.reshape(-1, 2), floor, int(seen))
+        seen, lowest, count = numbers[name][:3].tolist()
+        scores, peaks = np.split(numbers[name][3:].copy(), [int(count)])
+        calibration.restore(scores, peaks.reshape(-1, 2), lowest, int(seen))
     left, resting, model.gate.tail, *rest = numbers["gate"].tolist()
     model.gate.left, model.gate.resting = int(left), int(resting)
     model.gate.tokens, model.gate.levels = rest[: len(LEVELS)], rest[len(LEVELS) :]

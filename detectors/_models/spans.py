@@ -73,9 +73,9 @@ class Span:
     busy: Mapping[str, int]
 
     @property
-    def rare(self) -> float:
-        """Give the p at which a window is told: of each entity a day is full of them."""
-        return self.asked / 1_000 / (86_400_000_000 / self.length_us)
+    def most_a_day(self) -> float:
+        """Give how many windows a day is full of."""
+        return 86_400_000_000 / self.length_us
 
 
 _NEW: Final = tuple(NEW + name for name in THINGS)
@@ -84,7 +84,7 @@ MINUTE: Final = Span(
     60_000_000,
     "a minute",
     asked=1.0,
-    first=1_000,
+    first=100,
     # Whoever was never busy is held against its peers' busy minutes: a burst cannot wait.
     warm_up=0,
     features=(
@@ -93,11 +93,11 @@ MINUTE: Final = Span(
         *("new_programs", "new_peers", "new_names"),
     ),
     busy={
-        "events": 60,
-        "sign_in_failures": 5,
-        "mails_sent": 10,
-        "recipients": 50,
-        "bounces": 5,
+        "events": 30,
+        "sign_in_failures": 3,
+        "mails_sent": 5,
+        "recipients": 20,
+        "bounces": 3,
     },
 )
 QUARTER: Final = Span(

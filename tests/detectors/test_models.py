@@ -82,7 +82,9 @@ def test_the_one_class_machine_answers_as_rivers_does_on_the_same_waves(
     key = int if step == 1 else str
     theirs = [river.score_one({key(n): v for n, v in enumerate(r)}) for r in waves.tolist()]
     assert ours.strangeness(waves) == pytest.approx(-np.array(theirs), abs=1e-4)
-    assert np.ptp(theirs) > 0.01
+    learned = [river.weights[key(n)] for n in range(10)]
+    assert [*ours.weights, ours.bias] == pytest.approx([*learned, river.intercept], abs=1e-9)
+    assert np.abs(learned).max() > 1e-4
 
 
 def test_the_one_class_machine_sees_a_hole_in_the_middle() -> None:

@@ -1,6 +1,7 @@
 """Hold the tenant's memory of things against sets that forget nothing, row by row."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -57,7 +58,7 @@ def test_seldom_things_are_told_as_sets_tell_them_however_the_stream_is_cut(
     table = pl.DataFrame(schema=seldom.SELDOM)
     parts, edges = [], sorted({0, len(uses), *(c for c in cuts if c < len(uses))})
     rows = rows_of(uses)
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         table, part = seldom.marked(table, rows.slice(begin, end - begin))
         parts.append(part)
     if not parts:
