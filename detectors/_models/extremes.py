@@ -49,11 +49,10 @@ class Extremes:
     def rarity(self, sizes: Floats) -> tuple[Floats, Ints]:
         """Give -log p of each row's rarest feature (n,), and which one it is.
 
-        `sizes`: (n, features), how far each feature is from its usual. What is not above the floor
-        counts as just there, so that most rows are all alike.
+        `sizes`: (n, features), as `size` gives them. A row with nothing above the floor is told 0.
         """
         count = min(self.seen, self.memory) + 1.0
-        told = np.full(sizes.shape, np.log(count / (min(self.seen, PEAKS) + 1.0)))
+        told = np.zeros(sizes.shape)
         row, feature = np.nonzero(sizes > self.floor)
         for begin in range(0, len(row), 8_192):
             rows, features = row[begin : begin + 8_192], feature[begin : begin + 8_192]

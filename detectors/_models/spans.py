@@ -84,7 +84,7 @@ MINUTE: Final = Span(
     60_000_000,
     "a minute",
     asked=1.0,
-    first=100,
+    first=200,
     # Whoever was never busy is held against its peers' busy minutes: a burst cannot wait.
     warm_up=0,
     features=(
