@@ -29,23 +29,29 @@ def words_of(name: str) -> list[str]:
     return [f"{name}_{word}" for word in range(WORDS)]
 
 
-def bitmap(name: str, what: pl.Expr) -> list[pl.Expr]:
-    """Give the aggregations that put each value of a text into the bitmap `name`; null is none."""
-    place = what.hash(_SEED) % BITS
-    bit = pl.lit(1, pl.UInt64()) * pl.lit(2, pl.UInt64()).pow(place % 64).cast(pl.UInt64())
-    return [
-        pl.when(what.is_not_null() & (place // 64 == word))
-        .then(bit)
-        .otherwise(pl.lit(0, pl.UInt64()))
-        .bitwise_or()
-        .alias(column)
-        for word, column in enumerate(words_of(name))
-    ]
+def bits_of(what: pl.Series) -> Words:
+    """Give a bitmap (n, WORDS) for each value of a text; empty where it is null."""
+    told = np.zeros((len(what), WORDS), np.uint64)
+    rows = np.flatnonzero(what.is_not_null().to_numpy())
+    place = what.gather(rows).hash(_SEED).to_numpy() % np.uint64(BITS)
+    told[rows, place // np.uint64(64)] = np.uint64(1) << place % np.uint64(64)
+    return told
 
 
-def merged(names: Sequence[str]) -> list[pl.Expr]:
-    """Give the aggregations that put bitmaps together."""
-    return [pl.col(column).bitwise_or() for name in names for column in words_of(name)]
+def grouped(
+    frame: pl.DataFrame, place: Sequence[str], bitmaps: Sequence[str], *more: pl.Expr
+) -> pl.DataFrame:
+    """Put rows of the same place together: their bitmaps by OR, the rest by the aggregations."""
+    rows = frame.with_row_index("_row").group_by(place, maintain_order=True)
+    told = rows.agg(pl.col("_row"), *more)
+    if told.is_empty():
+        return told.drop("_row").with_columns(pl.Series(c, [], pl.UInt64()) for c in bitmaps)
+    # Polars would take the OR group by group: ten times as slow.
+    order = told["_row"].explode().to_numpy()
+    begins = np.concatenate([[0], told["_row"].list.len().cum_sum().to_numpy()[:-1]])
+    words = np.bitwise_or.reduceat(frame.select(bitmaps).to_numpy()[order], begins, axis=0)
+    columns = [pl.Series(name, words[:, n]) for n, name in enumerate(bitmaps)]
+    return told.drop("_row").with_columns(columns)
 
 
 def how_many(words: Words) -> Floats:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors._models.features import words_of
-from detectors._models.windows import THINGS
+from detectors._models.spans import THINGS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -3,98 +3,119 @@
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors._columns import account, filled
-from detectors._models.features import bitmap, merged, schema_of
+from detectors._models.features import WORDS, bits_of, grouped, schema_of, words_of
+from detectors._models.seldom import FOREIGN, LONE
+from detectors._models.spans import AMONG_ALL, COUNTS, SPANS, THINGS, Span
 
-WINDOW_US: Final = 900 * 1_000_000
 LONGEST_KEY: Final = 512
 SPLIT: Final = "\x1f"
 """Between the kind of an entity and its name, in a key."""
-COUNTS: Final[Mapping[str, str]] = {
-    "events": "events of any kind",
-    "process_starts": "processes started",
-    "sign_ins": "sign-ins",
-    "sign_in_failures": "failed sign-ins",
-    "connections": "network connections",
-    "dns_queries": "DNS queries",
-    "bytes_out": "bytes sent",
-    "bytes_in": "bytes received",
-    "file_changes": "files written, renamed or deleted",
-    "records_exported": "records exported",
-    "money_changes": "prices, discounts and bank accounts changed",
-    "approvals": "invoices and payments approved",
-}
-"""What is added up in a window, in the words of a reason."""
-THINGS: Final[Mapping[str, str]] = {
-    "programs": "different programs",
-    "peers": "different addresses and hosts reached",
-    "names": "different names asked for",
-    "documents": "different documents touched",
-}
-"""What is told apart in a window."""
 _READ: Final = (
     *("device.hostname", "src_endpoint.ip", "actor.user.name", "user.name", "status_id"),
     *("traffic.bytes_out", "traffic.bytes_in", "process.file.path", "dst_endpoint.ip"),
-    *("query.hostname", "document.uid", "record_count", "activity_id"),
+    *("query.hostname", "document.uid", "record_count", "activity_id", "customer.uid"),
+    *("email.from", "email.to", "api.operation"),
 )
 _MOST: Final = 2**50
+_MAIL: Final = 4009
+_CALL: Final = 6003
+_SENDS: Final = ("Send", "SendAs", "SendOnBehalf")
+"""Operations of a mailbox's audit log that send a mail."""
 _HOSTS: Final = (1001, 1005, 1006, 1007, 3001, 3002, 3006, 4001, 4002, 4003, 201001, 201002)
-_PEOPLE: Final = (1007, 3002, 999001, 999002, 999003, 999004, 999012, 999013, 999014)
-PLACE: Final = ["tenant_id", "key", "window_us"]
+_PEOPLE: Final = (1007, 3002, 999001, 999002, 999003, 999004, 999011, 999012, 999013, 999014)
+_BITMAPS: Final = [column for name in (*THINGS, *AMONG_ALL) for column in words_of(name)]
+_AMONG: Final = {f"lone_{n}": n for n in LONE} | {f"foreign_{n}": n for n in FOREIGN}
+PLACE: Final = ["tenant_id", "key", "end_us"]
 OPEN: Final[Mapping[str, pl.DataType]] = {
     "tenant_id": pl.String(),
     "key": pl.String(),
-    "window_us": pl.Int64(),
+    "end_us": pl.Int64(),
     "first_event": pl.String(),
-    **schema_of(list(COUNTS), list(THINGS)),
+    **schema_of(list(COUNTS), [*THINGS, *AMONG_ALL]),
 }
-"""Columns of the state table of open windows."""
+"""Columns of the state table of open windows. A key: kind/span, `SPLIT`, name."""
 
 
-def added(open_: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Give the open windows with a batch's events in them; what is late does not count."""
+def named(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows that count (those late do not), with what was read, `host` and `person`."""
     rows = filled(frame, *_READ).filter(~pl.col("is_late"))
-    fresh = [_windows(rows, kind) for kind in ("host", "user")]
-    every = pl.concat([open_, *(f.select(open_.columns) for f in fresh if f.height)])
-    if every.height == open_.height:
+    rows = rows.with_columns(host=_host(), person=_person())
+    rows = rows.filter(pl.col("host").is_not_null() | pl.col("person").is_not_null())
+    reached = pl.col("dst_endpoint.ip")
+    return rows.with_columns(
+        programs=pl.col("process.file.path").str.to_lowercase(),
+        peers=reached,
+        # A person reaches the host that they sign in to.
+        reached=pl.coalesce(pl.col("device.hostname").str.to_lowercase(), reached),
+        names=pl.col("query.hostname").str.to_lowercase(),
+        documents=pl.col("document.uid"),
+        customers=pl.col("customer.uid"),
+    )
+
+
+def added(open_: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the open windows with the rows of `named` and `seldom.marked` in them."""
+    minutes = [_minutes(rows, "host"), _minutes(rows, "person")]
+    short = pl.concat(minutes)
+    if short.is_empty():
         return open_
-    return (
-        every.group_by(PLACE, maintain_order=True)
-        .agg(pl.col("first_event").first(), *(pl.col(n).sum() for n in COUNTS), *merged([*THINGS]))
-        .select(open_.columns)
-        .sort(PLACE)
-    )
+    fresh = pl.concat([_whole(short, span) for span in SPANS]).select(open_.columns)
+    old = open_.join(fresh, on=PLACE, how="semi")
+    rest = open_.join(old, on=PLACE, how="anti")
+    return pl.concat([rest, _merged(pl.concat([old, fresh]), PLACE).select(open_.columns)])
 
 
-def _windows(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Give new windows of hosts (by address where a sensor knows no name), or of people."""
-    classes = _HOSTS if kind == "host" else _PEOPLE
-    named = _host_key() if kind == "host" else _user_key()
-    mine = rows.filter(pl.col("class_uid").is_in(classes)).with_columns(key=named)
-    mine = mine.filter(pl.col("key").is_not_null())
-    if mine.is_empty():
-        return mine
-    start = pl.col("time").cast(pl.Int64).floordiv(WINDOW_US) * WINDOW_US
-    return mine.group_by("tenant_id", "key", window_us=start, maintain_order=True).agg(
-        pl.col("event_id").first().alias("first_event"), *_counts(), *_things(kind)
-    )
+def _minutes(rows: pl.DataFrame, who: str) -> pl.DataFrame:
+    """Give new windows of the shortest span, of hosts or of people; `key` = kind, SPLIT, name."""
+    mine = rows.filter(pl.col(who).is_not_null())
+    start = pl.col("time").cast(pl.Int64).floordiv(SPANS[0].length_us) * SPANS[0].length_us
+    mine = mine.with_columns(pl.Series(n, w) for n, w in _words(mine, who).items())
+    mine = mine.with_columns(key=who, start_us=start)
+    first = pl.col("event_id").first().alias("first_event")
+    return grouped(mine, ["tenant_id", "key", "start_us"], _BITMAPS, first, *_counts())
 
 
-def _host_key() -> pl.Expr:
+def _whole(short: pl.DataFrame, span: Span) -> pl.DataFrame:
+    """Put windows of the shortest span together to those of another."""
+    end = (pl.col("start_us").floordiv(span.length_us) + 1) * span.length_us
+    key = pl.col("key").str.replace(SPLIT, f"/{span.name}{SPLIT}", literal=True)
+    return _merged(short.with_columns(key=key, end_us=end), PLACE)
+
+
+def _merged(windows: pl.DataFrame, place: list[str]) -> pl.DataFrame:
+    sums = (pl.col(name).sum() for name in COUNTS)
+    return grouped(windows, place, _BITMAPS, pl.col("first_event").first(), *sums)
+
+
+def _host() -> pl.Expr:
+    """Give the key of a host, by address where a sensor knows no name."""
     name = pl.col("device.hostname").str.strip_chars().str.to_lowercase()
     is_name = name.str.contains(r"[^0-9.:]") & ~name.str.contains(":", literal=True)
     host = pl.lit(f"host{SPLIT}") + name.str.split(".").list.first().str.slice(0, LONGEST_KEY)
     address = pl.when(is_name).then(None).otherwise(pl.coalesce(name, "src_endpoint.ip"))
     ip = pl.lit(f"ip{SPLIT}") + address.str.to_lowercase().str.slice(0, LONGEST_KEY)
-    return pl.when(is_name & (name != "")).then(host).when(address != "").then(ip)
+    key = pl.when(is_name & (name != "")).then(host).when(address != "").then(ip)
+    return pl.when(pl.col("class_uid").is_in(_HOSTS)).then(key)
 
 
-def _user_key() -> pl.Expr:
+def _person() -> pl.Expr:
+    """Give the key of a person; who sends a mail is its sender, where nobody else is named."""
     name = account("actor.user.name", "user.name")
+    sender = pl.coalesce(name, account("email.from"))
     is_person = ~name.str.ends_with("$") & ~name.is_in(["system", "local service", "root", "-"])
-    return pl.when(is_person).then(pl.lit(f"user{SPLIT}") + name)
+    key = pl.when(is_person).then(pl.lit(f"user{SPLIT}") + name)
+    sent = pl.when(is_person.fill_null(value=True)).then(pl.lit(f"user{SPLIT}") + sender)
+    return (
+        pl.when(pl.col("class_uid").is_in(_PEOPLE) | _is_call())
+        .then(key)
+        .when(_is_sent())
+        .then(sent)
+    )
 
 
 def _is(uid: int, *activities: int) -> pl.Expr:
@@ -102,40 +123,54 @@ def _is(uid: int, *activities: int) -> pl.Expr:
     return same & pl.col("activity_id").is_in(activities) if activities else same
 
 
+def _is_call() -> pl.Expr:
+    return (_is(_CALL) & pl.col("api.operation").is_in(_SENDS)).fill_null(value=False)
+
+
+def _is_sent() -> pl.Expr:
+    return _is(_MAIL, 1).fill_null(value=False)
+
+
 def _counts() -> list[pl.Expr]:
     def many(what: pl.Expr) -> pl.Expr:
         return what.fill_null(value=False).sum().cast(pl.Int64)
 
-    def total(name: str) -> pl.Expr:
-        return pl.col(name).cast(pl.Int64).fill_null(0).clip(0, _MOST).sum()
+    def total(amount: pl.Expr) -> pl.Expr:
+        return amount.cast(pl.Int64).fill_null(0).clip(0, _MOST).sum()
 
-    failed = pl.col("status_id") == 2
-    money = _is(999003, 5) | _is(999004, 5) | _is(999013, 6)
+    failed = (pl.col("status_id") == 2).fill_null(value=False)
+    approved = _is(999001, 6) | _is(999002, 6)
+    maker = account("user.name")
+    mail = _is_sent() | _is_call()
+    listed = pl.col("email.to").str.count_matches(";", literal=True) + 1
     told = {
         "events": pl.len().cast(pl.Int64),
         "process_starts": many(_is(1007, 1)),
-        "sign_ins": many(_is(3002, 1) & ~failed.fill_null(value=False)),
+        "sign_ins": many(_is(3002, 1) & ~failed),
         "sign_in_failures": many(_is(3002) & failed),
         "connections": many(_is(4001)),
         "dns_queries": many(_is(4003)),
-        "bytes_out": total("traffic.bytes_out"),
-        "bytes_in": total("traffic.bytes_in"),
+        "bytes_out": total(pl.col("traffic.bytes_out")),
+        "bytes_in": total(pl.col("traffic.bytes_in")),
         "file_changes": many(_is(1001, 1, 3, 4, 5)),
-        "records_exported": total("record_count"),
-        "money_changes": many(money),
-        "approvals": many(_is(999001, 6) | _is(999002, 6)),
+        "records_exported": total(pl.when(~_is_sent()).then("record_count")),
+        "price_changes": many(_is(999004, 5)),
+        "discounts": many(_is(999013, 6)),
+        "bank_changes": many(_is(999003, 5)),
+        "approvals": many(approved),
+        "self_approvals": many(approved & (account("actor.user.name") == maker)),
+        "mails_sent": many(mail & ~failed),
+        "recipients": total(pl.when(mail).then(pl.coalesce("record_count", listed, 1))),
+        "bounces": many(mail & failed),
     }
     return [expression.alias(name) for name, expression in told.items()]
 
 
-def _things(kind: str) -> list[pl.Expr]:
-    reached = pl.col("dst_endpoint.ip")
-    if kind == "user":
-        reached = pl.coalesce(pl.col("device.hostname").str.to_lowercase(), reached)
-    told = {
-        "programs": pl.col("process.file.path").str.to_lowercase(),
-        "peers": reached,
-        "names": pl.col("query.hostname").str.to_lowercase(),
-        "documents": pl.col("document.uid"),
-    }
-    return [part for name, what in told.items() for part in bitmap(name, what)]
+def _words(rows: pl.DataFrame, who: str) -> dict[str, npt.NDArray[np.uint64]]:
+    """Give the bitmaps of rows, a column each."""
+    peers = "reached" if who == "person" else "peers"
+    read = {name: name for name in (*THINGS, "customers")} | {"peers": peers}
+    words = {name: bits_of(rows[column]) for name, column in read.items()}
+    for name, of in _AMONG.items():
+        words[name] = np.where(rows[name].to_numpy()[:, None], words[of], np.uint64(0))
+    return {f"{name}_{n}": words[name][:, n] for name in words for n in range(WORDS)}

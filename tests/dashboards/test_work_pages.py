@@ -62,7 +62,9 @@ def test_a_detector_is_called_by_its_own_title_and_says_what_it_judges_by(
     shown = filled.open(admin, "/rules")
     assert "Host or person unlike itself and its peers" in shown
     assert "Title gamma" not in shown
-    assert "Windows of an entity before it is judged" in filled.open(admin, "/rule/behaviour")
+    assert "Time in which the same is not claimed again of an entity" in filled.open(
+        admin, "/rule/behaviour"
+    )
     assert title_of("spraying.entered") == "One address tries many accounts: entered"
 
 

@@ -119,6 +119,52 @@ def test_people_are_judged_by_what_they_do_in_the_books() -> None:
     assert claims[0].reasons[0].name == "records exported"
 
 
+def test_a_burst_is_told_when_its_minute_is_over() -> None:
+    dice = random.Random(3)
+    rows: list[dict[str, Any]] = []
+
+    def reached(host: int, minute: int, count: int) -> list[dict[str, Any]]:
+        base = {"tenant_id": "acme", "class_uid": 4001, "activity_id": 6}
+        at = START_US + minute * MINUTE_US
+        return [
+            base
+            | {"time_us": at + n * 20_000, "device.hostname": f"pc{host}"}
+            | {"dst_endpoint.ip": f"10.9.{n // 200}.{n % 200}"}
+            for n in range(count)
+        ]
+
+    for minute in range(0, 40 * 60, 7):
+        rows += reached(minute % 8, minute, dice.randint(30, 60))
+    end = 40 * 60
+    rows += [*reached(3, end, 900), *reached(5, end + 3, 1)]
+    claim, *later = [c for c in found(rows) if c.time_us > START_US + end * MINUTE_US]
+    begun = (START_US + end * MINUTE_US) // MINUTE_US * MINUTE_US
+    assert (claim.entity, claim.time_us - begun) == ("pc3", MINUTE_US)
+    assert "in a minute" in claim.title
+    assert [(c.title, c.time_us) for c in later] == []
+
+
+def test_what_is_slow_is_told_of_its_day_and_of_no_quarter_of_an_hour() -> None:
+    dice = random.Random(4)
+    rows: list[dict[str, Any]] = []
+    day = 24 * 60
+    base = {"tenant_id": "acme", "class_uid": 999013}
+    for number in range(30):
+        for who in range(12):
+            for step in range(dice.randint(6, 12)):
+                minute = number * day + 60 + who + 90 * step
+                at = {"time_us": START_US + minute * MINUTE_US, "actor.user.name": f"u{who}"}
+                rows.append(base | at | {"activity_id": 6 if dice.random() < 0.2 else 5})
+    for step in range(32):
+        minute = 30 * day + 30 * step
+        at = {"time_us": START_US + minute * MINUTE_US, "actor.user.name": "u7"}
+        rows.append(base | at | {"activity_id": 6})
+    rows.append(base | {"time_us": START_US + 33 * day * MINUTE_US, "actor.user.name": "u1"})
+    claims = [c for c in found(rows) if c.time_us > START_US + 30 * day * MINUTE_US]
+    assert {c.entity for c in claims} == {"u7"}
+    assert [c.title for c in claims] == ["Unusual for u7 in a day: discounts given"]
+
+
 def test_names_without_end_keep_the_newest_windows_under_short_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -130,7 +176,7 @@ def test_names_without_end_keep_the_newest_windows_under_short_keys(
     state, _ = fold(behaviour, batches(frame_of(rows), [len(rows) // 2]))
     assert state["open"].height <= 20
     assert state["usual"].height <= 20
-    assert state["open"]["key"].str.len_chars().max() <= 520  # type: ignore[operator]  # a column of text
+    assert state["open"]["key"].str.len_chars().max() <= 512 + 20  # type: ignore[operator]  # a column of text
 
 
 def test_a_verdict_with_odd_text_is_survived() -> None:

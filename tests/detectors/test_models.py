@@ -4,17 +4,22 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from river.anomaly import HalfSpaceTrees as RiverTrees
+from river.anomaly import OneClassSVM
+from river.optim import SGD
 
 from detectors._models.calibration import Calibration
 from detectors._models.edges import Bursts
 from detectors._models.ensemble import Ensemble, Sizes
+from detectors._models.extremes import Extremes
 from detectors._models.gate import CALM, Gate
 from detectors._models.keep import ensemble_of, numbers_of
 from detectors._models.moments import Moments, Profile
+from detectors._models.one_class import OneClass
 from detectors._models.residual import Residual
 from detectors._models.trees import HalfSpaceTrees
 
@@ -50,14 +55,47 @@ def test_trees_answer_as_rivers_do_on_the_same_trees(seed: int, window: int, bat
     river = RiverTrees(n_trees=5, height=5, window_size=window, seed=seed)
     river.learn_one(dict(enumerate(rows[0].tolist())))
     ours = of_river(river)
-    ours.learn(ours.paths(rows[:1]))
+    ours.learn(ours.leaves(rows[:1]))
     for row in rows[1:200]:
         river.learn_one(dict(enumerate(row.tolist())))
     for begin in range(1, 200, batch):
-        ours.learn(ours.paths(rows[begin : min(begin + batch, 200)]))
+        ours.learn(ours.leaves(rows[begin : min(begin + batch, 200)]))
     highest = river._max_score
     theirs = [highest * (1.0 - river.score_one(dict(enumerate(r.tolist())))) for r in rows[200:]]
-    assert ours.masses(ours.paths(rows[200:])) == pytest.approx(np.array(theirs), abs=1e-6)
+    assert ours.masses(ours.leaves(rows[200:])) == pytest.approx(np.array(theirs), abs=1e-6)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, step=st.sampled_from([1, 7, 60]), nu=st.sampled_from([0.05, 0.3]))
+def test_the_one_class_machine_answers_as_rivers_does_on_the_same_waves(
+    seed: int, step: int, nu: float
+) -> None:
+    ours = OneClass(6, 5, seed=seed, nu=nu, rate=0.05)
+    river = OneClassSVM(nu=nu, optimizer=SGD(0.05), intercept_lr=0.05)
+    waves = ours.waves(calm_rows(seed, 180))
+    ours.learn(waves, step)
+    for begin in range(0, 180, step):
+        rows = waves[begin : begin + step]
+        if step == 1:
+            river.learn_one(dict(enumerate(rows[0].tolist())))
+        else:
+            river.learn_many(pl.DataFrame(rows, schema=[str(n) for n in range(10)], orient="row"))
+    key = int if step == 1 else str
+    theirs = [river.score_one({key(n): v for n, v in enumerate(r)}) for r in waves.tolist()]
+    assert ours.strangeness(waves) == pytest.approx(-np.array(theirs), abs=1e-4)
+    learned = [river.weights[key(n)] for n in range(10)]
+    assert [*ours.weights, ours.bias] == pytest.approx([*learned, river.intercept], abs=1e-9)
+    assert np.abs(learned).max() > 1e-4
+
+
+def test_the_one_class_machine_sees_a_hole_in_the_middle() -> None:
+    draw = np.random.default_rng(2)
+    angle = draw.uniform(0.0, 2.0 * np.pi, 3000)
+    ring = 3.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    model = OneClass(2)
+    model.fit(ring + 0.2 * draw.normal(size=ring.shape))
+    on_it, inside, outside = model.strangeness(model.waves(np.array([[3.0, 0], [0, 0], [9, 0]])))
+    assert on_it < min(inside, outside) - 0.05
 
 
 @settings(max_examples=20, deadline=None)
@@ -122,6 +160,60 @@ def test_a_residual_sees_a_broken_relation_that_no_feature_shows_alone() -> None
     model = Residual.fitted(rows, 1)
     usual, broken = model.parts(np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])).sum(axis=1)
     assert broken > 10 * usual
+
+
+@pytest.mark.parametrize("asked", [0.01, 0.001])
+def test_the_asked_rate_holds_while_calm_rows_are_learned_for_long(asked: float) -> None:
+    rates = []
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        rows = calm_rows(seed, 41_000, 4) + draw.standard_t(3, size=(41_000, 4))
+        model = Ensemble.fitted(rows[:1000], seed=seed, sizes=Sizes(10, 5, 250, 1024, 16, 3.0))
+        told = [model.score_and_learn(rows[n : n + 500]).p for n in range(1000, 41_000, 500)]
+        rates.append([(np.concatenate(half) <= asked).mean() for half in (told[:40], told[40:])])
+    early, late = np.mean(rates, axis=0)
+    assert early < 2.0 * asked
+    assert late < 1.5 * asked
+    assert early > 0.2 * asked
+
+
+def test_an_attack_raises_the_bar_by_no_more_than_its_level_allows() -> None:
+    model = Ensemble.fitted(calm_rows(1, 3000), seed=1)
+    for seed in range(20):
+        model.score_and_learn(calm_rows(50 + seed, 500))
+    attack = calm_rows(2, 1) + 8.0
+    first = model.score(attack).p[0]
+    for seed in range(20):
+        rows = calm_rows(90 + seed, 500)
+        rows[:20] = attack
+        model.score_and_learn(rows)
+    assert first < 1e-5
+    assert model.score(attack).p[0] < 1e-3
+
+
+def test_a_spike_of_one_feature_is_seen_and_its_share_is_that_features() -> None:
+    draw = np.random.default_rng(8)
+    rows = np.hstack([calm_rows(4, 3000, 11), np.log1p(draw.poisson(0.02, (3000, 1)))])
+    model = Ensemble.fitted(rows, seed=1, sizes=Sizes(single=3.0))
+    spike = np.hstack([calm_rows(5, 50, 11), np.full((50, 1), np.log1p(200.0))])
+    told = model.score(spike)
+    assert (told.p < 1e-4).mean() > 0.9
+    assert (told.shares.argmax(axis=1) == 11).all()
+    assert (told.shares[:, 11] > 0.5 * told.score).all()
+
+
+def test_only_the_highest_are_kept_and_the_old_go() -> None:
+    extremes = Extremes(1, memory=1_000)
+    extremes.learn(np.arange(300.0)[:, None])
+    assert extremes.sizes[0].tolist() == [float(n) for n in range(236, 300)]
+    high, low = (extremes.rarity(np.array([[size]]))[0][0] for size in (299.0, 100.0))
+    assert high == pytest.approx(np.log(301 / 2))
+    assert low == 0.0
+    beyond = extremes.rarity(np.array([[400.0], [500.0]]))[0]
+    assert high < beyond[0] < beyond[1]
+    extremes.learn(np.zeros((1_000, 1)))
+    extremes.learn(np.full((1, 1), 300.0))
+    assert extremes.sizes[0, -2:].tolist() == [-np.inf, 300.0]
 
 
 def test_who_attacks_does_not_teach_what_is_usual() -> None:

@@ -1,0 +1,118 @@
+"""Know of a thing who in the tenant has used it: nobody else yet, or only others.
+
+A table of 16,384 cells for each tenant and kind of thing (programs, addresses, names, customers);
+a cell holds a bit for each of eight groups of entities. Things that share a cell look used by more
+than use them, so a full table grows silent, never loud. Of two halves one is emptied every 30 days.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Ints = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+CELLS: Final = 16_384
+MONTH_US: Final = 30 * 86_400_000_000
+_GROUPS: Final = 8
+_SEED: Final = 20_260_103
+LONE: Final = ("programs", "peers", "names")
+FOREIGN: Final = ("customers",)
+SELDOM: Final = {
+    "tenant_id": pl.String(),
+    "key": pl.String(),
+    "month": pl.Int64(),
+    "older": pl.Binary(),
+    "newer": pl.Binary(),
+}
+"""Columns of the state table; `key` = the kind of thing."""
+
+
+def marked(table: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give the table with the rows of `windows.named` in it, and the rows with what was seldom.
+
+    `lone_x`: no other group of entities had used this x; `foreign_x`: others had, and this one had
+    not. Each row is told by the rows before it, whatever the batch.
+    """
+    flags = {f"lone_{n}": np.zeros(rows.height, bool) for n in LONE}
+    flags |= {f"foreign_{n}": np.zeros(rows.height, bool) for n in FOREIGN}
+    fresh: list[tuple[str, str, int, bytes, bytes]] = []
+    numbered = rows.with_row_index("_row")
+    for name in (*LONE, *FOREIGN):
+        who = pl.coalesce("host", "person") if name in LONE else pl.col("person")
+        used = numbered.select(
+            "_row",
+            "tenant_id",
+            month=pl.col("time").cast(pl.Int64).floordiv(MONTH_US),
+            cell=pl.col(name).hash(_SEED) % CELLS,
+            group=who.hash(_SEED) % _GROUPS,
+            is_used=pl.col(name).is_not_null() & who.is_not_null(),
+        ).filter("is_used")
+        for (tenant,), mine in used.group_by("tenant_id", maintain_order=True):
+            seen = _Seen.read(table, str(tenant), name)
+            place = mine["_row"].to_numpy()
+            cell = mine["cell"].cast(pl.Int64).to_numpy()
+            bit = np.left_shift(1, mine["group"].cast(pl.Int64).to_numpy()).astype(np.uint8)
+            lone, foreign = seen.take(cell, bit, mine["month"].to_numpy())
+            flag = f"lone_{name}" if name in LONE else f"foreign_{name}"
+            flags[flag][place] = lone if name in LONE else foreign
+            fresh.append(seen.row(str(tenant), name))
+    new = pl.DataFrame(fresh, schema=table.schema, orient="row")
+    rest = table.join(new.select("tenant_id", "key"), on=["tenant_id", "key"], how="anti")
+    return (
+        pl.concat([rest, new]).sort("tenant_id", "key"),
+        rows.with_columns(pl.Series(name, flag) for name, flag in flags.items()),
+    )
+
+
+class _Seen:
+    """The cells of one kind of thing: those of the month before and of this one."""
+
+    def __init__(self, month: int, older: Cells, newer: Cells) -> None:
+        self.month, self.older, self.newer = month, older, newer
+
+    @classmethod
+    def read(cls, table: pl.DataFrame, tenant: str, key: str) -> "_Seen":
+        """Give what is known, or nothing yet."""
+        known = table.filter((pl.col("tenant_id") == tenant) & (pl.col("key") == key))
+        for _, _, month, older, newer in known.iter_rows():
+            old, new = (np.frombuffer(raw, np.uint8).copy() for raw in (older, newer))
+            return cls(int(month), old, new)
+        return cls(0, np.zeros(CELLS, np.uint8), np.zeros(CELLS, np.uint8))
+
+    def row(self, tenant: str, key: str) -> tuple[str, str, int, bytes, bytes]:
+        """Give the row of the table."""
+        return tenant, key, self.month, self.older.tobytes(), self.newer.tobytes()
+
+    def take(self, cell: Ints, bit: Cells, month: Ints) -> tuple[Bools, Bools]:
+        """Say of each use in turn whether it is lone, and whether foreign; then know it."""
+        # A month does not end twice: what comes a little late belongs to the one that runs.
+        month = np.maximum.accumulate(np.maximum(month, self.month))
+        lone, foreign = np.zeros(len(cell), bool), np.zeros(len(cell), bool)
+        bounds = np.flatnonzero(np.diff(month)) + 1
+        for part in np.split(np.arange(len(cell)), bounds):
+            self._turn(int(month[part[0]]))
+            lone[part], foreign[part] = self._told(cell[part], bit[part])
+            np.bitwise_or.at(self.newer, cell[part], bit[part])
+        return lone, foreign
+
+    def _turn(self, month: int) -> None:
+        if month > self.month:
+            empty = np.zeros(CELLS, np.uint8)
+            self.older = self.newer if month == self.month + 1 else empty
+            self.newer, self.month = empty.copy(), month
+
+    def _told(self, cell: Ints, bit: Cells) -> tuple[Bools, Bools]:
+        known = self.older[cell] | self.newer[cell]
+        rows = np.arange(len(cell))
+        _, first, place = np.unique(cell, return_index=True, return_inverse=True)
+        is_other = bit != bit[first][place]
+        # The first row of the same cell by a second group.
+        second = np.full(len(first), len(cell))
+        np.minimum.at(second, place[is_other], rows[is_other])
+        others = ((known & ~bit) != 0) | is_other | (second[place] < rows)
+        _, own, use = np.unique(cell * 256 + bit, return_index=True, return_inverse=True)
+        before = ((known & bit) != 0) | (own[use] < rows)
+        return ~others, others & ~before
