@@ -23,7 +23,7 @@ MEMORY_US: Final = 14 * DAY_US
 LEAST: Final = 500
 """Mails of one template within an hour of the clock below which nobody is asked."""
 FACTOR: Final = 3
-"""Times the house's largest hour of the days before."""
+"""Times the largest hour of a usual day: the median, so that one launch does not hide the next."""
 UNKNOWN: Final = 2_000
 """Mails an hour that are many in a house that has not sent for two days yet."""
 MOST_DOMAINS: Final = 20_000
@@ -207,7 +207,7 @@ def _floods(sent: pl.DataFrame, templates: pl.DataFrame, hours: pl.DataFrame) ->
 
 
 def _with_bar(rows: pl.DataFrame, sent: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
-    """Add `usual`, the largest hour of the days before, and the `bar` made of it."""
+    """Add `usual`, the median of the largest hours of the days before, and the `bar` of it."""
     whole = pl.concat([hours.select(*_PLACE, "mails"), sent.select(*_PLACE, "mails")])
     earlier = (
         whole.group_by("tenant_id", "hour_us")
@@ -218,8 +218,14 @@ def _with_bar(rows: pl.DataFrame, sent: pl.DataFrame, hours: pl.DataFrame) -> pl
         rows.select("tenant_id", "row", day=pl.col("hour_us").floordiv(DAY_US))
         .join(earlier, on="tenant_id")
         .filter(pl.col("then_d") < pl.col("day"))
+        .group_by("tenant_id", "row", "then_d")
+        .agg(pl.col("of_all").max())
         .group_by("tenant_id", "row")
-        .agg(usual=pl.col("of_all").max(), days=pl.col("then_d").n_unique().cast(pl.Int64))
+        .agg(
+            # The lower middle one, in whole numbers.
+            usual=pl.col("of_all").sort().get((pl.len() - 1) // 2),
+            days=pl.len().cast(pl.Int64),
+        )
     )
     known = pl.when(pl.col("days") >= 2).then(FACTOR * pl.col("usual")).otherwise(UNKNOWN)
     return rows.join(
@@ -266,7 +272,7 @@ def _template_claim(row: dict[str, Any]) -> Finding:
 
 
 def _flood_claim(row: dict[str, Any]) -> Finding:
-    usual = f"{row['usual']:,} in the largest hour of the days before" if row["usual"] else "none"
+    usual = f"{row['usual']:,} in the largest hour of a usual day" if row["usual"] else "none"
     events = (row["template_event"], row["opened"], row["event_id"])
     return claim(
         META,

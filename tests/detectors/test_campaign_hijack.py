@@ -41,7 +41,12 @@ def test_a_small_mailing_is_no_flood() -> None:
 
 
 def test_a_house_that_sends_as_much_on_other_days_is_used_to_it() -> None:
-    assert _claims(STORY.plus(_mailing(3, 3_000)), ".flood") == []
+    used = [_mailing(day, 3_000) for day in range(3, 9)]
+    assert _claims(STORY.plus(*used), ".flood") == []
+
+
+def test_one_large_day_does_not_hide_the_next() -> None:
+    assert len(_claims(STORY.plus(_mailing(3, 90_000)), ".flood")) == 1
 
 
 def test_a_link_of_a_week_ago_is_not_new() -> None:

@@ -80,6 +80,21 @@ def test_a_delegate_who_comes_to_the_desktop_first_is_none(kind: int) -> None:
     assert _rules(_cloud(5, "rita"), *papers, _desktop(75, "max", kind)) == ["one_hand"]
 
 
+def test_a_sign_in_before_the_document_was_made_says_nothing_unless_the_sessions_differ() -> None:
+    at = {"src_endpoint__ip": "10.1.0.1"}
+    start = [_cloud(5, "rita"), _desktop(50, "max")]
+    assert _rules(*start, _doc(60, 1, "rita", **at), _doc(70, 6, "max", **at)) == ["one_hand"]
+    made = _doc(60, 1, "rita", actor__session__uid="s-1", **at)
+    assert _rules(*start, made, _doc(70, 6, "max", actor__session__uid="s-2", **at)) == []
+
+
+def test_a_payment_is_judged_at_once_and_an_invoice_after_ten_minutes() -> None:
+    payment = {"class_uid": PAYMENT}
+    for kind, claims in (({}, 0), (payment, 1)):
+        rows = [_cloud(5, "rita"), MADE | kind, PASSED | kind]
+        assert len(fold(proxy_approval, batches(frame_of(rows), []))[1]) == claims
+
+
 def test_a_password_typed_at_the_borrowers_device_is_no_sign_in_of_its_own() -> None:
     assert _rules(_cloud(5, "rita"), MADE, _cloud(65, "max"), PASSED) == ["one_hand"]
 

@@ -5,14 +5,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from detectors import shadow_service
 from detectors._services import owner_of
-from storage.schema import Finding
+from storage.schema import Context, EventBatch, Finding, State
 from tests.detectors.recorded import Scenario, scenario
-from tests.walks.months import DAY, Record, fact, flow, name_asked, ocsf, told
+from tests.walks.months import DAY, Record, fact, flow, name_asked, ocsf, stream_of, told
 
 STORY = scenario("12-shadow-service.positive")
 EXPORT, CARRIED = STORY.steps
-SID_IP, PLACE = "10.20.4.31", "203.0.113.90"
+SID_IP, PLACE, PLACE_NAME = "10.20.4.31", "203.0.113.90", "cdn.b.example"
 
 
 def _claims(given: Scenario) -> list[Finding]:
@@ -33,6 +34,29 @@ def test_the_claim_names_who_what_and_where() -> None:
     )
     assert {("user", "sid.kay"), ("host", "ws-031"), ("ip", PLACE)} <= set(claim.links)
     assert [r.value for r in claim.reasons[:2]] == ["3,100 contacts", "940 kB"]
+
+
+def test_the_name_is_the_one_asked_before_and_not_much_later() -> None:
+    for minute, domain in ((5, PLACE_NAME), (40, "api.lead-sorter.example")):
+        asked = name_asked(8 * DAY + 12 + minute, SID_IP, PLACE_NAME, PLACE)
+        assert [f.entity for f in _claims(STORY.plus(asked))] == [domain]
+
+
+def test_an_export_that_is_told_after_the_upload_still_explains_it() -> None:
+    whole = stream_of(STORY.records())
+    flows = pl.col("class_uid") == 4001
+    carried_us = whole.filter(flows)["time"].cast(pl.Int64).item()
+    state: State = shadow_service.META.empty_state()
+    found: list[Finding] = []
+    for rows, watermark_us in (
+        (whole.filter(flows), carried_us),
+        (whole.filter(~flows), carried_us + 60_000_000),
+        (whole.clear(), 2**60),
+    ):
+        context = Context(watermark_us=watermark_us)
+        state, new = shadow_service.detect(state, EventBatch.of(rows), context)
+        found += new
+    assert [f.rule_id for f in found] == ["shadow_service.upload"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """See that stock taken at night is told only of people who were not there."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -94,6 +96,19 @@ def test_an_hour_at_which_several_work_on_other_days_is_no_night() -> None:
     ]
     assert _claims(STORY.plus(*shift)) == []
     assert len(_claims(STORY.plus(*shift[1::3]))) == 2
+
+
+def test_a_house_watched_for_two_days_has_no_nights_yet() -> None:
+    young = replace(
+        STORY,
+        lines=tuple(
+            x
+            for x in STORY.lines
+            if x.source != "business:erp" or str(x.record["time"]) >= at(2 * DAY)
+        ),
+    )
+    assert _claims(young) == []
+    assert _claims(STORY) != []
 
 
 def test_an_account_without_a_machine_of_its_own_is_a_programs() -> None:
