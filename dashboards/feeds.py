@@ -145,6 +145,8 @@ def _register_acts(console: Console) -> None:
         Input({"type": "feed-act", "act": ALL, "feed": ALL}, "n_clicks"),
         grant=GRANT,
         prevent_initial_call=True,
+        # A list that is drawn anew meanwhile would make the browser drop this answer.
+        running=[(Output("feed-tick", "disabled"), True, False)],
     )(act)
 
     def undo(scope: Scope, data: Any) -> str:  # noqa: ANN401  what the toast was given
