@@ -91,7 +91,8 @@ def wilson(right: int, judged: int) -> tuple[float, float, float]:
     share, z2 = right / judged, _Z95**2
     middle = (share + z2 / (2 * judged)) / (1 + z2 / judged)
     half = _Z95 / (1 + z2 / judged) * math.sqrt(share * (1 - share) / judged + z2 / (4 * judged**2))
-    return share, max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the share itself outside.
+    return share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def drift_of(week: int, before: int) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashboards.read import quality as read
@@ -35,6 +35,7 @@ def test_a_young_house_does_not_drift() -> None:
     assert quality(by_day=burst, days=3.0).drift == ""
 
 
+@example(0, 319)
 @given(st.integers(0, 400), st.integers(1, 400))
 def test_the_interval_holds_the_share(right: int, more: int) -> None:
     share, low, high = wilson(right, right + more)
