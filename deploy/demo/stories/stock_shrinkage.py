@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.demo import books, plans
 from deploy.demo.company import device_id
-from deploy.demo.rows import MINUTE, Row
+from deploy.demo.rows import HOUR, MINUTE, Row
 from deploy.demo.tale import Tale
 
 NAME: Final = "stock_shrinkage"
@@ -31,10 +31,10 @@ def near_miss(tale: Tale) -> Iterator[Row]:
     dice, boss = tale.dice, tale.cast.person("management", "finance")
     mark = tale.step("count announced")
     uid = f"PLAN-S{tale.number}"
-    yield plans.announced(
-        tale.later(0), boss.account, "stock_count", uid, "stock", (12, 120), mark=mark
-    )
-    begin_us = tale.in_hours(1, dice.uniform(20.0, 21.0))
+    at, begin_us = tale.later(0), tale.in_hours(1, dice.uniform(20.0, 21.0))
+    # For that night only: a plan excuses whatever happens while it lasts.
+    night = ((begin_us - at) / HOUR - 1, (begin_us - at) / HOUR + 5)
+    yield plans.announced(at, boss.account, "stock_count", uid, "stock", night, mark=mark)
     mark = tale.step("stock put right")
     for _ in range(2):
         who = tale.cast.person("production", "purchasing")
