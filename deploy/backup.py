@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.house import database_of
-from deploy.running import make_private, private
+from deploy.running import private
 from storage.database import Database
 from storage.database.dump import Digests, read_back, snapshot
 from storage.errors import InvalidInput, Unavailable
@@ -101,7 +101,7 @@ def restore(of: Path, settings: Settings, tell: Tell) -> dict[str, Any]:
     told = check(of)
     fresh = _fresh(settings.data_dir)
     try:
-        make_private(fresh)
+        fresh.chmod(0o711)  # as `make_private` does: the server's user must get through
         shutil.copytree(of / _KEYS, fresh / _KEYS)
         here = replace(settings, data_dir=fresh)
         tell("database")
@@ -143,9 +143,7 @@ def _fresh(place: Path) -> Path:
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise InvalidInput(f"{place} is there already; name a folder that is not")
     place.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
-    made.chmod(0o711)
-    return made
+    return Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".new", dir=place.parent))
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ def test_nothing_stands_open(made: Path) -> None:
     assert modes
     assert set(modes.values()) == {0}
     assert (made / "log.sqlite").stat().st_mode & 0o077 == 0
+    assert made.stat().st_mode & 0o077 == 0
     assert run(["backup", "--check-only", str(made)]) == DONE
 
 
