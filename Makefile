@@ -16,7 +16,7 @@ help:
 	@echo "make bench     the speed claims, each with a peer in the same run"
 	@echo "make screens   a picture of every page, light and dark, wide and narrow: docs/screens/"
 	@echo "make faults    long fault campaigns"
-	@echo "make services  start PostgreSQL for development, print its address"
+	@echo "make services  start a real Kafka and TimescaleDB on loopback, print their addresses"
 	@echo "make clean     remove the environment and everything built"
 
 setup: $(READY)
@@ -52,8 +52,9 @@ screens: setup
 faults: setup
 	$(BIN)/python -m pytest -m faults --timeout 3600 tests/faults
 
-services: setup
-	$(BIN)/inopsio services
+services:
+	deploy/local/services.sh start
+	@deploy/local/services.sh env
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
@@ -61,5 +62,6 @@ lock: setup
 
 clean:
 	-test -x $(BIN)/inopsio && $(BIN)/inopsio down
+	-test -d .services && deploy/local/services.sh stop
 	rm -rf $(VENV) .services build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

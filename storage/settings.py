@@ -52,7 +52,30 @@ class Settings:
     trusted_proxies: str = _setting(
         "", "addresses of proxies whose X-Forwarded-For is believed, separated by ','"
     )
-    partitions: int = _setting(8, "partitions of a new topic in the embedded log")
+    log_url: str = _setting(
+        "", "kafka://HOST:PORT[,HOST:PORT] of the event log; empty = embedded log in data_dir"
+    )
+    kafka_prefix: str = _setting(
+        "inopsio.", "what the names of topics and groups on Kafka begin with"
+    )
+    kafka_tls: str = _setting("auto", "TLS to Kafka: auto, on or off; auto = on beyond loopback")
+    kafka_ca: str = _setting("", "file of the CA that Kafka is believed by; empty = the system's")
+    kafka_certificate: str = _setting("", "file of a client certificate for Kafka, PEM")
+    kafka_key: str = _setting("", "file of the client certificate's key, PEM")
+    kafka_sasl: str = _setting(
+        "off", "login at Kafka: off, plain, scram-sha-256, scram-sha-512 or oauthbearer"
+    )
+    kafka_user: str = _setting("", "user at Kafka; with oauthbearer the client id")
+    kafka_password: Secret = _setting(
+        Secret(""), "password at Kafka; with oauthbearer the client secret"
+    )
+    kafka_token_url: str = _setting("", "where oauthbearer gets its tokens (client credentials)")
+    kafka_scope: str = _setting("", "scope that oauthbearer asks for")
+    kafka_create: str = _setting(
+        "on", "on or off: make missing topics; off = an administrator makes them"
+    )
+    kafka_replicas: int = _setting(-1, "copies of a new topic on Kafka; -1 = the cluster's default")
+    partitions: int = _setting(8, "partitions of a new topic")
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"
     )

@@ -44,6 +44,9 @@ BEGIN
             EXECUTE 'TRUNCATE ' || place || ' RESTART IDENTITY CASCADE';
         END IF;
     END LOOP;
+    IF (SELECT relkind = 'r' FROM pg_class WHERE oid = 'inopsio.events'::regclass) THEN
+        PERFORM inopsio.make_event_rest();  -- emptying a hypertable drops its chunks
+    END IF;
 END $$
 """
 
@@ -62,6 +65,7 @@ def postgres() -> Iterator[str]:
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
+        _extend(make_conninfo(admin, dbname=name))
         yield make_conninfo(admin, dbname=name)
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -69,6 +73,15 @@ def postgres() -> Iterator[str]:
         if not given:
             embedded.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _extend(database: str) -> None:
+    """Install TimescaleDB where the server has it loaded."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        loaded = connection.execute("SHOW shared_preload_libraries").fetchone()
+        if loaded is not None and "timescaledb" in loaded[0]:
+            connection.execute("SET client_min_messages = error")
+            connection.execute("CREATE EXTENSION timescaledb")
 
 
 def _sweep() -> None:

@@ -1,7 +1,8 @@
 """Keep the hot table in days: ensure them, list them, drop the old ones.
 
-The four verbs of retention, for plain PostgreSQL (declarative range partitions; the table itself
-is created by its migration). A server with TimescaleDB gets the same verbs over chunks.
+The verbs of retention, for plain PostgreSQL (declarative range partitions) and, where the extension
+is in the database, for TimescaleDB: migration 0021 makes the table a hypertable, whose chunks have
+the names, the schema and the policies of the partitions.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from storage.database.queries import execute, select
 NEW_DAYS_MAX: Final = 16
 """Most days asked for in one commit; what more there is goes to the partition for the rest."""
 _EPOCH: Final = date(1970, 1, 1)
+_BEFORE: Final = "events_before"
+"""A hypertable's chunk of what claims to be older than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,15 @@ def partitions(db: Database) -> list[Partition]:
 def drop_before(db: Database, time_us: int) -> list[str]:
     """Forget events before the day of `time_us` (UTC µs); give the names of the dropped days."""
     limit = datetime.fromtimestamp(time_us // 1_000_000, UTC).date()
-    old = [p.name for p in partitions(db) if p.day is not None and p.day < limit]
+    found = partitions(db)
+    old = [p.name for p in found if p.day is not None and p.day < limit]
     for name in old:
         with db.owner() as tx:
             tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("inopsio_chunks", name)))
     with db.owner() as tx:
         execute(tx, "event_rest_delete", before=limit)
+        if any(p.name == _BEFORE for p in found):
+            execute(tx, "event_before_delete", before=limit)
     return old
 
 

@@ -28,6 +28,10 @@ _RIGHTS: Final[tuple[LiteralString, ...]] = (
     "GRANT TEMP ON DATABASE {} TO inopsio_writer",
     "GRANT CREATE ON DATABASE {} TO inopsio_owner",
 )
+_TIMESCALE: Final = """
+    SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+    WHERE e.extname = 'timescaledb'
+"""
 _LEDGER: Final = """
     CREATE TABLE IF NOT EXISTS inopsio.migrations (
         number integer PRIMARY KEY,
@@ -93,6 +97,9 @@ def _prepare(connection: Connection[TupleRow]) -> None:
         here = sql.Identifier(connection.info.dbname)
         for right in _RIGHTS:
             connection.execute(sql.SQL(right).format(here))
+    for (place,) in connection.execute(_TIMESCALE):
+        use = sql.SQL("GRANT USAGE ON SCHEMA {} TO inopsio_owner")
+        connection.execute(use.format(sql.Identifier(str(place))))
     connection.execute("SET ROLE inopsio_owner")
     connection.execute(_LEDGER)
 

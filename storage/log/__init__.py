@@ -1,6 +1,6 @@
 """Keep the record: append-only topics read from an offset, one interface, several homes.
 
-`MemoryLog` (tests), `SqliteLog` (embedded, many processes) and, with the Backbone, Kafka pass the
+`MemoryLog` (tests), `SqliteLog` (embedded, many processes) and `KafkaLog` (many machines) pass the
 same contract suite (`tests/storage/log_contract.py`).
 """
 
@@ -40,14 +40,16 @@ class EventLog(Protocol):
     """Append, read, commit. Every home keeps these promises:
 
     - `append` returns only when all records are durable; one call's records for one partition get
-      consecutive offsets in order; offsets are dense; a record's partition is a fixed function of
-      (topic, key). A retry after Unavailable may append twice: consumers know repeats by headers.
+      offsets in order, consecutive unless another process appends too; offsets are dense; a
+      record's partition is a fixed function of (topic, key). A retry after Unavailable may append
+      twice: consumers know repeats by headers.
     - `read` gives messages of one partition in offset order from `offset` on (from the first that
       is left, where older ones were trimmed), at most `limit` and about `max_bytes` (always at
       least one if there is one); an empty list means caught up.
     - `commit` keeps a group's next offset to read, for consumers that have no database.
-    - A partition has one living owner at most in a group: who joins gets what is free, who has too
-      many gives some up at its next `join`. A member not heard of for 15 s has left.
+    - A partition has one living owner at most in a group: who joins gets what is free (at once, or
+      after some joins), who has too many gives some up at its next `join`. A member not heard of
+      for 15 s has left.
     - Several threads and processes may use one log at once. InvalidInput for a record that no home
       takes (value over 16 MiB, key and headers over 64 KiB); Unavailable when the home is down.
     """

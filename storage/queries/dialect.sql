@@ -1,4 +1,4 @@
--- The days of the hot table, in plain PostgreSQL.
+-- The days of the hot table: partitions of plain PostgreSQL, chunks of TimescaleDB, named alike.
 
 -- name: event_days_ensure
 SELECT day::text, ensure_event_day(day) AS made FROM unnest(%(days)s::date[]) AS d(day)
@@ -10,3 +10,6 @@ WHERE i.inhparent = 'inopsio.events'::regclass
 
 -- name: event_rest_delete
 DELETE FROM inopsio_chunks.events_other WHERE "time" < %(before)s::date
+
+-- name: event_before_delete
+DELETE FROM inopsio_chunks.events_before WHERE "time" < %(before)s::date

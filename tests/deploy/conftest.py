@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,14 @@ class Place:
 def gone(processes: Sequence[psutil.Process], wait_s: float = 60) -> bool:
     """Answer whether all of them end in time."""
     return not psutil.wait_procs(processes, timeout=wait_s)[1]
+
+
+def until(is_so: Callable[[], bool], wait_s: float = 90) -> None:
+    """Wait for something to be so; fail if it is not in time."""
+    end_s = time.monotonic() + wait_s
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
 
 
 @pytest.fixture

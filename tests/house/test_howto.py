@@ -16,7 +16,8 @@ PAGES = sorted((ROOT / "docs" / "howto").glob("add-*.md"))
 _BLOCK = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN = re.compile(r"^```sh run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", "__pycache__", ".*_cache", "*.egg-info", ".hypothesis", "docs", ".inopsio"
+    *(".git", ".venv", ".services", "__pycache__", ".*_cache", "*.egg-info"),
+    *(".hypothesis", "docs", ".inopsio"),
 )
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from storage.log import EventLog
 from storage.log.memory import MemoryLog
-from tests.storage.log_contract import Clock, LogContract
+from tests.storage.log_contract import Clock, SetClockContract
 
 
-class TestMemoryLog(LogContract):
+class TestMemoryLog(SetClockContract):
     @pytest.fixture
     def clock(self) -> Clock:
         return Clock()

@@ -16,10 +16,10 @@ from storage.errors import Unavailable
 from storage.log import EventLog, Record
 from storage.log.sqlite import SqliteLog
 from tests.shared import ROOT
-from tests.storage.log_contract import Clock, LogContract, values
+from tests.storage.log_contract import Clock, SetClockContract, values
 
 
-class TestSqliteLog(LogContract):
+class TestSqliteLog(SetClockContract):
     @pytest.fixture
     def clock(self) -> Clock:
         return Clock()

@@ -110,7 +110,7 @@ def _leaks(database: Database, relations: list[tuple[str, str]]) -> list[str]:
 def test_no_relation_shows_a_foreign_row(database: Database, admin: Connection[TupleRow]) -> None:
     relations = _relations(admin)
     assert _tenant_tables(admin) == sorted(_TENANT_TABLES)
-    assert ("inopsio_chunks", "events_20240501") in relations
+    assert {schema for schema, _ in relations} == {"inopsio", "inopsio_chunks"}
     assert _leaks(database, relations) == []
     own = [table for table in _TENANT_TABLES if "bolt" in _seen(database, "bolt", "inopsio", table)]
     assert own == [table for table in _TENANT_TABLES if table != "outbox"]
@@ -180,7 +180,10 @@ def test_every_tenant_table_and_partition_forces_its_policy(admin: Connection[Tu
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
         " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname LIKE 'inopsio%'"
         " AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id'"
-        " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
+        " AND NOT (c.relrowsecurity AND (c.relforcerowsecurity OR EXISTS ("
+        # A hypertable's chunk has a policy, but its owner, who cannot log in, is not forced.
+        " SELECT FROM pg_inherits JOIN pg_class p ON p.oid = inhparent"
+        " WHERE inhrelid = c.oid AND p.relkind = 'r')))"
     ).fetchall()
     assert loose == []
 
