@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from detectors._correlation import columns
-from detectors._correlation.claim import Claim, Pair, counted, groups, is_about, slim
+from detectors._correlation.claim import Claim, Pair, counted, groups, is_about
 from detectors._correlation.memory import TABLES, Memory
 from detectors._correlation.rule import Correlation
 from detectors._correlation.say import finding_of
@@ -61,6 +61,7 @@ class _Desk:
         self,
         tenant_id: str,
         claim: Claim,
+        text: str,
         turns: Iterable[_Turn],
         *,
         is_late: bool,
@@ -68,7 +69,8 @@ class _Desk:
     ) -> None:
         """Hold the claim wherever it counts; claim in turn what that completes.
 
-        `is_late`: its window may have been closed, so that it counts in none that waits for that.
+        `text`: the claim as JSON; `is_late`: its window may have been closed, so that it counts in
+        none that waits for that.
         """
         for turn in turns:
             if turn.rule.is_waiting and is_late:
@@ -76,7 +78,7 @@ class _Desk:
                 continue
             place = (tenant_id, turn.key)
             group = self._memory.group(place)
-            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, slim(claim))
+            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, text)
             gone = group.add(turn.rule, new)
             if gone is None:
                 continue
@@ -91,8 +93,9 @@ class _Desk:
                 made = self._tell(tenant_id, turn.rule, pairs, parts, group.held, is_again=is_again)
                 if depth < DEEPEST:
                     told = as_claim(made)
+                    own = msgspec.json.encode(told).decode()
                     further = _turns(self._rules, tenant_id, told)
-                    self.take(tenant_id, told, further, is_late=is_late, depth=depth + 1)
+                    self.take(tenant_id, told, own, further, is_late=is_late, depth=depth + 1)
 
     def close(self, watermark_us: int) -> None:
         """Tell the matches of windows that have ended; what stood in those is let go."""
@@ -157,9 +160,9 @@ def _take_all(
     """Fold the batch claim by claim."""
     claims = [(claim, list(_turns(rules, claim.tenant_id, claim))) for claim in _read(frame)]
     memory.read((c.tenant_id, turn.key) for c, turns in claims for turn in turns)
-    late = frame.get_column("is_late").to_list()
-    for (claim, turns), is_late in zip(claims, late, strict=True):
-        desk.take(claim.tenant_id, claim, turns, is_late=bool(is_late))
+    told = frame.select("raw_data", "is_late").rows()
+    for (claim, turns), (text, is_late) in zip(claims, told, strict=True):
+        desk.take(claim.tenant_id, claim, text, turns, is_late=bool(is_late))
 
 
 def _take_suspects(
@@ -172,11 +175,12 @@ def _take_suspects(
     memory.read(left.select("tenant_id", "key").unique().rows())
     numbers = left.get_column("row").unique().sort()
     claims = dict(zip(numbers.to_list(), _read(frame[numbers]), strict=True))
-    late = frame.get_column("is_late")
+    texts, late = frame.get_column("raw_data"), frame.get_column("is_late")
     told = left.select("row", "rule", "step", "key", "value").rows()
     for row, places in itertools.groupby(told, key=lambda one: one[0]):
         turns = [_Turn(listed[rule], *place) for _, rule, *place in places]
-        desk.take(claims[row].tenant_id, claims[row], turns, is_late=bool(late[row]))
+        claim = claims[row]
+        desk.take(claim.tenant_id, claim, texts[row], turns, is_late=bool(late[row]))
 
 
 def _read(frame: pl.DataFrame) -> list[Claim]:

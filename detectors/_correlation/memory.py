@@ -7,12 +7,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors._correlation.claim import Claim, slim
 from detectors._correlation.rule import Correlation
 from detectors._correlation.window import Held
 from storage.schema import State
@@ -230,9 +228,7 @@ class Memory:
         slots = _slots(places)
         for row in self._rows(slots).drop("slot").rows():
             if (row[0], row[1]) in places:
-                claim = slim(msgspec.json.decode(row[6], type=Claim))
-                held = Held(row[2], row[3], row[4], row[5], claim)
-                self._groups[row[0], row[1]].held.append(held)
+                self._groups[row[0], row[1]].held.append(Held(*row[2:]))
         is_own = pl.col("slot").is_in(slots.implode())
         told = self._state["fired"].filter(is_own).drop("slot")
         for tenant, key, first_us, last_us in told.rows():
@@ -247,7 +243,7 @@ class Memory:
         if not (self._groups or self._evicted or self._more):
             return self._state
         held = [
-            (*place, slot_of(*place), h.time_us, h.finding_id, h.step, h.value, _text(h.claim))
+            (*place, slot_of(*place), h.time_us, h.finding_id, h.step, h.value, h.text)
             for place, group in self._groups.items()
             for h in group.held
         ]
@@ -343,7 +339,3 @@ def _put(
     fresh = [pl.DataFrame(rows, schema=dict(TABLES[name]), orient="row")] if rows else []
     whole = pl.concat([rest, *more, *fresh])
     return whole.rechunk() if whole.n_chunks() > _MOST_CHUNKS else whole
-
-
-def _text(claim: Claim) -> str:
-    return msgspec.json.encode(slim(claim)).decode()

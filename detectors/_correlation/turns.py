@@ -269,10 +269,9 @@ def _folded(columns: Sequence[Array], most: int) -> Array:
 
 
 def _distinct(texts: pl.Series) -> tuple[list[str], Array]:
-    """Give the distinct texts, and each row's place among them."""
-    once = texts.unique(maintain_order=True)
-    places = texts.replace_strict(once, pl.int_range(len(once), eager=True), return_dtype=pl.Int64)
-    return once.to_list(), places.to_numpy()
+    """Give the distinct texts, in order of first appearance, and each row's place among them."""
+    coded = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
 
 
 def _listed(frame: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -6,23 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from detectors._correlation.claim import BETWEEN, Claim
+from detectors._correlation.claim import BETWEEN, Claim, read_claim
 from detectors._correlation.measure import measure, number
 from detectors._correlation.rule import Correlation, Type
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim held for one group, in order of time: `step` is its base rule's place."""
+    """A claim held for one group, in order of time: `step` is its base rule's place.
+
+    `text`: the claim as JSON; it is read only where a match tells it.
+    """
 
     time_us: int
     finding_id: str
     step: int
     value: str
-    claim: Claim
+    text: str
 
     def __lt__(self, other: "Held") -> bool:
         return self.place < other.place
+
+    @property
+    def claim(self) -> Claim:
+        """Read the claim."""
+        return read_claim(self.text)
 
     @property
     def place(self) -> tuple[int, str, int, str]:
