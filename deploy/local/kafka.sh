@@ -29,7 +29,11 @@ PORT=$(cat "$PORTFILE" 2>/dev/null || echo "${KAFKA_PORT:-19092}")
 say() { echo "kafka.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 java_() { "${JAVA_HOME:+$JAVA_HOME/bin/}java" "$@"; }
-alive() { [ -s "$PIDFILE" ] && kill -0 "$(cat "$PIDFILE")" 2>/dev/null; }
+# By its words: the number alone may be another program's by now, or a dead process nobody fetched.
+alive() {
+    [ -s "$PIDFILE" ] && tr '\0' ' ' < "/proc/$(cat "$PIDFILE")/cmdline" 2>/dev/null \
+        | grep -q "kafka.Kafka $DIR/"
+}
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # The line is written when all listeners take requests; the port opens a little earlier.
 answers() { listens "$PORT" && grep -q 'Kafka Server started' "$LOG" 2>/dev/null; }
@@ -178,7 +182,7 @@ stop() {
     pid=$(cat "$PIDFILE")
     kill -TERM "$pid"
     for _ in $(seq 1 120); do
-        kill -0 "$pid" 2>/dev/null || { rm -f "$PIDFILE"; say stopped; return 0; }
+        alive || { rm -f "$PIDFILE"; say stopped; return 0; }
         sleep 0.5
     done
     die "still shutting down (pid $pid)"

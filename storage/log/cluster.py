@@ -63,6 +63,7 @@ _WAYS_OUT: Final[Mapping[int, str]] = {
         (_E.NOT_ENOUGH_REPLICAS, _E.NOT_ENOUGH_REPLICAS_AFTER_APPEND),
         "too few replicas are in sync to keep what is written; see to the brokers",
     ),
+    _E.DUPLICATE_SEQUENCE_NUMBER: "nobody can say whether the records are kept; append again",
     **dict.fromkeys(
         (_E.MSG_SIZE_TOO_LARGE, _E.RECORD_LIST_TOO_LARGE),
         "the topic takes no record as large as this; set its max.message.bytes to 18000000",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from storage.errors import Unavailable
 from storage.log import Message, Record
@@ -48,6 +48,9 @@ class _Call:
 
     def answered(self, at: int, error: Any, message: Any) -> None:  # noqa: ANN401  the client's
         """Take one answer; all of a producer's come in one thread, its `KafkaLog._serve`."""
+        if error is None and message.offset() is None:
+            # "Written before", says the broker, and cannot say where: not to be relied on.
+            error = KafkaError(KafkaError.DUPLICATE_SEQUENCE_NUMBER)
         if error is not None:
             self.error = self.error or error
         else:
@@ -82,6 +85,10 @@ class KafkaLog:
             **cluster.client,
             "enable.idempotence": True,
             "acks": "all",
+            # A partition that knows nothing of the producer takes any first sequence number. With
+            # two requests under way, one refused while the partition was being made came again
+            # after the other, was taken for a repeat, and librdkafka told it as written: lost.
+            "max.in.flight": 1,
             "compression.type": "zstd",
             "compression.level": 1,
             "linger.ms": linger_ms,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from storage.errors import Unavailable
@@ -37,6 +37,7 @@ class KafkaTopics:
         self._counts: dict[str, tuple[float, int]] = {}
         self._ends: dict[str, tuple[float, dict[int, int]]] = {}
         self._making = threading.Lock()
+        self._limit = {"request_timeout": cluster.wait_s}
 
     def count(self, topic: str) -> int | None:
         """Give the number of partitions, None if the topic is not there. Kept for 30 s."""
@@ -44,12 +45,13 @@ class KafkaTopics:
         if count and time.monotonic() - at_s < _COUNT_KEPT_S:
             return count
         name = self._cluster.name(topic)
-        asked = self.admin.describe_topics(
-            TopicCollection([name]), request_timeout=self._cluster.wait_s
-        )
+
+        def ask() -> int:
+            asked = self.admin.describe_topics(TopicCollection([name]), **self._limit)
+            return len(_result(asked[name]).partitions)
+
         try:
-            with self._cluster.explained(f"topic {name}"):
-                found = len(_result(asked[name]).partitions)
+            found = self._cluster.patiently(f"topic {name}", ask)
         except Unavailable as error:
             if code_of(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
@@ -70,7 +72,7 @@ class KafkaTopics:
         if count is not None:
             return count
         with self._making:
-            if self._is_maker:
+            if self._is_maker and self.count(topic) is None:
                 self._make(topic)
             until = time.monotonic() + self._cluster.wait_s
             while (count := self.count(topic)) is None and self._is_maker:
@@ -127,9 +129,7 @@ class KafkaTopics:
         place = TopicPartition(self._cluster.name(topic), partition, last)
 
         def ask() -> None:
-            for answer in self.admin.delete_records(
-                [place], request_timeout=self._cluster.wait_s
-            ).values():
+            for answer in self.admin.delete_records([place], **self._limit).values():
                 _result(answer)
 
         self._cluster.patiently(f"trim of topic {place.topic}", ask)
@@ -143,10 +143,13 @@ class KafkaTopics:
             return {}
 
         def ask() -> dict[tuple[str, int], int]:
-            answers = self.admin.list_offsets(
-                dict.fromkeys(asked, spec), request_timeout=self._cluster.wait_s
-            )
-            return {asked[place]: _result(answer).offset for place, answer in answers.items()}
+            answers = self.admin.list_offsets(dict.fromkeys(asked, spec), **self._limit)
+            try:
+                return {asked[place]: _result(answer).offset for place, answer in answers.items()}
+            except KafkaException:
+                # The client keeps who led before a broker went; this makes it look again.
+                self.admin.list_topics(timeout=self._cluster.wait_s)
+                raise
 
         return self._cluster.patiently("offsets", ask)
 
@@ -154,8 +157,10 @@ class KafkaTopics:
         name = self._cluster.name(topic)
         new = NewTopic(name, self._partitions, self._replicas, config=dict(TOPIC_SETTINGS))
         try:
-            with self._cluster.explained(f"making topic {name}"):
-                _result(self.admin.create_topics([new], request_timeout=self._cluster.wait_s)[name])
+            self._cluster.patiently(
+                f"making topic {name}",
+                lambda: _result(self.admin.create_topics([new], **self._limit)[name]),
+            )
         except Unavailable as error:
             refusals = (
                 KafkaError.TOPIC_AUTHORIZATION_FAILED,

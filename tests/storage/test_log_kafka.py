@@ -27,7 +27,7 @@ from hypothesis import Phase
 from storage.errors import Unavailable
 from storage.log import EventLog, Record
 from storage.log.cluster import cluster_of
-from storage.log.kafka import KafkaLog, open_kafka
+from storage.log.kafka import KafkaLog, _Call, open_kafka
 from storage.log.kafka_topics import TOPIC_SETTINGS
 from storage.settings import Secret, Settings
 from tests.services import address_of, folder_of
@@ -115,7 +115,9 @@ def test_a_partition_nobody_reads_on_does_not_fill_the_memory() -> None:
         assert sum(len(log.read("t", 0, n, limit=1)) for n in range(60)) == 60
 
 
-def test_threads_append_at_once_and_each_gets_its_own_places() -> None:
+@pytest.mark.parametrize("again", range(6))
+def test_threads_append_to_a_new_topic_at_once_and_nothing_told_is_missing(again: int) -> None:
+    """Two requests under way at once lost the first one in about one topic of twenty."""
     with closing(log_of(house())) as log:
         places: dict[str, tuple[int, int]] = {}
 
@@ -301,3 +303,14 @@ def test_the_topic_is_made_as_it_must_be() -> None:
         (told,) = log._topics.admin.describe_configs([place]).values()
         found = {name: entry.value for name, entry in told.result(20).items()}
     assert {name: found[name] for name in TOPIC_SETTINGS} == TOPIC_SETTINGS
+
+
+def test_what_the_broker_cannot_place_is_not_told_as_written() -> None:
+    class Placeless:
+        def offset(self) -> None:
+            """Say nothing, as the client does after a repeat."""
+
+    call = _Call(1)
+    call.answered(0, None, Placeless())
+    assert call.done.is_set()
+    assert call.error.name() == "DUPLICATE_SEQUENCE_NUMBER"
