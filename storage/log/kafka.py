@@ -64,7 +64,8 @@ class KafkaLog:
     """Keep topics on a cluster. Open it in the process that uses it, never before a fork.
 
     `partitions`, `replicas`, `is_maker`: of a topic that is made by its first append, and whether
-    it may be. `linger_ms`: longest wait for others to share one request. A cluster that does not
+    it may be. `linger_ms`: longest wait for others to share one request; without it,
+    what comes while a request is under way goes with the next. A cluster that does not
     answer for its `wait_s` is Unavailable (and what was appended then may be there or not).
     """
 
@@ -75,7 +76,7 @@ class KafkaLog:
         replicas: int = -1,
         *,
         is_maker: bool = True,
-        linger_ms: float = 4,
+        linger_ms: float = 0,
     ) -> None:
         """Make the clients; they connect when they are used."""
         self._cluster = cluster
