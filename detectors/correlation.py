@@ -18,7 +18,7 @@ import polars as pl
 from detectors._correlation import columns
 from detectors._correlation.claim import Claim, Pair, counted, groups, is_about
 from detectors._correlation.memory import TABLES, Memory
-from detectors._correlation.rule import Correlation
+from detectors._correlation.rule import TEMPORAL, Correlation
 from detectors._correlation.say import finding_of
 from detectors._correlation.window import Held, close, find, find_again
 from detectors._sigma.rules import RuleSet
@@ -84,7 +84,9 @@ class _Desk:
                 continue
             self._memory.evict(tenant_id, turn.rule.rule_id, gone)
             parts = find(turn.rule, group.held, new, group.fired)
-            is_again = not parts and self._is_base(tenant_id, turn.rule)
+            is_again = (
+                not parts and turn.rule.type in TEMPORAL and self._is_base(tenant_id, turn.rule)
+            )
             if is_again:
                 parts = find_again(turn.rule, group.held, new, group.fired)
             if parts:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -57,6 +58,7 @@ Place = tuple[str, str]
 Numbers = npt.NDArray[np.uint64]
 _PRIME: Final = 0x9E3779B97F4A7C15
 _MOST_CHUNKS: Final = 32
+_BY_PLACE: Final = attrgetter("place")
 
 
 @lru_cache(maxsize=65_536)
@@ -100,10 +102,13 @@ class Group:
 
     def add(self, rule: Correlation, new: Held) -> int | None:
         """Hold one more claim; give how many had to go for it, None if it was held before."""
-        at = bisect.bisect_left(self.held, new)
-        if at < len(self.held) and self.held[at].place == new.place:
-            return None
-        self.held.insert(at, new)
+        if not self.held or self.held[-1].time_us < new.time_us:
+            self.held.append(new)
+        else:
+            at = bisect.bisect_left(self.held, new)
+            if at < len(self.held) and self.held[at].place == new.place:
+                return None
+            self.held.insert(at, new)
         oldest = self.held[-1].time_us - rule.timespan_us - LATE_US
         if self.held[0].time_us < oldest:
             self.held = [h for h in self.held if h.time_us >= oldest]
@@ -235,7 +240,7 @@ class Memory:
             if (tenant, key) in places:
                 self._groups[tenant, key].fired.append((first_us, last_us))
         for place in places:
-            self._groups[place].held.sort()
+            self._groups[place].held.sort(key=_BY_PLACE)
             self._groups[place].fired.sort()
 
     def state(self, max_keys: int) -> State:
@@ -292,8 +297,11 @@ class Memory:
 
 def _too_much(held: pl.DataFrame, max_keys: int) -> pl.Series | None:
     """Mark the rows of tenants that hold more than they may; None if nobody does."""
+    whose = held.get_column("tenant_id")
+    is_alone = bool((whose == whose[0]).all())
+    tenant_of = pl.lit(whose[0]) if is_alone else pl.col("tenant_id").first()
     groups = held.group_by("slot").agg(
-        pl.col("tenant_id").first(), pl.len().alias("rows"), pl.col("time_us").max()
+        pl.len().alias("rows"), pl.col("time_us").max(), tenant_of.alias("tenant_id")
     )
     sizes = groups.group_by("tenant_id").agg(pl.len(), pl.col("rows").sum())
     many = sizes.filter((pl.col("rows") > _MOST_ROWS) | (pl.col("len") > max_keys))

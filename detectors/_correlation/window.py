@@ -40,6 +40,7 @@ class Held:
 
 Fired = Sequence[tuple[int, int]]
 """Times (UTC µs) of the first and last parts of this group's earlier matches, rising."""
+_EVER: Final = 2**63
 _LONGEST_PAUSE_US: Final = 600 * 1_000_000
 _Find = Callable[[Correlation, Sequence[Held], Held, Fired], list[Held]]
 
@@ -112,14 +113,10 @@ def _is_told(rule: Correlation, first_us: int, fired: Fired) -> bool:
     return any(abs(first_us - told) < rule.timespan_us for told, _ in around)
 
 
-def _is_all_told(rule: Correlation, since_us: int, until_us: int, fired: Fired) -> bool:
-    """Answer whether one match was told that is near to every moment between the two."""
-    at = bisect.bisect_left(fired, (until_us - rule.timespan_us,))
-    nearest = fired[at : at + 2]  # the first may lie too far before by nothing
-    return any(
-        abs(since_us - told) < rule.timespan_us and abs(until_us - told) < rule.timespan_us
-        for told, _ in nearest
-    )
+def _is_all_told(rule: Correlation, new: Held, fired: Fired) -> bool:
+    """Answer whether every window with `new` in it opens near one match that was told."""
+    at = bisect.bisect_right(fired, (new.time_us - rule.timespan_us, _EVER))
+    return at < len(fired) and fired[at][0] < new.time_us
 
 
 def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
@@ -130,9 +127,9 @@ def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
 
 
 def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> list[Held]:
-    near = _near(rule, held, new)
-    if len(near) < rule.least or _is_all_told(rule, near[0].time_us, new.time_us, fired):
+    if len(held) < rule.least or _is_all_told(rule, new, fired):
         return []
+    near = _near(rule, held, new)
     values: Counter[str] = Counter()
     end = 0
     for i, first in enumerate(near):
