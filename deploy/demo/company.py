@@ -109,8 +109,8 @@ class Company:
     departments: dict[str, tuple[Person, ...]] = field(default_factory=dict)
 
     def by(self, department: str) -> tuple[Person, ...]:
-        """Give the people of a department."""
-        return self.departments[department]
+        """Give the people of a department; none where a small company has no such department."""
+        return self.departments.get(department, ())
 
     def server(self, role: str) -> Server:
         """Give the first server of a role."""
