@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.desk import desk_of
-from api.problems import VersionMissing
+from api.versions import read_version
 from business._fact import IMPORT, Acting, Claim, acting
 from storage.errors import InvalidInput
 from storage.tenant import Scope
@@ -40,11 +40,6 @@ def acting_of(request: Request, scope: Scope, stated: Stated) -> Acting:
 
 def version_of(if_match: str | None, scope: Scope) -> int | None:
     """Read If-Match; only a bridge that tells what happened elsewhere may leave it out (None)."""
-    if if_match is None:
-        if scope.may(IMPORT) and scope.actor.kind != "user":
-            return None
-        raise VersionMissing("send If-Match with the version you read, so that nothing is lost")
-    digits = if_match.strip().removeprefix("W/").strip('"')
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        raise InvalidInput('If-Match must be the ETag of the document, as in "3"')
-    return int(digits)
+    if if_match is None and scope.may(IMPORT) and scope.actor.kind != "user":
+        return None
+    return read_version(if_match)

@@ -3,20 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
+from api.versions import IfMatch, answered, guarded
 from business import crm
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1", tags=["crm"])
 Reader = Annotated[Scope, require("crm:read")]
 Writer = Annotated[Scope, require("crm:write")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
 
 
 class CompanyView(BaseModel):
@@ -80,17 +80,13 @@ def get(request: Request, response: Response, scope: Reader, customer_uid: str) 
     """Give the customer; `ETag` is its version."""
     with desk_of(request).database.app(scope) as tx:
         row = crm.get_company(scope, tx, customer_uid)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return CompanyView.model_validate(row)
+    return answered(response, CompanyView, row)
 
 
 @router.patch(
     "/companies/{customer_uid}",
     summary="Change name or address",
-    responses={
-        412: {"description": "Changed by somebody else"},
-        428: {"description": "No If-Match"},
-    },
+    responses=guarded(),
 )
 def change(
     request: Request,
@@ -105,5 +101,4 @@ def change(
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
         row = crm.update_company(scope, tx, customer_uid, version, wanted.name, wanted.address, by)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return CompanyView.model_validate(row)
+    return answered(response, CompanyView, row)

@@ -1,27 +1,23 @@
 """Keep deals: stage and discount."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
+from api.versions import IfMatch, answered, guarded
 from business import crm
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1", tags=["crm"])
 Reader = Annotated[Scope, require("crm:read")]
 Writer = Annotated[Scope, require("crm:write")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
-_GUARDED: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "The deal is won or lost"},
-    412: {"description": "Changed by somebody else"},
-    428: {"description": "No If-Match"},
-}
+_GUARDED: Final = guarded("The deal is won or lost")
 
 
 class DealView(BaseModel):
@@ -114,8 +110,7 @@ def get(request: Request, response: Response, scope: Reader, deal_uid: str) -> D
     """Give the deal; `ETag` is its version."""
     with desk_of(request).database.app(scope) as tx:
         row = crm.get_deal(scope, tx, deal_uid)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return DealView.model_validate(row)
+    return answered(response, DealView, row)
 
 
 @router.post("/deals/{deal_uid}/stage", summary="Move a deal to another stage", responses=_GUARDED)
@@ -132,8 +127,7 @@ def move(
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
         row = crm.move_deal(scope, tx, deal_uid, wanted.stage, version, by)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return DealView.model_validate(row)
+    return answered(response, DealView, row)
 
 
 @router.post("/deals/{deal_uid}/discount", summary="Give a discount", responses=_GUARDED)
@@ -151,5 +145,4 @@ def discount(
     what = (given.discount_percent, version, given.campaign, given.approved_by)
     with desk_of(request).database.app(scope) as tx:
         row = crm.give_discount(scope, tx, deal_uid, *what, by)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return DealView.model_validate(row)
+    return answered(response, DealView, row)

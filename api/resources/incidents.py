@@ -4,16 +4,15 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
-from api.problems import VersionMissing
+from api.versions import IfMatch, answered, guarded, read_version
 from business import incidents
 from storage.database.queries import select
-from storage.errors import InvalidInput
 from storage.schema.finding import Kind, Level
 from storage.tenant import Scope
 
@@ -221,17 +220,13 @@ def get(
         row = incidents.get(scope, tx, which)
         found = select(tx, "incident_findings_of", incident_id=which, limit=_MOST)
         notes = select(tx, "incident_notes_of", incident_id=which, limit=_MOST)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return IncidentDetail.model_validate({**row, "findings": found, "notes": notes})
+    return answered(response, IncidentDetail, row, findings=found, notes=notes)
 
 
 @router.patch(
     "/incidents/{incident_id}",
     summary="Change status, assignee or verdict",
-    responses={
-        412: {"description": "Changed by somebody else"},
-        428: {"description": "No If-Match"},
-    },
+    responses=guarded(),
 )
 def change(
     request: Request,
@@ -239,18 +234,17 @@ def change(
     scope: Writer,
     incident_id: uuid.UUID,
     wanted: IncidentChange,
-    if_match: Annotated[str | None, Header(max_length=40)] = None,
+    if_match: IfMatch = None,
 ) -> IncidentView:
     """Change what the body names, if the incident still has the version of If-Match.
 
     412 when somebody was quicker: read it again and decide anew. 428 without If-Match.
     """
-    version = _version(if_match)
+    version = read_version(if_match)
     change = incidents.Change(wanted.status, wanted.verdict, wanted.assignee)
     with desk_of(request).database.app(scope) as tx:
         row = incidents.change(scope, tx, str(incident_id), change, version)
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return IncidentView.model_validate(row)
+    return answered(response, IncidentView, row)
 
 
 @router.post("/incidents/{incident_id}/notes", summary="Add a note", status_code=201)
@@ -259,12 +253,3 @@ def add_note(request: Request, scope: Writer, incident_id: uuid.UUID, note: NewN
     with desk_of(request).database.app(scope) as tx:
         note_id = incidents.add_note(scope, tx, str(incident_id), note.body)
     return NoteAdded(note_id=note_id)
-
-
-def _version(if_match: str | None) -> int:
-    if if_match is None:
-        raise VersionMissing("send If-Match with the version you read, so that nothing is lost")
-    digits = if_match.strip().removeprefix("W/").strip('"')
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        raise InvalidInput('If-Match must be the ETag of the incident, as in "3"')
-    return int(digits)

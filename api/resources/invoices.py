@@ -1,15 +1,16 @@
 """Post and approve the invoices of vendors."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
+from api.versions import IfMatch, answered, guarded
 from business import erp
 from storage.tenant import Scope
 
@@ -57,7 +58,7 @@ def create(request: Request, response: Response, scope: Writer, new: InvoiceMade
     made = erp.NewInvoice(new.vendor_id, new.amount_cents, new.currency, new.due, new.invoice_id)
     by = acting_of(request, scope, new)
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.post_invoice(scope, tx, made, by))
+        return answered(response, InvoiceView, erp.post_invoice(scope, tx, made, by))
 
 
 @router.get("/invoices", summary="List invoices, newest first")
@@ -82,17 +83,13 @@ def listed(
 def get(request: Request, response: Response, scope: Reader, invoice_id: str) -> InvoiceView:
     """Give the invoice; `ETag` is its version."""
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.get_invoice(scope, tx, invoice_id))
+        return answered(response, InvoiceView, erp.get_invoice(scope, tx, invoice_id))
 
 
 @router.post(
     "/invoices/{invoice_id}/approve",
     summary="Approve an invoice",
-    responses={
-        409: {"description": "Approved already, or its maker may not approve it"},
-        412: {"description": "Changed by somebody else"},
-        428: {"description": "No If-Match"},
-    },
+    responses=guarded("Approved already, or its maker may not approve it"),
 )
 def approve(
     request: Request,
@@ -100,7 +97,7 @@ def approve(
     scope: Writer,
     invoice_id: str,
     stated: Stated,
-    if_match: Annotated[str | None, Header(max_length=40)] = None,
+    if_match: IfMatch = None,
 ) -> InvoiceView:
     """Approve it, if it still has the version of If-Match."""
     version = version_of(if_match, scope)
@@ -109,9 +106,4 @@ def approve(
     policy = erp.Policy.of(desk.settings)
     with desk.database.app(scope) as tx:
         row = erp.approve_invoice(scope, tx, invoice_id, version, by, policy)
-        return _answer(response, row)
-
-
-def _answer(response: Response, row: dict[str, Any]) -> InvoiceView:
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return InvoiceView.model_validate(row)
+        return answered(response, InvoiceView, row)

@@ -1,27 +1,23 @@
 """Keep the things that are bought, stocked and sold."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
+from api.versions import IfMatch, answered, guarded
 from business import erp
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1", tags=["erp"])
 Reader = Annotated[Scope, require("erp:read")]
 Writer = Annotated[Scope, require("erp:write")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
-_GUARDED: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "What is there does not allow it"},
-    412: {"description": "Changed by somebody else"},
-    428: {"description": "No If-Match"},
-}
+_GUARDED: Final = guarded("What is there does not allow it")
 
 
 class ItemView(BaseModel):
@@ -72,7 +68,7 @@ def create(request: Request, response: Response, scope: Writer, new: ItemMade) -
     made = erp.NewItem(new.name, new.price_cents, new.currency, new.stock, new.item_id)
     by = acting_of(request, scope, new)
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.create_item(scope, tx, made, by))
+        return answered(response, ItemView, erp.create_item(scope, tx, made, by))
 
 
 @router.get("/items", summary="List items, newest first")
@@ -94,7 +90,7 @@ def listed(
 def get(request: Request, response: Response, scope: Reader, item_id: str) -> ItemView:
     """Give the item; `ETag` is its version."""
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.get_item(scope, tx, item_id))
+        return answered(response, ItemView, erp.get_item(scope, tx, item_id))
 
 
 @router.post("/items/{item_id}/price", summary="Change the price", responses=_GUARDED)
@@ -111,7 +107,7 @@ def change_price(
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
         row = erp.change_price(scope, tx, item_id, wanted.price_cents, version, wanted.campaign, by)
-        return _answer(response, row)
+        return answered(response, ItemView, row)
 
 
 @router.post("/items/{item_id}/stock", summary="Adjust the stock", responses=_GUARDED)
@@ -128,9 +124,4 @@ def adjust_stock(
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
         row = erp.adjust_stock(scope, tx, item_id, wanted.change, version, wanted.reason, by)
-        return _answer(response, row)
-
-
-def _answer(response: Response, row: dict[str, Any]) -> ItemView:
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return ItemView.model_validate(row)
+        return answered(response, ItemView, row)

@@ -2,16 +2,16 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
-from api.problems import VersionMissing
+from api.versions import IfMatch, answered, guarded, read_version
 from business import erp
 from storage.tenant import Scope
 
@@ -19,14 +19,9 @@ router: Final = APIRouter(prefix="/v1", tags=["erp"])
 Reader = Annotated[Scope, require("erp:read")]
 Writer = Annotated[Scope, require("erp:write")]
 Releaser = Annotated[Scope, require("payments:release")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
 Status = Literal["proposed", "approved", "held", "paid"]
 _MOST: Final = 100
-_GUARDED: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "Where it stands does not allow it; the detail says what to wait for"},
-    412: {"description": "Changed by somebody else"},
-    428: {"description": "No If-Match"},
-}
+_GUARDED: Final = guarded("Where it stands does not allow it; the detail says what to wait for")
 
 
 class PaymentView(BaseModel):
@@ -139,7 +134,7 @@ def create(request: Request, response: Response, scope: Writer, new: PaymentMade
     )
     by = acting_of(request, scope, new)
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.propose_payment(scope, tx, made, by))
+        return answered(response, PaymentView, erp.propose_payment(scope, tx, made, by))
 
 
 @router.get("/payments", summary="List payments, newest first")
@@ -168,8 +163,7 @@ def get(request: Request, response: Response, scope: Reader, payment_id: str) ->
         holds = erp.list_holds(scope, tx, payment_id=payment_id, limit=_MOST)
         may = scope.may("findings:read")
         chain = erp.chain_of_hold(scope, tx, payment_id) if may else []
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return PaymentDetail.model_validate({**row, "holds": holds, "chain": chain})
+    return answered(response, PaymentDetail, row, holds=holds, chain=chain)
 
 
 @router.post("/payments/{payment_id}/approve", summary="Approve a payment", responses=_GUARDED)
@@ -188,7 +182,7 @@ def approve(
     policy = erp.Policy.of(desk.settings)
     with desk.database.app(scope) as tx:
         row = erp.approve_payment(scope, tx, payment_id, version, by, policy)
-        return _answer(response, row)
+        return answered(response, PaymentView, row)
 
 
 @router.post("/payments/{payment_id}/pay", summary="Pay a payment", responses=_GUARDED)
@@ -206,7 +200,8 @@ def pay(
     desk = desk_of(request)
     policy = erp.Policy.of(desk.settings)
     with desk.database.app(scope) as tx:
-        return _answer(response, erp.pay_payment(scope, tx, payment_id, version, by, policy))
+        row = erp.pay_payment(scope, tx, payment_id, version, by, policy)
+        return answered(response, PaymentView, row)
 
 
 @router.post("/payments/{payment_id}/hold", summary="Put a payment on hold", responses=_GUARDED)
@@ -223,7 +218,7 @@ def hold(
     by = acting_of(request, scope, wanted)
     with desk_of(request).database.app(scope) as tx:
         row = erp.hold_payment(scope, tx, payment_id, wanted.reason, version, by)
-        return _answer(response, row)
+        return answered(response, PaymentView, row)
 
 
 @router.post("/payments/{payment_id}/release", summary="Release a payment", responses=_GUARDED)
@@ -236,9 +231,7 @@ def release(
     if_match: IfMatch = None,
 ) -> PaymentView:
     """Let it go on. Only a signed-in person who had no hand in it; 403 for anybody else."""
-    version = version_of(if_match, scope)
-    if version is None:
-        raise VersionMissing("send If-Match with the version you read, so that nothing is lost")
+    version = read_version(if_match)
     row = erp.try_release(
         desk_of(request).database,
         scope,
@@ -248,7 +241,7 @@ def release(
         clears_warnings=wanted.clears_warnings,
         by=acting_of(request, scope, Stated.model_validate({})),
     )
-    return _answer(response, row)
+    return answered(response, PaymentView, row)
 
 
 @router.get("/holds", summary="List holds on payments, newest first")
@@ -274,8 +267,3 @@ def holds(
             **place,
         )
     return Page[HoldLine].model_validate(page_of(rows, limit, "placed_at", "hold_id"))
-
-
-def _answer(response: Response, row: dict[str, Any]) -> PaymentView:
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return PaymentView.model_validate(row)

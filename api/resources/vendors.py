@@ -1,27 +1,23 @@
 """Keep vendors: who is paid, and to which account."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.acting import Stated, acting_of, version_of
 from api.auth import require
 from api.desk import desk_of
 from api.paging import CursorText, Limit, Page, Text, page_of, read_cursor
+from api.versions import IfMatch, answered, guarded
 from business import erp
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1", tags=["erp"])
 Reader = Annotated[Scope, require("erp:read")]
 Writer = Annotated[Scope, require("erp:write")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
-_GUARDED: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "A later change is there already"},
-    412: {"description": "Changed by somebody else"},
-    428: {"description": "No If-Match"},
-}
+_GUARDED: Final = guarded("A later change is there already")
 
 
 class VendorView(BaseModel):
@@ -90,7 +86,7 @@ def create(request: Request, response: Response, scope: Writer, new: VendorMade)
     )
     by = acting_of(request, scope, new)
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.create_vendor(scope, tx, made, by))
+        return answered(response, VendorView, erp.create_vendor(scope, tx, made, by))
 
 
 @router.get("/vendors", summary="List vendors, newest first")
@@ -115,7 +111,7 @@ def listed(
 def get(request: Request, response: Response, scope: Reader, vendor_id: str) -> VendorView:
     """Give the vendor; `ETag` is its version."""
     with desk_of(request).database.app(scope) as tx:
-        return _answer(response, erp.get_vendor(scope, tx, vendor_id))
+        return answered(response, VendorView, erp.get_vendor(scope, tx, vendor_id))
 
 
 @router.patch("/vendors/{vendor_id}", summary="Change name, address or domain", responses=_GUARDED)
@@ -134,7 +130,7 @@ def change(
         row = erp.update_vendor(
             scope, tx, vendor_id, version, wanted.name, wanted.address, by, wanted.domain
         )
-        return _answer(response, row)
+        return answered(response, VendorView, row)
 
 
 @router.post(
@@ -156,9 +152,4 @@ def change_bank_account(
         row = erp.change_bank_account(
             scope, tx, vendor_id, wanted.bank_account, version, *how, by=by
         )
-        return _answer(response, row)
-
-
-def _answer(response: Response, row: dict[str, Any]) -> VendorView:
-    response.headers["ETag"] = f'"{row["version"]}"'
-    return VendorView.model_validate(row)
+        return answered(response, VendorView, row)
