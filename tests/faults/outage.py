@@ -68,7 +68,7 @@ HEAD: Final = (
 )
 
 
-def begin(house: House, seed: int, per_s: float, requests: int = 20) -> None:
+def begin(house: House, seed: int, per_s: float, requests: int = 8) -> None:
     """Feed, and wait until it flows."""
     house.feed(seed, per_s)
     until(lambda: house.answers().kept > requests, 120, "nothing is fed")

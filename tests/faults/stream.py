@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 
 SOURCES: Final = (("acme", "ws2"), ("bolt", "ws4"), ("coop", "ws3"))
-"""On partitions of their own, beside those of the tenants' `business:erp`, and one a tenant: what is
-late, and what nobody else does, follows from an order that must not depend on which process died."""
+"""One a tenant, on partitions of their own beside those of `business:erp`: what comes too late
+and what nobody else does follow from an order that must not depend on which process died."""
 TENANTS: Final = ("acme", "bolt", "coop")
 PER_BODY: Final = 50
 _TURN: Final = 10

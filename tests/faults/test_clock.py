@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_an_hour_loses_nothing(tmp_path: Path) -> None:
         set_to(name, 0)()
     with standing("embedded", extra=extra) as house:
         _check_that_it_holds(house, set_to("api", _HOUR_S), set_to("api", 0))
-        begin(house, seed=6, per_s=6)
+        begin(house, seed=6, per_s=2)
         seen = [
             suffer(house, f"{name} {by:+d} s", set_to(name, by), set_to(name, 0), 3)
             for by in (_HOUR_S, -_HOUR_S)

@@ -31,7 +31,7 @@ def _live_through(house: House, full: Disk, name: str) -> None:
         if name == "database":
             house.database.start()  # as `inopsio up` does when it has died of it
 
-    begin(house, seed=5, per_s=8)
+    begin(house, seed=5, per_s=4)
     seen = suffer(house, f"disk of the {name} full", full.fill, back, _FULL_S)
     end = ended(house, seed=5)
     house.down()

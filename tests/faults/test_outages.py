@@ -23,7 +23,7 @@ _LINES = (
 
 
 def _all(house: House, trials: list[Trial]) -> tuple[list[Outage], str]:
-    begin(house, seed=3, per_s=6)
+    begin(house, seed=3, per_s=2)
     done = []
     for trial in trials:
         done.append(trial(house))
