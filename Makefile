@@ -15,7 +15,7 @@ help:
 	@echo "make check     lint, types, contracts, sizes"
 	@echo "make bench     the speed claims, each with a peer in the same run"
 	@echo "make screens   a picture of every page, light and dark, wide and narrow: docs/screens/"
-	@echo "make faults    long fault campaigns"
+	@echo "make faults    long fault campaigns: kills by the hundred, outages of a minute (docs/howto/faults.md)"
 	@echo "make services  start a real Kafka and TimescaleDB on loopback, print their addresses"
 	@echo "make clean     remove the environment and everything built"
 
@@ -50,7 +50,7 @@ screens: setup
 	$(BIN)/python -m benchmarks.screens
 
 faults: setup
-	$(BIN)/python -m pytest -m faults --timeout 3600 tests/faults
+	$(BIN)/python -m pytest -s -m faults --timeout 7200 tests/faults
 
 services:
 	deploy/local/services.sh start

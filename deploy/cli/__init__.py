@@ -10,11 +10,12 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, TextIO, cast
 
 import cyclopts
 import structlog
 
+from deploy.log_lines import LogLines
 from deploy.output import DONE, FAILED, WRONG_USE, say
 from storage.errors import InopsioError, InvalidInput, PluginError
 
@@ -67,7 +68,7 @@ def _log_to_stderr() -> None:
     level = levels.get(os.environ.get("INOPSIO_LOG_LEVEL", "info").upper(), logging.INFO)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", LogLines(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 

@@ -8,7 +8,7 @@
 # others may do what an ACL grants them). OAUTHBEARER takes unsigned tokens: never beyond loopback.
 #
 # Settings (environment): INOPSIO_SERVICES_DIR; KAFKA_PORT (19092, the next free one if it is taken),
-# KAFKA_HEAP (512m), KAFKA_VERSION.
+# KAFKA_HEAP (512m), KAFKA_VERSION, KAFKA_ADVERTISED (address that clients are told, behind a proxy).
 set -euo pipefail
 umask 022
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -91,7 +91,7 @@ controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=PLAINTEXT://127.0.0.1:$PORT,CONTROLLER://127.0.0.1:$controller,TLS://127.0.0.1:$tls
-advertised.listeners=PLAINTEXT://127.0.0.1:$PORT,TLS://127.0.0.1:$tls
+advertised.listeners=PLAINTEXT://${KAFKA_ADVERTISED:-127.0.0.1:$PORT},TLS://127.0.0.1:$tls
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SASL_SSL
 listener.name.tls.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 listener.name.tls.plain.sasl.jaas.config=$login.plain.PlainLoginModule required user_admin="$(cat "$PASSWORD")";

@@ -26,8 +26,16 @@ _ROLES: Final = {
     WRITER: "LOGIN NOSUPERUSER BYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION",
 }
 _IS_OWNER: Final = "SELECT pg_has_role(current_user, 'inopsio_owner', %s)"
+# A peer that vanished says nothing, and the system's own patience is two hours: ask after 15 s.
+_LINE: Final = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _SESSION: Final = (
     "-c search_path=inopsio,pg_temp -c timezone=UTC -c idle_in_transaction_session_timeout=120000"
+    " -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
 
 
@@ -41,7 +49,12 @@ class Logins:
 
 
 def logins(owner: str) -> Logins:
-    """Derive the app's and the writer's conninfo from the owner login's."""
+    """Derive the app's and the writer's conninfo from the owner login's.
+
+    What it says of TCP keepalives stands; else a silent peer is given up after half a minute.
+    """
+    said = conninfo_to_dict(owner)
+    owner = make_conninfo(owner, **{k: v for k, v in _LINE.items() if k not in said})
     return Logins(
         owner=make_conninfo(owner, options=_SESSION, application_name="inopsio owner"),
         app=_as_role(owner, APP, f"{_SESSION} -c statement_timeout=60000"),

@@ -73,6 +73,14 @@ def test_killing_any_process_while_it_reads_loses_and_doubles_nothing(
     _until(lambda: is_ready(house.settings))
 
 
+def test_a_killed_embedded_database_is_started_again(house: Place) -> None:
+    before = house.processes()[-1]
+    before.kill()
+    assert gone([before])
+    _until(lambda: is_ready(house.settings))
+    assert house.processes()[-1].pid != before.pid
+
+
 def test_a_killed_supervisor_takes_all_with_it_and_the_next_ends_clean(place: Place) -> None:
     assert place.up().returncode == 0
     processes = place.processes()
