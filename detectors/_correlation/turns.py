@@ -87,7 +87,7 @@ def read_turns(rules: Mapping[str, Sequence[Correlation]], frame: pl.DataFrame) 
     placed = [one for one in placed if len(one.rows)]
     if not placed:
         return None
-    return _grouped(placed, [rule for _, rule in every], tenants, tenant_of, said.texts())
+    return _grouped(placed, [rule for _, rule in every], tenants, tenant_of, said)
 
 
 def _placed(
@@ -116,9 +116,10 @@ def _grouped(
     owned: Sequence[Correlation],
     tenants: Sequence[str],
     tenant_of: Array,
-    texts: pl.Series,
+    said: Said,
 ) -> Turns:
     """Put all rules' turns together, and number the groups."""
+    texts = said.texts()
     sizes = [len(one.rows) for one in placed]
     row = np.concatenate([one.rows for one in placed])
     slots = np.concatenate([one.slot for one in placed])
@@ -141,7 +142,7 @@ def _grouped(
     return Turns(
         row,
         np.repeat([one.step for one in placed], sizes),
-        np.concatenate([one.value for one in placed]),
+        said.places(np.concatenate([one.value for one in placed]), texts),
         group,
         ordered[opens],
         rule,
