@@ -10,14 +10,15 @@ import bisect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 import polars as pl
 
 from detectors._correlation import columns
 from detectors._correlation.claim import Claim, Pair, counted, groups, is_about
-from detectors._correlation.memory import TABLES, Memory
+from detectors._correlation.memory import TABLES, Group, Memory, longest_held_us, most_held
 from detectors._correlation.rule import TEMPORAL, Correlation
 from detectors._correlation.say import finding_of
 from detectors._correlation.window import Held, close, find, find_again
@@ -46,6 +47,20 @@ class _Turn:
     step: int
     key: str
     value: str
+    may_match: bool = True
+
+
+class _Arrived(NamedTuple):
+    """A claim as it came; `text`: as JSON.
+
+    `is_late`: its window may have been closed, so that it counts in none that waits for that.
+    """
+
+    tenant_id: str
+    time_us: int
+    finding_id: str
+    text: str
+    is_late: bool
 
 
 class _Desk:
@@ -55,49 +70,51 @@ class _Desk:
         """Begin with what is held."""
         self._rules = rules
         self._memory = memory
+        self._bounds: dict[int, tuple[bool, int, int]] = {}
         self.findings: list[Finding] = []
 
-    def take(
-        self,
-        tenant_id: str,
-        claim: Claim,
-        text: str,
-        turns: Iterable[_Turn],
-        *,
-        is_late: bool,
-        depth: int = 0,
-    ) -> None:
-        """Hold the claim wherever it counts; claim in turn what that completes.
-
-        `text`: the claim as JSON; `is_late`: its window may have been closed, so that it counts in
-        none that waits for that.
-        """
+    def take(self, claim: _Arrived, turns: Iterable[_Turn], depth: int = 0) -> None:
+        """Hold the claim wherever it counts; claim in turn what that completes."""
         for turn in turns:
-            if turn.rule.is_waiting and is_late:
-                self._memory.evict(tenant_id, turn.rule.rule_id, 1)
+            is_waiting, most, longest_us = self._bounds_of(turn.rule)
+            if is_waiting and claim.is_late:
+                self._memory.evict(claim.tenant_id, turn.rule.rule_id, 1)
                 continue
-            place = (tenant_id, turn.key)
-            group = self._memory.group(place)
-            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, text)
-            gone = group.add(turn.rule, new)
+            group = self._memory.group((claim.tenant_id, turn.key))
+            new = Held(claim.time_us, claim.finding_id, turn.step, turn.value, claim.text)
+            gone = group.add(new, most, longest_us)
             if gone is None:
                 continue
-            self._memory.evict(tenant_id, turn.rule.rule_id, gone)
-            parts = find(turn.rule, group.held, new, group.fired)
-            is_again = (
-                not parts and turn.rule.type in TEMPORAL and self._is_base(tenant_id, turn.rule)
-            )
-            if is_again:
-                parts = find_again(turn.rule, group.held, new, group.fired)
-            if parts:
-                bisect.insort(group.fired, (parts[0].time_us, parts[-1].time_us))
-                pairs = _pairs(turn.key)
-                made = self._tell(tenant_id, turn.rule, pairs, parts, group.held, is_again=is_again)
-                if depth < DEEPEST:
+            self._memory.evict(claim.tenant_id, turn.rule.rule_id, gone)
+            if turn.may_match and not is_waiting:
+                made = self._match(claim.tenant_id, turn, group, new)
+                if made is not None and depth < DEEPEST:
                     told = as_claim(made)
-                    own = msgspec.json.encode(told).decode()
-                    further = _turns(self._rules, tenant_id, told)
-                    self.take(tenant_id, told, own, further, is_late=is_late, depth=depth + 1)
+                    text = msgspec.json.encode(told).decode()
+                    own = _Arrived(
+                        told.tenant_id, told.time_us, told.finding_id, text, claim.is_late
+                    )
+                    self.take(own, _turns(self._rules, told.tenant_id, told), depth + 1)
+
+    def _bounds_of(self, rule: Correlation) -> tuple[bool, int, int]:
+        """Give whether it waits, and how many claims a group holds for how long."""
+        found = self._bounds.get(id(rule))
+        if found is None:
+            found = rule.is_waiting, most_held(rule), longest_held_us(rule)
+            self._bounds[id(rule)] = found
+        return found
+
+    def _match(self, tenant_id: str, turn: _Turn, group: Group, new: Held) -> Finding | None:
+        """Tell the match that `new` completes, or that goes on with it."""
+        rule = turn.rule
+        parts = find(rule, group.held, new, group.fired)
+        is_again = not parts and rule.type in TEMPORAL and self._is_base(tenant_id, rule)
+        if is_again:
+            parts = find_again(rule, group.held, new, group.fired)
+        if not parts:
+            return None
+        bisect.insort(group.fired, (parts[0].time_us, parts[-1].time_us))
+        return self._tell(tenant_id, rule, _pairs(turn.key), parts, group.held, is_again=is_again)
 
     def close(self, watermark_us: int) -> None:
         """Tell the matches of windows that have ended; what stood in those is let go."""
@@ -161,10 +178,11 @@ def _take_all(
 ) -> None:
     """Fold the batch claim by claim."""
     claims = [(claim, list(_turns(rules, claim.tenant_id, claim))) for claim in _read(frame)]
-    memory.read((c.tenant_id, turn.key) for c, turns in claims for turn in turns)
+    memory.read({(c.tenant_id, turn.key) for c, turns in claims for turn in turns})
     told = frame.select("raw_data", "is_late").rows()
     for (claim, turns), (text, is_late) in zip(claims, told, strict=True):
-        desk.take(claim.tenant_id, claim, text, turns, is_late=bool(is_late))
+        arrived = _Arrived(claim.tenant_id, claim.time_us, claim.finding_id, text, bool(is_late))
+        desk.take(arrived, turns)
 
 
 def _take_suspects(
@@ -174,15 +192,15 @@ def _take_suspects(
     own = {owner: r.correlations for owner, r in rules.items()}
     listed = [rule for one in own.values() for rule in one]
     left = columns.apart(own, _chained(rules), frame, memory)
-    memory.read(left.select("tenant_id", "key").unique().rows())
-    numbers = left.get_column("row").unique().sort()
-    claims = dict(zip(numbers.to_list(), _read(frame[numbers]), strict=True))
-    texts, late = frame.get_column("raw_data"), frame.get_column("is_late")
-    told = left.select("row", "rule", "step", "key", "value").rows()
-    for row, places in itertools.groupby(told, key=lambda one: one[0]):
-        turns = [_Turn(listed[rule], *place) for _, rule, *place in places]
-        claim = claims[row]
-        desk.take(claim.tenant_id, claim, texts[row], turns, is_late=bool(late[row]))
+    memory.read({(one.tenant_id, one.key) for one in left})
+    numbers = list(dict.fromkeys(one.row for one in left))
+    told = frame.select(
+        "tenant_id", pl.col("time").to_physical(), "event_id", "raw_data", "is_late"
+    )[numbers]
+    claims = dict(zip(numbers, told.rows(), strict=True))
+    for row, places in itertools.groupby(left, key=attrgetter("row")):
+        turns = [_Turn(listed[p.rule], p.step, p.key, p.value, p.may_match) for p in places]
+        desk.take(_Arrived(*claims[row]), turns)
 
 
 def _read(frame: pl.DataFrame) -> list[Claim]:

@@ -1,22 +1,52 @@
-"""Put a batch's claims under their groups as columns, and say which groups may now match.
+"""Put a batch's claims under their groups as columns, and say which of them may match now.
 
-What it leaves to the fold, claim by claim, are the groups that may match, hold too much or await
-claims of other correlations. All others are only appended; the findings are those of the fold.
+What it leaves to the fold, claim by claim, are the groups that may match or await claims of other
+correlations. All others are only held; the findings are those of the fold.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from detectors._correlation.memory import KEY, LATE_US, Memory, most_held
+from detectors._correlation.memory import Limits, Memory, longest_held_us, most_held
 from detectors._correlation.rule import Correlation
-from detectors._correlation.suspect import suspects
-from detectors._correlation.turns import read_turns
+from detectors._correlation.shelf import ordered
+from detectors._correlation.suspect import Seen, suspects
+from detectors._correlation.turns import Turns, read_turns
 
 FROM_ROWS: Final = 256
 """Smaller batches are folded claim by claim: columns have a price per batch."""
+Array = npt.NDArray[Any]
+
+
+class Left(NamedTuple):
+    """A turn that is left to the fold; `may_match`: with it a match may be complete."""
+
+    row: int
+    rule: int
+    step: int
+    value: str
+    tenant_id: str
+    key: str
+    may_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Hold the turns, and what the claims say of themselves by row."""
+
+    turns: Turns
+    time_us: Array
+    finding_id: pl.Series
+    claim: pl.Series
+
+    @property
+    def times(self) -> Array:
+        return self.time_us[self.turns.row]
 
 
 def apart(
@@ -24,119 +54,164 @@ def apart(
     chained: frozenset[str],
     frame: pl.DataFrame,
     memory: Memory,
-) -> pl.DataFrame:
-    """Append what cannot match to the memory; give the turns that are left to the fold.
+) -> list[Left]:
+    """Put what cannot match into the memory; give the turns left to the fold, in their order.
 
-    `frame`: claims as `pipelines.signals` shows them; `rules`: correlations by owner;
-    `chained`: ids of rules that await other correlations' claims. Given are row, rule (counts
-    through the rules of all owners), step, value, tenant_id and key, in order of rows and rules.
+    `frame`: claims as `pipelines.signals` shows them; `rules`: correlations by owner, of which
+    `rule` counts through all; `chained`: ids of rules that await other correlations' claims.
     """
     owned = [rule for own in rules.values() for rule in own]
-    told = read_turns(rules, frame)
-    turns, groups = told.rows, told.groups
-    waiting = [n for n, rule in enumerate(owned) if rule.is_waiting]
-    if waiting:
-        is_late = pl.col("is_late") & pl.col("rule").is_in(waiting)
-        gone = turns.filter(is_late).group_by("group").len().join(groups, on="group")
-        for tenant, number, count in gone.select("tenant_id", "rule", "len").rows():
-            memory.evict(tenant, owned[number].rule_id, count)
-        turns = turns.filter(~is_late)
-        groups = groups.filter(pl.col("group").is_in(turns.get_column("group").implode()))
-    if turns.is_empty():
-        return _left(turns, groups)
-    groups = groups.join(_table(owned, chained), on="rule", maintain_order="left")
-    times = turns.group_by("group").agg(
-        pl.len().alias("claims"),
-        pl.col("time_us").min().alias("first_us"),
-        pl.col("time_us").max().alias("last_us"),
+    turns = read_turns(rules, frame)
+    if turns is not None:
+        turns = _in_time(turns, owned, frame.get_column("is_late"), memory)
+    if turns is None or not len(turns.row):
+        return []
+    time_us = frame.get_column("time").to_physical().to_numpy()
+    batch = _Batch(turns, time_us, frame.get_column("event_id"), frame.get_column("raw_data"))
+    limits = Limits(
+        turns.slot,
+        turns.names,
+        np.array([most_held(rule) for rule in owned])[turns.rule],
+        np.array([longest_held_us(rule) for rule in owned])[turns.rule],
     )
-    groups = groups.join(times, on="group", maintain_order="left")
-    near = memory.near(
-        groups.select(
-            *("group", "slot"),
-            (pl.col("first_us") - pl.col("timespan_us")).alias("low_us"),
-            (pl.col("last_us") + pl.col("timespan_us")).alias("high_us"),
-        )
-    )
-    fresh = _fresh(turns, near, is_once=not frame.get_column("event_id").is_duplicated().any())
-    loud, trimmed = _loud(_seen(near, fresh), groups, owned, memory)
-    is_loud = pl.col("group").is_in(loud.implode())
-    rows = _rows(fresh.filter(~is_loud), groups, frame)
-    is_trimmed = pl.col("slot").is_in(trimmed.get_column("slot").implode())
-    memory.append(rows.filter(~is_trimmed))
-    if trimmed.height:
-        memory.trim(rows.filter(is_trimmed), trimmed)
-    return _left(turns.filter(is_loud), groups)
+    is_fresh, may_match = _looked_through(batch, owned, memory)
+    is_loud = _loud(batch, limits, is_fresh, memory)
+    is_loud |= np.array([rule.rule_id in chained for rule in owned])[turns.rule]
+    may_match |= is_loud[turns.group]
+    is_loud |= np.bincount(turns.group[may_match], minlength=len(is_loud)) > 0
+    left = is_loud[turns.group]
+    _hold(batch, limits, np.flatnonzero(is_fresh & ~left), memory)
+    return _left(turns, np.flatnonzero(left), may_match)
 
 
-def _left(turns: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
-    named = turns.join(groups.select("group", *KEY), on="group", maintain_order="left")
-    return named.sort("row", "rule", "step", maintain_order=True)
+def _in_time(
+    turns: Turns, owned: Sequence[Correlation], is_late: pl.Series, memory: Memory
+) -> Turns:
+    """Leave out what came too late for rules that wait for the end of their window."""
+    is_waiting = np.array([rule.is_waiting for rule in owned])[turns.rule]
+    if not is_waiting.any() or not is_late.any():
+        return turns
+    gone = is_late.to_numpy()[turns.row] & is_waiting[turns.group]
+    counts = np.bincount(turns.group[gone], minlength=len(turns.slot))
+    for group in np.flatnonzero(counts).tolist():
+        rule_id = owned[turns.rule[group]].rule_id
+        memory.evict(turns.names["tenant_id"][group], rule_id, int(counts[group]))
+    return turns.only(np.flatnonzero(~gone))
 
 
-_PLACE: Final = ("group", "time_us", "finding_id", "step", "value")
+def _looked_through(
+    batch: _Batch, owned: Sequence[Correlation], memory: Memory
+) -> tuple[Array, Array]:
+    """Say which turns are not held yet, and which may complete a match."""
+    turns, times = batch.turns, batch.times
+    span_us = np.array([rule.timespan_us for rule in owned])[turns.rule]
+    first_us, last_us = _first_and_last(turns, times)
+    near, near_group = memory.near(turns.slot, first_us - span_us, last_us + span_us)
+    group = np.append(near_group, turns.group)
+    time_us = np.append(near.get_column("time_us").to_numpy(), times)
+    step = np.append(near.get_column("step").to_numpy(), turns.step)
+    order = ordered(group, time_us, step)
+    group, time_us, step = group[order], time_us[order], step[order]
+
+    def values(rows: Array) -> pl.Series:
+        return _values(near, turns, order[rows])
+
+    twice = _twice(group, time_us, step)
+    if (order[twice] >= near.height).any():
+        gone = _known(batch, near, order[twice], group[twice], values(twice))
+        kept = ~np.isin(order, gone)
+        order, group, time_us, step = order[kept], group[kept], time_us[kept], step[kept]
+    is_new = order >= near.height
+    seen = Seen(group, time_us, step, is_new, turns.rule, memory.told(turns.slot), values)
+    is_fresh, may_match = np.zeros((2, len(turns.row)), dtype=np.bool_)
+    is_fresh[order[is_new] - near.height] = True
+    may_match[order[suspects(owned, seen)] - near.height] = True
+    return is_fresh, may_match
 
 
-def _table(owned: Sequence[Correlation], chained: frozenset[str]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "rule": pl.Series(range(len(owned)), dtype=pl.UInt32),
-            "timespan_us": pl.Series([rule.timespan_us for rule in owned], dtype=pl.Int64),
-            "most": [most_held(rule) for rule in owned],
-            "longest_us": [rule.timespan_us + LATE_US for rule in owned],
-            "is_chained": [rule.rule_id in chained for rule in owned],
-        }
-    )
+def _first_and_last(turns: Turns, times: Array) -> tuple[Array, Array]:
+    first_us = np.full(len(turns.slot), np.iinfo(np.int64).max)
+    last_us = np.full(len(turns.slot), np.iinfo(np.int64).min)
+    np.minimum.at(first_us, turns.group, times)
+    np.maximum.at(last_us, turns.group, times)
+    return first_us, last_us
 
 
-def _fresh(turns: pl.DataFrame, near: pl.DataFrame, *, is_once: bool) -> pl.DataFrame:
-    """Give the turns that are not held yet, each once. `is_once`: no claim stands there twice."""
-    fresh = turns if is_once else turns.unique(_PLACE, keep="first", maintain_order=True)
-    if near.is_empty():
-        return fresh
-    ids = turns.get_column("finding_id").unique()
-    known = near.filter(pl.col("finding_id").is_in(ids.implode()))
-    return fresh.join(known, on=_PLACE, how="anti") if known.height else fresh
+def _values(near: pl.DataFrame, turns: Turns, at: Array) -> pl.Series:
+    """Give values of rows: those of `near`, and after them the turns."""
+    is_old = at < near.height
+    old = near.get_column("value")[np.where(is_old, at, 0)] if near.height else None
+    new = turns.texts[turns.value[np.where(is_old, 0, at - near.height)]]
+    return new if old is None else new.zip_with(pl.Series(~is_old), old)
 
 
-def _seen(near: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Give old and new claims by group, time and step."""
-    columns = ("group", "time_us", "step", "value")
-    old = near.select(*columns, is_new=pl.lit(value=False))
-    new = fresh.select(*columns, is_new=pl.lit(value=True))
-    return pl.concat([old, new]).sort("group", "time_us", "step")
+def _twice(group: Array, time_us: Array, step: Array) -> Array:
+    """Give the rows beside which another one of the same group, time and step stands."""
+    same = (group[1:] == group[:-1]) & (time_us[1:] == time_us[:-1]) & (step[1:] == step[:-1])
+    return np.flatnonzero(np.append(same, False) | np.append(False, same))
 
 
-def _rows(turns: pl.DataFrame, groups: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Give turns as the memory's table has them."""
-    named = turns.join(groups.select("group", *KEY, "slot"), on="group", maintain_order="left")
-    claim = frame.get_column("raw_data")[turns.get_column("row")]
-    return named.with_columns(claim.alias("claim"))
+def _known(batch: _Batch, near: pl.DataFrame, at: Array, group: Array, values: pl.Series) -> Array:
+    """Give those rows that are held already, or came before."""
+    is_old = at < near.height
+    new = batch.finding_id.gather(batch.turns.row[np.where(is_old, 0, at - near.height)])
+    if near.height:
+        old = near.get_column("finding_id").gather(np.where(is_old, at, 0))
+        new = new.zip_with(pl.Series(~is_old), old)
+    times = np.append(near.get_column("time_us").to_numpy(), batch.times)[at]
+    steps = np.append(near.get_column("step").to_numpy(), batch.turns.step)[at]
+    told = {"at": at, "group": group, "time_us": times, "step": steps}
+    rows = pl.DataFrame(told).with_columns(new.alias("finding_id"), values.alias("value"))
+    place = ("group", "time_us", "step", "finding_id", "value")
+    first = rows.sort("at").unique(place, keep="first").get_column("at").to_numpy()
+    return np.setdiff1d(at, first)
 
 
-def _loud(
-    seen: pl.DataFrame, groups: pl.DataFrame, owned: Sequence[Correlation], memory: Memory
-) -> tuple[pl.Series, pl.DataFrame]:
-    """Give the groups that the fold must see, and those that are only to be trimmed."""
-    before = memory.sizes(groups).rename({"claims": "n", "first_us": "from", "last_us": "to"})
-    both = groups.join(before, on="slot", how="left", maintain_order="left")
-    first_us, last_us = pl.min_horizontal("first_us", "from"), pl.max_horizontal("last_us", "to")
-    is_full = pl.col("claims") + pl.col("n").fill_null(0) > pl.col("most")
-    is_old = last_us - first_us > pl.col("longest_us")
-    over = both.filter(is_full | is_old)
-    told = memory.told(groups.select("slot", "group"))
-    # What goes first, by number or by age, depends on the order in which they came.
-    found = [
-        groups.filter("is_chained").get_column("group"),
-        over.filter(is_full & is_old).get_column("group"),
-        told.filter(pl.col("group").is_in(over.get_column("group").implode())).get_column("group"),
+def _loud(batch: _Batch, limits: Limits, is_fresh: Array, memory: Memory) -> Array:
+    """Mark the groups from which claims go in a way that depends on the order of arrival."""
+    turns = batch.turns
+    first_us, last_us = _first_and_last(turns, batch.times)
+    held, from_us, to_us = memory.sizes(turns.slot)
+    claims = held + np.bincount(turns.group[is_fresh], minlength=len(turns.slot))
+    is_old = np.maximum(last_us, to_us) - np.minimum(first_us, from_us) > limits.longest_us
+    told, _ = memory.told(turns.slot)
+    matches = np.bincount(told, minlength=len(turns.slot))
+    loud: Array = is_old & ((matches > 0) | (claims > limits.most))
+    return loud | ((matches > 0) & (matches + claims > limits.most + held))
+
+
+def _hold(batch: _Batch, limits: Limits, quiet: Array, memory: Memory) -> None:
+    """Hold turns of groups in which nothing can match now."""
+    if not len(quiet):
+        return
+    turns = batch.turns
+    there = np.bincount(turns.group[quiet], minlength=len(turns.slot)) > 0
+    group = (np.cumsum(there) - 1)[turns.group[quiet]]
+    row = turns.row[quiet]
+    names = turns.names[np.flatnonzero(there)]
+    limits = Limits(limits.slot[there], names, limits.most[there], limits.longest_us[there])
+    told = [
+        pl.Series("slot", limits.slot[group]),
+        pl.Series("time_us", batch.time_us[row]),
+        batch.finding_id[row].alias("finding_id"),
+        pl.Series("step", turns.step[quiet], dtype=pl.Int32),
+        turns.texts[turns.value[quiet]].alias("value"),
+        batch.claim[row].alias("claim"),
     ]
-    number = groups.get_column("rule").to_numpy()
-    opens = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
-    ids = groups.get_column("group").to_numpy()
-    ends = np.searchsorted(seen.get_column("group").to_numpy(), np.append(ids[opens], ids[-1] + 1))
-    for n, rule in enumerate(number[opens].tolist()):
-        found.append(suspects(owned[rule], seen[ends[n] : ends[n + 1]], told))
-    loud = pl.concat(found).unique()
-    trimmed = over.filter(~pl.col("group").is_in(loud.implode()))
-    return loud, trimmed.select("slot", "most", "longest_us")
+    memory.hold(pl.DataFrame([*names[group].get_columns(), *told]), group, limits)
+
+
+def _left(turns: Turns, left: Array, may_match: Array) -> list[Left]:
+    left = left[np.argsort(turns.row[left], kind="stable")]
+    group = turns.group[left]
+    names = turns.names[group]
+    columns = (
+        turns.row[left].tolist(),
+        turns.rule[group].tolist(),
+        turns.step[left].tolist(),
+        turns.texts[turns.value[left]].to_list(),
+        names.get_column("tenant_id").to_list(),
+        names.get_column("key").to_list(),
+        may_match[left].tolist(),
+    )
+    return [Left(*one) for one in zip(*columns, strict=True)]

@@ -49,10 +49,10 @@ def find(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -> li
     """Give the parts of a match that `new` completes, in order of time; none if there is none.
 
     `held`: sorted, with `new` in it. A match whose first part lies within `timespan` of an earlier
-    match's is the same story, told already. What waits for its window's end is told by `close`.
+    match's is the same story, told already. Not for what waits for its window's end: see `close`.
     Cost: about |held| x steps.
     """
-    return [] if rule.is_waiting else _FINDERS[rule.type](rule, held, new, fired)
+    return _FINDERS[rule.type](rule, held, new, fired)
 
 
 def close(
@@ -121,6 +121,8 @@ def _is_all_told(rule: Correlation, new: Held, fired: Fired) -> bool:
 
 def _near(rule: Correlation, held: Sequence[Held], new: Held) -> Sequence[Held]:
     """Give what can share a window with `new`."""
+    if held[-1] is new and held[0].time_us >= new.time_us - rule.timespan_us:
+        return held
     low = bisect.bisect_left(held, new.time_us - rule.timespan_us, key=lambda h: h.time_us)
     high = bisect.bisect_right(held, new.time_us + rule.timespan_us, key=lambda h: h.time_us)
     return held[low:high]
@@ -130,6 +132,8 @@ def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -
     if len(held) < rule.least or _is_all_told(rule, new, fired):
         return []
     near = _near(rule, held, new)
+    if len(near) < rule.least:
+        return []
     values: Counter[str] = Counter()
     end = 0
     for i, first in enumerate(near):
@@ -139,11 +143,11 @@ def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -
             values[near[end].value] += 1
             end += 1
         count = end - i if rule.type == "event_count" else len(values)
-        if not _is_told(rule, first.time_us, fired):
-            if count >= rule.least:
+        if count >= rule.least:
+            if not _is_told(rule, first.time_us, fired):
                 return list(near[i:end])
-            if end == len(near):  # later starts only have less
-                break
+        elif end == len(near):  # later starts only have less
+            break
         values[first.value] -= 1
         if not values[first.value]:
             del values[first.value]
