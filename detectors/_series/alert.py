@@ -3,8 +3,8 @@
 import math
 from typing import Final
 
-ALERT_SCORE: Final = math.log(200)
-"""About one row in 200 is that strange by chance."""
+ALERT_SCORE: Final = math.log(70)
+"""About one row in 70 is that strange by chance."""
 WARM_UP_ROWS: Final = 300
 QUIET_ROWS: Final = 200
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-POINTS: Final = 12
-"""Numbers in a shape, each the mean of `step` rows."""
+from detectors._series.shape import POINTS, Shape
+
 NEIGHBOURS: Final = 5
 ROUNDING: Final = 1e-10
 """A squared distance below this share of the shape's own square is rounding, so 0."""
@@ -20,17 +20,14 @@ class Pattern:
     """
 
     def __init__(self, step: int, memory: int) -> None:
-        self.rows = step * POINTS
-        self._step = step
+        self._shape = Shape(step)
+        self.rows = self._shape.rows
         self._first: float | None = None
-        self._last: deque[float] = deque(maxlen=step)
-        self._means = np.zeros((POINTS - 1) * step + 1)
         # Shapes that share a row with the present one are no neighbours: they wait here.
         self._waiting: deque[tuple[np.ndarray, float]] = deque()
         self._shapes = np.zeros((POINTS, memory))
         self._squares = np.full(memory, np.inf)
         self._distances = np.empty(memory)
-        self._seen = 0
         self._held = 0
 
     @property
@@ -42,13 +39,9 @@ class Pattern:
         """Give the distance to the NEIGHBOURS-nearest shape (0 with fewer), learn the new one."""
         if self._first is None:
             self._first = value
-        self._last.append(value - self._first)
-        self._means[:-1] = self._means[1:]
-        self._means[-1] = sum(self._last) / self._step
-        self._seen += 1
-        if self._seen < self.rows:
+        shape = self._shape.learn(value - self._first)
+        if shape is None:
             return 0.0
-        shape = self._means[:: self._step].copy()
         square = float(shape @ shape)
         if len(self._waiting) == self.rows:
             self._hold(*self._waiting.popleft())

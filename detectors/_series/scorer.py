@@ -1,18 +1,27 @@
 """Bring the measures of one series together into one score and its reason."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from detectors._series.calibration import Calibration
+from detectors._series.context import Context
 from detectors._series.forecast import Forecast
+from detectors._series.ordered import Ordered
 from detectors._series.pattern import Pattern
 from detectors._series.profile import Profile
 from detectors._series.rarity import Rarity
+from detectors._series.spread import Spread
 from detectors._series.stillness import Silence, Stillness
 
 MEMORY_ROWS: Final = 5_000
 """Rows with which a new one is compared, in every measure."""
 STEPS: Final = (1, 4, 8)
 """Shapes of 12, 48 and 96 rows."""
+CONTEXT_STEPS: Final = (1, 4)
+"""Shapes of 12 and 48 rows, against the same time of other days."""
+VALUE_ROWS: Final = 48
+CHANGE_ROWS: Final = 24
 NEW_SHARE: Final = 0.25
 """What the newest row has in the running mean: what lasts is stranger than one odd row."""
 BIGGEST: Final = 1e100
@@ -30,60 +39,78 @@ class Scored:
 class SeriesScorer:
     """Score the rows of one series in order; a row's score depends on no later row.
 
-    Memory is bounded: about 4 MB a series.
+    Memory is bounded: about 6 MB a series.
     """
 
     def __init__(self) -> None:
         self._shapes = [Pattern(step, MEMORY_ROWS) for step in STEPS]
-        self._profile = Profile()
-        self._forecast = Forecast()
-        self._rarities = [Rarity(MEMORY_ROWS) for _ in range(len(STEPS) + 4)]
-        self._sum = Rarity(MEMORY_ROWS)
+        self._contexts = [Context(step) for step in CONTEXT_STEPS]
+        self._profile, self._forecast = Profile(), Forecast()
+        self._values, self._changes = Ordered(MEMORY_ROWS), Ordered(MEMORY_ROWS)
+        self._lying, self._moving = Spread(VALUE_ROWS), Spread(CHANGE_ROWS)
+        self._stillness, self._silence = Stillness(), Silence()
+        self._rarities = [Rarity(MEMORY_ROWS) for _ in range(len(STEPS) + len(CONTEXT_STEPS) + 6)]
+        self._sum = Calibration(MEMORY_ROWS)
         self._mean = 0.0
-        self._stillness = Stillness()
-        self._silence = Silence()
         self._value = 0.0
+        self._before: float | None = None
 
     def score(self, time_s: float, value: float) -> Scored:
         """Score the next row (`time_s` since 1970, a finite value) and learn from it."""
         value = max(-BIGGEST, min(BIGGEST, value))
-        measures = (
-            *(shape.measure(value) for shape in self._shapes),
-            self._profile.measure(time_s, value),
-            self._forecast.measure(value),
-            self._stillness.measure(value),
-            self._silence.measure(time_s),
-        )
+        measures = self._measures(time_s, value)
         surprises = tuple(r.learn(m) for r, m in zip(self._rarities, measures, strict=True))
-        self._value = value
+        self._value = self._before = value
         self._mean += (sum(surprises) - self._mean) * NEW_SHARE
         return Scored(self._sum.learn(self._mean), surprises)
 
+    def _measures(self, time_s: float, value: float) -> tuple[float, ...]:
+        place = _learn_place(self._values, value)
+        before = value if self._before is None else self._before
+        change = _learn_place(self._changes, abs(value - before))
+        return (
+            *(shape.measure(value) for shape in self._shapes),
+            *(context.measure(time_s, place) for context in self._contexts),
+            self._profile.measure(time_s, value),
+            self._forecast.measure(value),
+            self._lying.measure(place),
+            self._moving.measure(change),
+            self._stillness.measure(value),
+            self._silence.measure(time_s),
+        )
+
     def reason(self, scored: Scored) -> str:
         """Say of the row just scored what was most unusual, and against what."""
-        by_surprise = sorted(range(len(scored.surprises)), key=lambda i: -scored.surprises[i])
+        whys = list(self._whys())
+        by_surprise = sorted(range(len(whys)), key=lambda i: -scored.surprises[i])
         # A value inside what was expected explains nothing, however rare its distance is.
-        return next(why for i in by_surprise if (why := self._why(i)))
+        why = next(whys[i] for i in by_surprise if whys[i])
+        return f"value {self._value:,.6g}{why}"
 
-    def _why(self, measure: int) -> str:
-        told = f"value {self._value:,.6g}"
-        if measure < len(self._shapes):
-            shape = self._shapes[measure]
+    def _whys(self) -> Iterator[str]:
+        """Give what each measure has to say, in their order; nothing where it explains nothing."""
+        for shape in self._shapes:
             unlike = f"unlike the {shape.compared:,} before"
-            return f"{told}; the last {shape.rows} rows have a shape {unlike}"
-        match measure - len(self._shapes):
-            case 0:
-                span = self._outside(self._profile.expected)
-                return span and f"{told}, expected {span} at {self._profile.when}"
-            case 1:
-                span = self._outside(self._forecast.expected)
-                return span and f"{told}, expected {span} after the rows before"
-            case 2:
-                return f"{told} has stayed the same for {self._stillness.rows:,} rows"
+            yield f"; the last {shape.rows} rows have a shape {unlike}"
+        for context in self._contexts:
+            yield f"; the last {context.rows} rows are unlike this time of other days"
+        span = self._outside(self._profile.expected)
+        yield span and f"{span} at {self._profile.when}"
+        span = self._outside(self._forecast.expected)
+        yield span and f"{span} after the rows before"
+        yield f"; the last {VALUE_ROWS} values are {self._lying.leans} than before"
+        yield f"; the last {CHANGE_ROWS} steps from row to row are {self._moving.leans} than before"
+        yield f" has stayed the same for {self._stillness.rows:,} rows"
         usual_s = self._silence.usual_s or 0.0
-        return f"no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
+        yield f"; no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
 
     def _outside(self, expected: tuple[float, float] | None) -> str:
-        if expected is None or expected[0] <= self._value <= expected[1]:
+        if expected is None or expected[0] <= (self._value) <= expected[1]:
             return ""
-        return f"{expected[0]:,.4g} to {expected[1]:,.4g}"
+        return f", expected {expected[0]:,.4g} to {expected[1]:,.4g}"
+
+
+def _learn_place(ordered: Ordered, number: float) -> float:
+    place = ordered.place(number)
+    ordered.add(number)
+    return place
