@@ -10,6 +10,7 @@ from deploy.running import make_private, private
 from storage.database import Database, embedded
 from storage.errors import NotFound
 from storage.lake import Lake
+from storage.lake.open import open_lake
 from storage.log import EventLog
 from storage.log.open import open_log
 from storage.settings import Settings
@@ -31,7 +32,7 @@ def opened(settings: Settings) -> Iterator[House]:
     """Open the house and close it again; Unavailable says what is missing."""
     make_private(settings.data_dir)
     with database_of(settings) as database, contextlib.closing(open_log(settings)) as log:
-        yield House(settings, database, log, Lake(settings.data_dir / "lake"))
+        yield House(settings, database, log, open_lake(settings))
 
 
 @contextlib.contextmanager

@@ -63,7 +63,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """One row of the lake's manifest. `path` is relative to the lake's root; times are UTC µs."""
+    """One row of the lake's manifest. `path` is relative to the lake's root; times are UTC µs.
+
+    `digest`: SHA-256 of the file, hex.
+    """
 
     tenant_id: str
     path: str
@@ -77,6 +80,7 @@ class LakeFile:
     partition: int
     first_offset: int
     last_offset: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,22 @@ class Settings:
         "on", "on or off: make missing topics; off = an administrator makes them"
     )
     kafka_replicas: int = _setting(-1, "copies of a new topic on Kafka; -1 = the cluster's default")
+    lake_url: str = _setting(
+        "", "s3://BUCKET[/PREFIX] of the lake's files; empty = the folder lake in data_dir"
+    )
+    lake_endpoint: str = _setting(
+        "", "https:// address of an S3-compatible store; empty = AWS; http:// on loopback only"
+    )
+    lake_region: str = _setting("us-east-1", "region of the bucket")
+    lake_key_id: str = _setting(
+        "", "access key id; empty = AWS_* variables, a web identity or the machine's role"
+    )
+    lake_secret: Secret = _setting(Secret(""), "secret access key that belongs to the key id")
+    lake_token: Secret = _setting(Secret(""), "session token, if the key id is a temporary one")
+    lake_ca: str = _setting("", "file of the CA the store is believed by, beside the system's")
+    lake_cache_mb: int = _setting(
+        10_240, "most MiB of local copies of an object store's files, in data_dir"
+    )
     partitions: int = _setting(8, "partitions of a new topic")
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"

@@ -2,7 +2,8 @@
 
 Started by `storage.lake.hunt` as a plain script (it imports nothing of ours, so that it starts
 fast and holds no secret). It reads one request from standard input, shuts itself in, opens DuckDB,
-answers on standard output as JSON lines and ends. The order matters: Landlock must stand before
+asks for the files of the time that the query's own words leave to be read, answers on standard
+output as JSON lines and ends. The order matters: Landlock must stand before
 DuckDB starts its threads, the configuration lock before the user's words are run.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import struct
 import sys
@@ -24,12 +26,20 @@ import pyarrow as pa  # noqa: F401  fetched batches need it, and nothing can be 
 _READ: Final = 1 << 2 | 1 << 3  # LANDLOCK_ACCESS_FS_READ_FILE | _READ_DIR
 _LINE_ROWS: Final = 16  # a line is whole or cut away
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_LOCK: Final = (
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET allow_community_extensions = false",
+    "SET python_enable_replacements = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
 # What DuckDB reads when it connects; without it, it aborts. Never all of /proc: that is everybody.
 _SYSTEM: Final = ("/proc/self", "/sys/fs/cgroup", "/sys/devices/system/cpu")
 
 
 def main() -> None:
-    """Answer one request: {sql, files, small, folder, columns, since_us, until_us, limits...}."""
+    """Answer one request: {sql, folder, columns, since_us, until_us, limits...}; ask for files."""
     line = sys.stdin.buffer.readline()
     if not line:
         return  # the house closed; nobody asks any more
@@ -40,7 +50,7 @@ def main() -> None:
     locked = _shut_in([request["folder"], *_SYSTEM])
     _limit(request)
     try:
-        for answer in _answers(request, locked):
+        for answer in _tried(request, locked):
             _say(out, answer)
     except MemoryError:
         _say(out, {"error": "memory"})
@@ -60,6 +70,28 @@ def _say(out: BinaryIO, answer: dict[str, Any]) -> None:
 
 def _plain(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _tried(request: dict[str, Any], locked: int) -> Iterator[dict[str, Any]]:
+    """Answer from the files of the query's own time; from all, if these lack a column it names.
+
+    A file has the columns that its events fill.
+    """
+    whole = (int(request["since_us"]), int(request["until_us"]))
+    span = _span(request["sql"], whole)
+    if span != whole:
+        answers = _answers(request | _ask_for(span), locked)
+        with contextlib.suppress(duckdb.BinderException):
+            yield next(answers)
+            yield from answers
+            return
+    yield from _answers(request | _ask_for(whole), locked)
+
+
+def _ask_for(span: tuple[int, int]) -> dict[str, Any]:
+    _say(sys.stdout.buffer, {"span": list(span)})
+    sys.stdout.buffer.flush()
+    return dict(json.loads(sys.stdin.buffer.readline()))
 
 
 def _answers(request: dict[str, Any], locked: int) -> Iterator[dict[str, Any]]:
@@ -99,6 +131,138 @@ def _only_select(connection: Any, sql: str) -> Any:  # noqa: ANN401  duckdb is n
     return statements[0]
 
 
+_SLACK_US: Final = 60_000_000
+"""How far a time in the query may move until it runs: now() does."""
+_PLAIN: Final = frozenset(
+    ["now", "get_current_timestamp", "current_timestamp", "today", "current_date"]
+    + ["trunc", "+", "-"]
+    + [f"to_{unit}" for unit in ("years", "months", "weeks", "days", "hours", "minutes", "seconds")]
+)
+"""Functions that a time in the query may be made of to be worked out ahead."""
+_SHORT_US: Final = 2 * 86_400_000_000
+_WORTH: Final = re.compile(r"\bwhere\b.*\b(time|event_id)\b", re.IGNORECASE | re.DOTALL)
+_OUR_ID: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_EVALUATE: Final = "SELECT epoch_us(CAST(NULL AS TIMESTAMPTZ))"
+
+
+def _span(sql: str, whole: tuple[int, int]) -> tuple[int, int]:
+    """Give the time (UTC µs) outside of which the query's own WHERE leaves no event.
+
+    Only of one plain SELECT from `events`, from conditions joined by AND; else `whole`. Not worth
+    its 25 ms where the time is short already.
+    """
+    if whole[1] - whole[0] <= _SHORT_US or not _WORTH.search(sql):
+        return whole
+    with duckdb.connect(":memory:") as planner:
+        for setting in ("SET TimeZone = 'UTC'", "SET threads = 1", *_LOCK):
+            planner.execute(setting)
+        try:
+            told = _serialized(planner, sql)["statements"][0]["node"]
+            if not _is_plain(told):
+                return whole
+            where = told["where_clause"]
+            parts = where["children"] if where["type"] == "CONJUNCTION_AND" else [where]
+            names = {"events", told["from_table"]["alias"].lower()}
+            spans = [_bounds(planner, part, names) for part in parts]
+        except (duckdb.Error, LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            return whole  # the query itself will say what is wrong with it
+    since = max([whole[0], *(low for low, _ in spans)])
+    return since, max(since, min([whole[1], *(high for _, high in spans)]))
+
+
+def _serialized(planner: Any, sql: str) -> Any:  # noqa: ANN401  duckdb is not typed
+    return json.loads(planner.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()[0])
+
+
+def _is_plain(node: dict[str, Any]) -> bool:
+    """Say whether this reads `events` once, at its top, and nothing reads tables by functions."""
+    source = node["from_table"]
+    text = json.dumps(node).lower()
+    return (
+        node["type"] == "SELECT_NODE"
+        and not node["cte_map"]["map"]
+        and source["type"] == "BASE_TABLE"
+        and source["table_name"].lower() == "events"
+        and not source["sample"]
+        and text.count('"table_name": "events"') == 1
+        and '"table_function"' not in text
+    )
+
+
+def _bounds(planner: Any, part: dict[str, Any], names: set[str]) -> tuple[int, int]:  # noqa: ANN401  duckdb is not typed
+    """Give the times that one condition leaves: of `time` or of an event's id, which begins so."""
+    low, high = -(1 << 62), 1 << 62
+    kind = part["type"]
+    if kind == "COMPARE_BETWEEN" and _column(part["input"], names) == "time":
+        lower, upper = _moment(planner, part["lower"]), _moment(planner, part["upper"])
+        return (
+            low if lower is None else lower - _SLACK_US,
+            high if upper is None else upper + _SLACK_US,
+        )
+    if kind == "COMPARE_IN" and _column(part["children"][0], names) == "event_id":
+        return _of_ids([_literal(one) for one in part["children"][1:]]) or (low, high)
+    if not kind.startswith("COMPARE_"):
+        return low, high
+    column, other, is_turned = _column(part["left"], names), part["right"], False
+    if not column:
+        column, other, is_turned = _column(part["right"], names), part["left"], True
+    if column == "event_id" and kind == "COMPARE_EQUAL":
+        return _of_ids([_literal(other)]) or (low, high)
+    us = _moment(planner, other) if column == "time" else None
+    if us is None:
+        return low, high
+    is_least = kind.startswith("COMPARE_GREATERTHAN")
+    is_most = kind.startswith("COMPARE_LESSTHAN")
+    if is_turned:
+        is_least, is_most = is_most, is_least
+    if kind == "COMPARE_EQUAL":
+        is_least = is_most = True
+    return (us - _SLACK_US if is_least else low), (us + _SLACK_US if is_most else high)
+
+
+def _column(node: dict[str, Any], names: set[str]) -> str:
+    if node["type"] != "COLUMN_REF":
+        return ""
+    *table, column = (name.lower() for name in node["column_names"])
+    return column if not table or (len(table) == 1 and table[0] in names) else ""
+
+
+def _literal(node: dict[str, Any]) -> str:
+    return str(node["literal"]["text"]) if node["type"] == "VALUE_CONSTANT" else ""
+
+
+def _of_ids(ids: list[str]) -> tuple[int, int] | None:
+    """Give the time that events of these ids are of; None if one is not of our making."""
+    found = [_OUR_ID.fullmatch(one) for one in ids]
+    moments = [int(m[1] + m[2], 16) * 1000 for m in found if m]
+    if len(moments) < len(ids) or not all(moments):  # 0: of before 1970
+        return None
+    return min(moments) - 2000, max(moments) + 2000
+
+
+def _moment(planner: Any, node: dict[str, Any]) -> int | None:  # noqa: ANN401  duckdb is not typed
+    """Work out a time that no event takes part in; None if it is not so plain."""
+    if not _is_fixed(node):
+        return None
+    frame = _serialized(planner, _EVALUATE)
+    outer = frame["statements"][0]["node"]["select_list"][0]["arguments"][0]
+    outer["expression"]["child"] = node
+    made = planner.execute("SELECT json_deserialize_sql(?)", [json.dumps(frame)]).fetchone()[0]
+    found = planner.execute(made).fetchone()[0]
+    return None if found is None else int(found)
+
+
+def _is_fixed(node: dict[str, Any]) -> bool:
+    kind = node["class"]
+    if kind == "CONSTANT":
+        return True
+    if kind == "CAST":
+        return _is_fixed(node["child"])
+    if kind == "FUNCTION" and node["function_name"].lower() in _PLAIN:
+        return all(_is_fixed(one["expression"]) for one in node["arguments"])
+    return False
+
+
 def _prepare(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401  duckdb is not typed
     paths = _quoted(request["files"] + request["small"])
     settings = [
@@ -107,14 +271,9 @@ def _prepare(connection: Any, request: dict[str, Any]) -> None:  # noqa: ANN401 
         f"SET memory_limit = '{int(request['memory_bytes']) // 2 >> 20}MB'",
         "SET temp_directory = ''",
         "SET max_temp_directory_size = '0KB'",
-        "SET autoinstall_known_extensions = false",
-        "SET autoload_known_extensions = false",
-        "SET allow_community_extensions = false",
-        "SET python_enable_replacements = false",
         "SET parquet_metadata_cache = true",  # else each mention of events opens every file twice
         f"SET allowed_paths = [{paths}]",
-        "SET enable_external_access = false",
-        "SET lock_configuration = true",
+        *_LOCK,
     ]
     for setting in settings:
         connection.execute(setting)

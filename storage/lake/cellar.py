@@ -1,4 +1,4 @@
-"""Stand for one lake folder: write, merge, scan, restore and hunt in it."""
+"""Stand for one lake: write, merge, scan, restore and hunt in it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,19 +7,21 @@ import polars as pl
 
 from storage.database import Database
 from storage.lake import compact, files, hunt, read
-from storage.lake.compact import GRACE_S, QUIET_S
+from storage.lake.compact import GRACE_S, QUIET_S, Expired
 from storage.lake.manifest import FIRST_US, LAST_US
+from storage.lake.store import FolderStore, Store
 from storage.outcome import LakeFile
 from storage.schema import EventBatch
 from storage.tenant import Scope
 
 
 class Lake:
-    """Know the folder; every file in it is reached through the manifest, by a scope."""
+    """Know the files' home; every file is reached through the manifest, by a scope."""
 
-    def __init__(self, root: Path) -> None:
-        """Keep the folder; it is made by the first write."""
-        self.root = root.resolve()
+    def __init__(self, root: Path, store: Store | None = None) -> None:
+        """Keep the folder, which the first write makes, or another home of the files."""
+        self.store: Store = FolderStore(root.resolve()) if store is None else store
+        self.root = self.store.root
         self._hunters = hunt.Hunters()
 
     def write(
@@ -35,21 +37,35 @@ class Lake:
         Durable on return; commit the files given back to the manifest to make them visible.
         """
         batches = [events] if isinstance(events, EventBatch) else events
-        return files.write_batches(self.root, batches, topic, partition, first_offset, last_offset)
+        return files.write_batches(self.store, batches, topic, partition, first_offset, last_offset)
 
     def compact(self, db: Database, tenant_id: str, grace_s: int = GRACE_S) -> list[LakeFile]:
         """Merge the tenant's small files and sweep what nobody needs; give the files made."""
         made = self.merge(db, tenant_id)
-        compact.sweep(self.root, db, tenant_id, grace_s)
+        compact.sweep(self.store, db, tenant_id, grace_s)
         return made
 
     def merge(self, db: Database, tenant_id: str, quiet_s: int = QUIET_S) -> list[LakeFile]:
         """Merge the tenant's small files only; give the files made."""
-        return compact.merge(self.root, db, tenant_id, quiet_s)
+        return compact.merge(self.store, db, tenant_id, quiet_s)
 
     def crowded(self, db: Database) -> list[str]:
         """Give the tenants whose small files are worth a merge now; one cheap query."""
         return compact.crowded(db)
+
+    def expire(
+        self,
+        db: Database,
+        tenant_id: str,
+        before_us: int,
+        classes: Iterable[int] | None = None,
+        but: Iterable[int] = (),
+    ) -> Expired:
+        """Forget the tenant's files whose last event is before that time (UTC µs).
+
+        `classes`: of these class_uids only; `but`: not of these. `compact` deletes them later.
+        """
+        return compact.expire(db, tenant_id, before_us, classes, but)
 
     def scan(
         self,
@@ -60,7 +76,7 @@ class Lake:
         classes: Iterable[int] | None = None,
     ) -> pl.LazyFrame:
         """Give the scope's events with since <= time < until (UTC µs) as one lazy frame."""
-        return read.scan(self.root, db, scope, since_us, until_us, classes)
+        return read.scan(self.store, db, scope, since_us, until_us, classes)
 
     def scan_at(
         self,
@@ -70,7 +86,7 @@ class Lake:
         classes: Iterable[int] | None = None,
     ) -> pl.LazyFrame:
         """Give the scope's events from the files that hold these moments as one lazy frame."""
-        return read.scan_at(self.root, db, scope, moments_us, classes)
+        return read.scan_at(self.store, db, scope, moments_us, classes)
 
     def restore_batches(
         self,
@@ -82,7 +98,7 @@ class Lake:
         columns: Sequence[str] | None = None,
     ) -> Iterator[EventBatch]:
         """Give the scope's events again in order of event time, in batches."""
-        return read.restore_batches(self.root, db, scope, since_us, until_us, classes, columns)
+        return read.restore_batches(self.store, db, scope, since_us, until_us, classes, columns)
 
     def hunt(
         self, db: Database, scope: Scope, sql: str, limits: hunt.HuntLimits | None = None
@@ -92,7 +108,7 @@ class Lake:
         NotAllowed without the grant `hunt:run`; InvalidInput says what is wrong with the query
         or which limit it passed.
         """
-        return self._hunters.run(self.root, db, scope, sql, limits or hunt.HuntLimits())
+        return self._hunters.run(self.store, db, scope, sql, limits or hunt.HuntLimits())
 
     def warm(self) -> None:
         """Get ready for a hunt that is about to come."""

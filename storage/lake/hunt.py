@@ -1,9 +1,11 @@
 """Run users' SQL over the lake in a process that can read one tenant's files and nothing else.
 
 Each query gets a process of its own (`_hunt_child.py`), started ahead so that nobody waits for an
-interpreter: Landlock, resource limits, DuckDB locked, one SELECT. Here the wall clock is held and
-the answer is cut to size while it comes in. The answer is JSON: a process that was taken over
-could send anything, and a JSON reader is hard to hurt.
+interpreter: Landlock, resource limits, DuckDB locked, one SELECT. The process says which time the
+query's own words leave to be read, and gets the files of that time: the manifest prunes before
+DuckDB opens anything. Here the wall clock is held and the answer is cut to size while it comes in.
+The answer is JSON: a process that was taken over could send anything, and a JSON reader is hard to
+hurt.
 """
 
 import json
@@ -15,7 +17,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +25,10 @@ from typing import Final
 
 from storage.database import Database
 from storage.errors import InvalidInput, Overloaded, Unavailable
-from storage.lake.manifest import FIRST_US, LAST_US, Listed, live_files
+from storage.lake.manifest import FIRST_US, LAST_US, live_files
+from storage.lake.store import Listed, Store
 from storage.schema.columns import ENVELOPE
-from storage.tenant import Scope, tenant_name
+from storage.tenant import Scope
 
 _CHILD: Final = Path(__file__).with_name("_hunt_child.py")
 _SQL_MAX: Final = 100_000
@@ -37,6 +40,10 @@ AT_ONCE: Final = 6
 AT_ONCE_OF_ONE: Final = 2
 """Hunts of one tenant at once: each may take a GiB, 15 s and a thread of the front door."""
 _DUCKDB: Final = {"String": "VARCHAR", "Int64": "BIGINT", "Int32": "INTEGER", "Boolean": "BOOLEAN"}
+_TURNS_MAX: Final = 2
+"""How often a query asks for files: those of its words, then, if these do not do, all of them."""
+_SPAN_MAX: Final = 200
+Give = Callable[[tuple[int, int]], dict[str, list[str]]]
 _COLUMNS: Final = {c.name: _DUCKDB.get(str(c.dtype), "TIMESTAMPTZ") for c in ENVELOPE}
 
 
@@ -81,7 +88,7 @@ class Hunters:
         self._running: Counter[str] = Counter()
         weakref.finalize(self, _end_all, self._spares)
 
-    def run(self, root: Path, db: Database, scope: Scope, sql: str, limits: HuntLimits) -> Result:
+    def run(self, store: Store, db: Database, scope: Scope, sql: str, limits: HuntLimits) -> Result:
         """Run the query; InvalidInput says what is wrong with it or which limit it passed.
 
         Overloaded when too many run already, of this tenant or of all.
@@ -89,16 +96,9 @@ class Hunters:
         scope.require("hunt:run")
         if len(sql) > _SQL_MAX:
             raise InvalidInput(f"the query is longer than {_SQL_MAX} characters")
-        with db.app(scope) as tx:
-            files = live_files(tx, root, scope.tenant_id, limits.since_us, limits.until_us)
-        if len(files) > _FILES_MAX:
-            raise InvalidInput(f"the query reads {len(files)} files; narrow its time")
-        small, large = _sorted_out(files)
         request = {
             "sql": sql,
-            "files": [str(file.path) for file in large],
-            "small": [str(file.path) for file in small],
-            "folder": str(root / f"tenant={tenant_name(scope.tenant_id)}"),
+            "folder": str(store.folder_of(scope.tenant_id)),
             "columns": _COLUMNS,
             "since_us": limits.since_us,
             "until_us": limits.until_us,
@@ -111,11 +111,12 @@ class Hunters:
             start = time.monotonic()
             child = self._take()
             try:
-                answer = _talk(child, json.dumps(request).encode() + b"\n", limits)
+                talk = _Talk(child, limits, lambda span: _files(store, db, scope, limits, span))
+                answer = talk.hold(json.dumps(request).encode() + b"\n")
             finally:
                 _end(child)
                 self.warm()  # not earlier: its start would take a core from the hunt
-        return _result(answer, limits, len(files), int((time.monotonic() - start) * 1000))
+        return _result(answer, limits, talk.files, int((time.monotonic() - start) * 1000))
 
     def warm(self) -> None:
         """Start the waiting process, so that the next hunt waits for no interpreter."""
@@ -150,6 +151,20 @@ class Hunters:
             return child
         _end(child)
         return _start()
+
+
+def _files(
+    store: Store, db: Database, scope: Scope, limits: HuntLimits, span: tuple[int, int]
+) -> dict[str, list[str]]:
+    """Give the paths of the span's files, the small apart; the hunt's process names the span."""
+    since_us, until_us = max(span[0], limits.since_us), min(span[1], limits.until_us)
+    with db.app(scope) as tx:
+        files = live_files(tx, scope.tenant_id, since_us, until_us)
+    if len(files) > _FILES_MAX:
+        raise InvalidInput(f"the query reads {len(files)} files; narrow its time")
+    small, large = _sorted_out(files)
+    paths = [str(path) for path in store.local([*large, *small])]
+    return {"files": paths[: len(large)], "small": paths[len(large) :]}
 
 
 def _sorted_out(files: list[Listed]) -> tuple[list[Listed], list[Listed]]:
@@ -189,34 +204,76 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _talk(child: subprocess.Popen[bytes], request: bytes, limits: HuntLimits) -> bytes:
-    """Send the request and take the answer, up to a little over the size limit."""
-    assert child.stdin is not None  # noqa: S101  both are pipes
-    assert child.stdout is not None  # noqa: S101  both are pipes
-    deadline = time.monotonic() + limits.wall_s
-    answer = bytearray()
-    os.set_blocking(child.stdin.fileno(), False)
-    with selectors.DefaultSelector() as ready:
-        ready.register(child.stdin, selectors.EVENT_WRITE)
-        ready.register(child.stdout, selectors.EVENT_READ)
-        while len(answer) <= limits.size_bytes:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise InvalidInput(
-                    f"the query took longer than {limits.wall_s:g} s and was stopped; "
-                    "narrow its time or ask for less"
-                )
-            for key, _ in ready.select(left):
-                if key.fileobj is child.stdin:
-                    request = _send(child, request)
-                    if not request:
-                        ready.unregister(child.stdin)
-                    continue
-                piece = os.read(child.stdout.fileno(), 1 << 16)
-                if not piece:
-                    return bytes(answer)
-                answer += piece
-    return bytes(answer)
+class _Talk:
+    """Hold the talk with one hunt's process, up to a little over the size limit of its answer."""
+
+    def __init__(self, child: subprocess.Popen[bytes], limits: HuntLimits, give: Give) -> None:
+        """Keep what is asked for files: `give((since_us, until_us))`."""
+        self._child = child
+        self._limits = limits
+        self._give = give
+        self._turns = 0
+        self.files = 0
+
+    def hold(self, request: bytes) -> bytes:
+        """Send the request, give files as they are asked for, and give the answer."""
+        child, limits = self._child, self._limits
+        assert child.stdin is not None  # noqa: S101  both are pipes
+        assert child.stdout is not None  # noqa: S101  both are pipes
+        deadline = time.monotonic() + limits.wall_s
+        answer = bytearray()
+        os.set_blocking(child.stdin.fileno(), False)
+        with selectors.DefaultSelector() as ready:
+            ready.register(child.stdin, selectors.EVENT_WRITE)
+            ready.register(child.stdout, selectors.EVENT_READ)
+            while len(answer) <= limits.size_bytes:
+                for key, _ in ready.select(_left(deadline, limits)):
+                    if key.fileobj is child.stdin:
+                        request = _send(child, request)
+                        if not request:
+                            ready.unregister(child.stdin)
+                        continue
+                    piece = os.read(child.stdout.fileno(), 1 << 16)
+                    if not piece:
+                        return bytes(answer)
+                    answer += piece
+                    span = None if request else _span_of(answer)
+                    if span is not None:
+                        asked = time.monotonic()
+                        request = self._answered(span)
+                        answer.clear()
+                        deadline += time.monotonic() - asked  # a copy's way here is not the query's
+                        ready.register(child.stdin, selectors.EVENT_WRITE)
+        return bytes(answer)
+
+    def _answered(self, span: tuple[int, int]) -> bytes:
+        self._turns += 1
+        if self._turns > _TURNS_MAX:
+            raise Unavailable("the hunt process asked for files without end; try again")
+        paths = self._give(span)
+        self.files = sum(map(len, paths.values()))
+        return json.dumps(paths).encode() + b"\n"
+
+
+def _left(deadline: float, limits: HuntLimits) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise InvalidInput(
+            f"the query took longer than {limits.wall_s:g} s and was stopped; "
+            "narrow its time or ask for less"
+        )
+    return left
+
+
+def _span_of(answer: bytearray) -> tuple[int, int] | None:
+    """Read the line that asks for files, if that is what stands there: always alone."""
+    if not answer.startswith(b'{"span":') or not answer.endswith(b"\n") or len(answer) > _SPAN_MAX:
+        return None
+    said = next(_lines(bytes(answer)), {})
+    span = [us for us in _list(said.get("span")) if isinstance(us, int)]
+    if len(span) != 2:
+        raise Unavailable("the hunt process answered nonsense; try again")
+    return span[0], span[1]
 
 
 def _send(child: subprocess.Popen[bytes], request: bytes) -> bytes:

@@ -1,32 +1,20 @@
 """Ask the manifest which files hold a tenant's events of a time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from storage.database.queries import select
+from storage.lake.store import Listed
 
 FIRST_US: Final = -62_135_596_800_000_000  # begin of the year 1: an unset Windows time is in 1601
 LAST_US: Final = 253_402_300_799_999_999  # end of the year 9999
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Describe one live file: absolute path, events, and the time it spans (UTC µs)."""
-
-    path: Path
-    events: int
-    first_time_us: int
-    last_time_us: int
-
-
 def live_files(
     tx: Connection[TupleRow],
-    root: Path,
     tenant_id: str,
     since_us: int = FIRST_US,
     until_us: int = LAST_US,
@@ -44,12 +32,11 @@ def live_files(
         until_us=until_us,
         classes=None if classes is None else [0, *classes],
     )
-    return [_listed(root, row) for row in rows]
+    return [listed(row) for row in rows]
 
 
 def live_files_at(
     tx: Connection[TupleRow],
-    root: Path,
     tenant_id: str,
     moments_us: Iterable[int],
     classes: Iterable[int] | None = None,
@@ -62,13 +49,16 @@ def live_files_at(
         moments_us=list(moments_us),
         classes=None if classes is None else [0, *classes],
     )
-    return [_listed(root, row) for row in rows]
+    return [listed(row) for row in rows]
 
 
-def _listed(root: Path, row: Mapping[str, object]) -> Listed:
+def listed(row: Mapping[str, object]) -> Listed:
+    """Read a row of the manifest."""
     return Listed(
-        root / str(row["path"]),
+        str(row["path"]),
         int(str(row["events"])),
         int(str(row["first_us"])),
         int(str(row["last_us"])),
+        int(str(row["size_bytes"])),
+        str(row["digest"]),
     )

@@ -1,13 +1,13 @@
 """Read events back from the manifest's files: as a lazy frame, or in order as batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from storage.database import Database
-from storage.lake.manifest import FIRST_US, LAST_US, Listed, live_files, live_files_at
+from storage.lake.manifest import FIRST_US, LAST_US, live_files, live_files_at
+from storage.lake.store import Listed, Store
 from storage.schema import MAX_BATCH_ROWS, EventBatch, dtypes
 from storage.schema.columns import ENVELOPE, TIME
 from storage.tenant import Scope
@@ -18,7 +18,7 @@ _WINDOW_US: Final = 1_000_000
 
 
 def scan(
-    root: Path,
+    store: Store,
     db: Database,
     scope: Scope,
     since_us: int,
@@ -31,13 +31,13 @@ def scan(
     """
     wanted = None if classes is None else list(classes)
     with db.app(scope) as tx:
-        files = live_files(tx, root, scope.tenant_id, since_us, until_us, wanted)
-    frame = _union(files, since_us, until_us)
+        files = live_files(tx, scope.tenant_id, since_us, until_us, wanted)
+    frame = _union(store, files, since_us, until_us)
     return frame if wanted is None else frame.filter(pl.col("class_uid").is_in(wanted))
 
 
 def scan_at(
-    root: Path,
+    store: Store,
     db: Database,
     scope: Scope,
     moments_us: Sequence[int],
@@ -49,14 +49,16 @@ def scan_at(
     """
     wanted = None if classes is None else list(classes)
     with db.app(scope) as tx:
-        files = live_files_at(tx, root, scope.tenant_id, moments_us, wanted)
-    frame = _union(files, FIRST_US, LAST_US)
+        files = live_files_at(tx, scope.tenant_id, moments_us, wanted)
+    frame = _union(store, files, FIRST_US, LAST_US)
     return frame if wanted is None else frame.filter(pl.col("class_uid").is_in(wanted))
 
 
-def _union(files: Sequence[Listed], since_us: int, until_us: int) -> pl.LazyFrame:
+def _union(store: Store, files: Sequence[Listed], since_us: int, until_us: int) -> pl.LazyFrame:
     empty = pl.LazyFrame(schema=dtypes(*(column.name for column in ENVELOPE)))
-    parts = [pl.scan_parquet(file.path, glob=False, hive_partitioning=False) for file in files]
+    parts = [
+        pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in store.local(files)
+    ]
     since = pl.lit(max(since_us, FIRST_US)).cast(TIME)
     until = pl.lit(min(until_us, LAST_US)).cast(TIME)
     return pl.concat([empty, *parts], how="diagonal").filter(
@@ -65,7 +67,7 @@ def _union(files: Sequence[Listed], since_us: int, until_us: int) -> pl.LazyFram
 
 
 def restore_batches(
-    root: Path,
+    store: Store,
     db: Database,
     scope: Scope,
     since_us: int = FIRST_US,
@@ -80,13 +82,14 @@ def restore_batches(
     """
     wanted = None if classes is None else list(classes)
     with db.app(scope) as tx:
-        files = live_files(tx, root, scope.tenant_id, since_us, until_us, wanted)
+        files = live_files(tx, scope.tenant_id, since_us, until_us, wanted)
     if not files:
         return
     first = max(since_us, min(f.first_time_us for f in files))
     last = min(until_us, max(f.last_time_us for f in files) + 1)
     for start, end in _windows(files, first, last):
-        rows = _union([f for f in files if _overlap_us(f, start, end) > 0], start, end)
+        here = [f for f in files if _overlap_us(f, start, end) > 0]
+        rows = _union(store, here, start, end)
         if wanted is not None:
             rows = rows.filter(pl.col("class_uid").is_in(wanted))
         if columns is not None:

@@ -154,17 +154,17 @@ DO UPDATE SET events = w.events + excluded.events
 
 -- name: lake_files_insert
 INSERT INTO lake_files (
-    tenant_id, path, class_uid, day, events, size_bytes, first_time, last_time, topic, partition,
-    first_offset, last_offset
+    tenant_id, path, class_uid, day, events, size_bytes, digest, first_time, last_time, topic,
+    partition, first_offset, last_offset
 )
 SELECT
-    tenant_id, path, class_uid, day, events, size_bytes,
+    tenant_id, path, class_uid, day, events, size_bytes, digest,
     timestamptz 'epoch' + first_time_us * interval '1 microsecond',
     timestamptz 'epoch' + last_time_us * interval '1 microsecond',
     topic, partition, first_offset, last_offset
 FROM json_to_recordset(%(rows)s::json) AS r(
     tenant_id text, path text, class_uid integer, day date, events bigint, size_bytes bigint,
-    first_time_us bigint, last_time_us bigint, topic text, partition integer,
+    digest text, first_time_us bigint, last_time_us bigint, topic text, partition integer,
     first_offset bigint, last_offset bigint
 )
 ON CONFLICT DO NOTHING

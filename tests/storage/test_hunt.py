@@ -289,7 +289,7 @@ def test_the_kernel_alone_holds_the_process(tmp_path: Path) -> None:
 
 def test_closing_ends_the_waiting_process(ground: Ground) -> None:
     hunters = Hunters()
-    hunters.run(ground.lake.root, ground.db, ground.acme, "SELECT 1", HuntLimits())
+    hunters.run(ground.lake.store, ground.db, ground.acme, "SELECT 1", HuntLimits())
     (spare,) = hunters._spares
     hunters.close()
     assert spare.poll() is not None

@@ -223,6 +223,36 @@ def test_restoring_a_long_history_holds_one_window(
     assert batches[0].frame["time"][0] == datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
+def test_a_large_file_is_not_written_again_for_a_few_late_events(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    for i, rows in enumerate((5000, 30, 20)):
+        one = batch_of("acme", rows, first=i * 10_000, classes=(1007,))
+        _enter(database, lake.write(one, "raw", 0, i, i))
+    assert [f.events for f in lake.merge(database, "acme", quiet_s=-1)] == [50]
+    assert lake.merge(database, "acme", quiet_s=-1) == []
+    assert lake.scan(database, two_tenants[0]).collect().height == 5050
+
+
+def test_what_is_expired_is_out_of_sight_and_then_gone(
+    lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    for tenant in ("acme", "bolt"):
+        batch = batch_of(tenant, 10, step=timedelta(days=1))
+        _enter(database, lake.write(batch, "raw", 0, 0, 0))
+    before = _micros(START + timedelta(days=4))
+    assert lake.expire(database, "acme", before, classes=[1007]).events == 2
+    assert lake.expire(database, "acme", before, but=[3002]).events == 0
+    told = lake.expire(database, "acme", before)
+    assert (told.files, told.events) == (2, 2)
+    left = lake.scan(database, two_tenants[0]).collect()
+    assert sorted(left["position"]) == [4, 5, 6, 7, 8, 9]
+    assert len(list(lake.root.rglob("*.parquet"))) == 20
+    lake.compact(database, "acme", grace_s=0)
+    assert len(list((lake.root / "tenant=acme").rglob("*.parquet"))) == 6
+    assert lake.scan(database, two_tenants[1]).collect().height == 10
+
+
 def test_an_unset_windows_time_is_kept_and_found(
     lake: Lake, database: Database, two_tenants: tuple[Scope, Scope]
 ) -> None:
