@@ -14,6 +14,7 @@ import polars as pl
 
 from storage.database import Database
 from storage.database.dialect import ensure_days
+from storage.database.rollups import fold
 from storage.database.rows import insert_lake_files
 from storage.identity import event_ids
 from storage.lake import Lake
@@ -40,11 +41,10 @@ SELECT 'main', gen_random_uuid(), {_SPAN}, 'sigma', '1', 'rule-' || f %% 40,
     'WS-' || n %% 300, ARRAY[id], 1 + f %% 9, '[]', ARRAY['T1059.001'],
     CASE WHEN f %% 10 = 0 THEN 'signal' ELSE 'finding' END, {_SPAN}
 FROM unnest(%(ids)s::uuid[], %(places)s::bigint[]) WITH ORDINALITY AS e(id, n, f)""",
-    "window_counts": f"""
-INSERT INTO window_counts (tenant_id, entity_type, entity, class_uid, window_start, window_s,
-    events)
-SELECT 'main', 'host', 'ws-' || n %% 300, 1007, date_bin('10 min', {_SPAN}, 'epoch'), 600, 4
-FROM generate_series(1, %(count)s) AS n ON CONFLICT DO NOTHING""",
+    "entity_deltas": f"""
+INSERT INTO entity_deltas (tenant_id, entity_type, entity, class_uid, minute, events)
+SELECT 'main', 'host', 'ws-' || n %% 300, 1007, date_bin('10 min', {_SPAN}, 'epoch'), 4
+FROM generate_series(1, %(count)s) AS n""",
     "event_hours": """
 INSERT INTO event_hours (tenant_id, hour, events)
 SELECT 'main', date_trunc('hour', %(end)s) - n * interval '1 hour', 7000
@@ -72,9 +72,10 @@ def fill(database: Database, lake: Lake, events: int, findings: int) -> None:
     began = time.monotonic()
     places = pl.int_range(1, findings + 1, eager=True) * max(1, events // findings)
     _run(database, "findings", _placed(end, events, places), {"count": events, "end": end})
-    for table, count in (("window_counts", events // 4), ("event_hours", 720)):
+    for table, count in (("entity_deltas", events // 4), ("event_hours", 720)):
         with database.writer() as tx:
             tx.execute(_FILL[table].encode(), {"count": count, "end": end})
+    fold(database)
     with database.owner() as tx:
         tx.execute("ANALYZE")
     print(f"findings: {findings:,} and the counts, {time.monotonic() - began:.0f} s")

@@ -28,6 +28,7 @@ from benchmarks.otrf import FORMAT, TENANTS, RepeatedLog, base_lines, rule_folde
 from benchmarks.peer import run_peer  # noqa: E402  after the thread count is set
 from pipelines.flow import flow_of, runner_named  # noqa: E402  after the thread count is set
 from pipelines.parsing import parser_named  # noqa: E402  after the thread count is set
+from pipelines.windows import WINDOW_S  # noqa: E402  after the thread count is set
 from storage.database import Database, embedded  # noqa: E402  after the thread count is set
 from storage.lake import Lake  # noqa: E402  after the thread count is set
 from storage.log import EventLog  # noqa: E402  after the thread count is set
@@ -85,7 +86,8 @@ def run_flow(runner: str, log: EventLog, settings: Settings, stages: dict[str, f
             database.create_tenant(tenant)
         with database.owner() as tx:
             tx.execute("TRUNCATE flow_offsets, flow_state, sources, lake_files, outbox")
-            tx.execute("TRUNCATE findings, window_counts, events")
+            tx.execute("TRUNCATE entity_deltas, entity_minutes, entity_hours, entity_days")
+            tx.execute("TRUNCATE findings, events")
         flow = flow_of(settings, database, log, Lake(settings.data_dir / "lake" / runner))
         for name in ("poll", "process", "commit"):
             setattr(flow, name, _timed(stages, name, getattr(flow, name)))
@@ -136,7 +138,7 @@ def compare(events: int, peer_events: int, folder: Path) -> list[Run]:
         act = lambda r=runner, t=told: run_flow(r, cast("EventLog", log), settings, t)  # noqa: E731
         runs.append(measured(f"flow, {runner}", folder, log.events, act))
         runs.append(measured("decoder alone", folder, log.events, lambda: decoder_alone(log)))
-    peer = lambda: run_peer(peer_log, rules, folder / "peer", settings.window_s)  # noqa: E731
+    peer = lambda: run_peer(peer_log, rules, folder / "peer", WINDOW_S)  # noqa: E731
     runs.append(measured("dict an event, bytewax window", folder, peer_log.events, peer))
     show(runs, stages)
     return runs

@@ -1,4 +1,4 @@
-"""Keep the house tidy: merge small lake files, forget old hot days, trim what everyone has read."""
+"""Keep the house tidy: days made ahead, counts folded, small lake files merged, the old gone."""
 
 import threading
 from collections.abc import Callable
@@ -12,9 +12,11 @@ from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
 from storage.database import Database
 from storage.database.commit import flow_position
-from storage.database.dialect import drop_before
+from storage.database.dialect import prepare_days
+from storage.database.rollups import fold
 from storage.errors import InopsioError
 from storage.outcome import LakeFile
+from storage.retention import forget_old
 
 log = structlog.get_logger()
 EVERY_S: Final = 600.0
@@ -26,19 +28,25 @@ _AT_ONCE: Final = 1000
 
 def keep(house: House, now_us: int) -> None:
     """Do every chore once; one that fails is logged and does not stop the others."""
-    for chore in (_merge, _forget, _trim):
-        try:
-            chore(house, now_us)
-        except InopsioError as error:
-            log.warning("chore_failed", chore=chore.__name__.strip("_"), reason=str(error)[:300])
+    for chore in (_prepare, _fold, _merge, _forget, _trim):
+        _do(chore, house, now_us)
+
+
+def _do(chore: Callable[[House, int], None], house: House, now_us: int) -> None:
+    try:
+        chore(house, now_us)
+    except InopsioError as error:
+        log.warning("chore_failed", chore=chore.__name__.strip("_"), reason=str(error)[:300])
 
 
 def keep_on(house: House, stop: threading.Event, now_us: Callable[[], int]) -> None:
-    """Merge small files soon after they pile up, do all chores every ten minutes, until told."""
+    """Fold counts and merge small files often, do all chores every ten minutes, until told."""
     resting: set[str] = set()
     looks = 0
+    _do(_prepare, house, now_us())
     while not stop.wait(LOOK_S):
         looks += 1
+        _do(_fold, house, now_us())
         if looks * LOOK_S < EVERY_S:
             relieve(house, resting)
         else:
@@ -76,11 +84,17 @@ def _merged(house: House, tenant: str, merge: Callable[[Database, str], list[Lak
 
 
 def _forget(house: House, now_us: int) -> None:
-    days = house.settings.hot_days
-    if days > 0:
-        dropped = drop_before(house.database, now_us - days * DAY_US)
-        if dropped:
-            log.info("hot_days_dropped", days=len(dropped))
+    gone = forget_old(house.database, house.settings, now_us)
+    if gone:
+        log.info("old_forgotten", **gone)
+
+
+def _prepare(house: House, now_us: int) -> None:
+    prepare_days(house.database, now_us)
+
+
+def _fold(house: House, _now_us: int) -> None:
+    fold(house.database)
 
 
 def _trim(house: House, now_us: int) -> None:

@@ -27,6 +27,7 @@ from pipelines.sinks import CONTRACT as SINK_CONTRACT
 from pipelines.sources.event_log import POLL_BYTES, POLL_ROWS
 from pipelines.step import House
 from pipelines.tenant_rules import TenantRules
+from pipelines.windows import WINDOW_S
 from storage.database import Database
 from storage.errors import InvalidInput, PluginError
 from storage.lake import Lake
@@ -113,7 +114,7 @@ def house_of(settings: Settings, rules: Sequence[Path] = (), flow: str = FLOW) -
         flow=flow,
         topic=RAW_TOPIC,
         batch_rows=settings.batch_rows,
-        window_s=settings.window_s,
+        window_s=WINDOW_S,
         detectors=_of_flow(detectors, FLOW),
         context=Context(watermark_us=0, rules=_compiled(detectors, folders, settings.data_dir)),
         parse=parse_run,

@@ -17,6 +17,9 @@ ENTITIES: Final[tuple[tuple[str, str], ...]] = (
 )
 """Which column names an entity of which type."""
 
+WINDOW_S: Final = 60
+"""Width of the windows that the flow counts; the ledger makes hours and days of them."""
+
 SCHEMA: Final[dict[str, pl.DataType]] = {
     "tenant_id": pl.String(),
     "entity_type": pl.String(),

@@ -101,7 +101,6 @@ class Settings:
     idle_s: int = _setting(
         30, "after how long a caught-up partition stops holding the watermark, seconds"
     )
-    window_s: int = _setting(600, "width of the per-entity count windows, seconds")
     ingest_max_bytes: int = _setting(16 << 20, "largest request body, after decompression, bytes")
     ingest_max_ratio: int = _setting(100, "largest decompressed : compressed ratio accepted")
     lag_limit: int = _setting(
@@ -110,6 +109,9 @@ class Settings:
     hot_days: int = _setting(
         0, "days of events kept in the database by event time; 0 = all (the lake keeps all)"
     )
+    minute_days: int = _setting(8, "days that counts by the minute are kept; 0 = all")
+    hour_days: int = _setting(400, "days that counts by the hour are kept; 0 = all")
+    day_days: int = _setting(0, "days that counts by the day are kept; 0 = all")
     raw_days: int = _setting(7, "days that read messages stay on the raw topic")
     rules_dirs: str = _setting("", "further Sigma rule folders, separated by ':'")
     session_idle_s: int = _setting(1800, "a session unused for so long ends, seconds")

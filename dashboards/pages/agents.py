@@ -180,7 +180,7 @@ def _command(host: str, token: str, address: str) -> Part:
 
 
 def _hosts(console: Console, scope: Scope) -> Part:
-    found, until, arrived = read.watched(console.database, scope, console.settings.window_s)
+    found, until, arrived = read.watched(console.database, scope)
     if until is None:
         why = "Hosts show here once events tell of them, whoever sends those."
         return panel("Hosts in the events", empty("No host yet", why))

@@ -39,7 +39,7 @@ def layout(view: View) -> Part:
     """Give everything that is known of the entity over thirty days."""
     console, scope = view.console, view.scope
     key = read_key(view.key)
-    found = read.entity(console.database, scope, key, console.now(), console.settings.window_s)
+    found = read.entity(console.database, scope, key, console.now())
     if not found.is_known:
         return html.Div([_head(found), _unknown()])
     near = read.lately(console.database, console.lake, scope, found, _span(view.search), None)
@@ -316,8 +316,7 @@ def register(console: Console) -> None:
         if not name:
             return no_update
         key = parse_key(str(name))
-        now, window_s = console.now(), console.settings.window_s
-        found = read.entity(console.database, scope, key, now, window_s)
+        found = read.entity(console.database, scope, key, console.now())
         span = _span(search or "")
         return _timeline(read.lately(console.database, console.lake, scope, found, span, None))
 

@@ -42,7 +42,7 @@ _COLUMNS: Final = (
 def layout(view: View) -> Part:
     """Give a line a detector."""
     console = view.console
-    found = read.qualities(console.database, view.scope, console.now(), console.settings.window_s)
+    found = read.qualities(console.database, view.scope, console.now())
     rows = [_row(q) for q in found]
     return html.Div(
         [

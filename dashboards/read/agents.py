@@ -71,18 +71,18 @@ def _agent(agent_id: str, rows: list[Row]) -> Agent:
 
 
 def watched(
-    database: Database, scope: Scope, window_s: int
+    database: Database, scope: Scope
 ) -> tuple[list[Watched], datetime | None, datetime | None]:
     """Give the hosts of the last day of events, the busiest first, its end, the newest arrival."""
     scope.require("ops:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        newest = select(tx, "pages_newest_window", window_s=window_s)[0]["newest"]
+        newest = select(tx, "pages_newest_window")[0]["newest"]
         if not isinstance(newest, datetime):
             return [], None, None
         since = newest - HOST_SPAN
         arrived = select(tx, "pages_source_totals")[0]["updated_at"]
-        rows = select(tx, "pages_hosts", window_s=window_s, since=since, limit=MOST)
+        rows = select(tx, "pages_hosts", since=since, limit=MOST)
     found = [Watched(str(r["host"]), int(str(r["events"])), _time(r["last_time"])) for r in rows]
     return found, newest, arrived if isinstance(arrived, datetime) else None
 

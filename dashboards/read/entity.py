@@ -104,7 +104,7 @@ class Lately:
     is_late: bool = False
 
 
-def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: int) -> Entity:
+def entity(database: Database, scope: Scope, key: Key, now: datetime) -> Entity:
     """Read what is known of the entity; nothing known gives empty parts, not an error."""
     scope.require("findings:read")
     with database.app(scope) as tx:
@@ -115,7 +115,7 @@ def entity(database: Database, scope: Scope, key: Key, now: datetime, window_s: 
         bounds = {"since": since, "until": until}
         counted: list[Row] = select(tx, "investigate_counts", **key.asked, **bounds)
         spelled = select(tx, "investigate_spellings", **key.asked, **bounds, limit=_MOST_ALIASES)
-        peers = _peers(tx, key, until, window_s)
+        peers = _peers(tx, key, until)
         ids = [c["finding_id"] for c in claims[:500]]
         may = scope.may("incidents:read") and ids
         held = select(tx, "investigate_incidents_of", finding_ids=ids, limit=20) if may else []
@@ -213,9 +213,9 @@ def _events_by_day(counted: list[Row], days: list[datetime]) -> list[int]:
     return [told.get(day, 0) for day in days]
 
 
-def _peers(tx: Connection[TupleRow], key: Key, until: datetime, window_s: int) -> Peers:
+def _peers(tx: Connection[TupleRow], key: Key, until: datetime) -> Peers:
     bounds = {"since": until - timedelta(days=PEER_DAYS), "until": until, "kind": key.kind}
-    rows: list[Row] = select(tx, "investigate_peers", **bounds, name=key.name, window_s=window_s)
+    rows: list[Row] = select(tx, "investigate_peers", **bounds, name=key.name)
     told = {k: int(v or 0) for k, v in rows[0].items()}
     return Peers(**told)
 

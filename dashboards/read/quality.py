@@ -124,7 +124,7 @@ def days_since(first: datetime | None, at: datetime) -> float:
     return min(max((at - first).total_seconds() / 86_400.0, 1.0), float(DAYS))
 
 
-def qualities(database: Database, scope: Scope, now: datetime, window_s: int) -> list[Quality]:
+def qualities(database: Database, scope: Scope, now: datetime) -> list[Quality]:
     """Give every detector that exists or claimed something, the loudest first."""
     scope.require("findings:read")
     with database.app(scope) as tx:
@@ -132,7 +132,7 @@ def qualities(database: Database, scope: Scope, now: datetime, window_s: int) ->
         at = end_of(tx, now)
         days = select(tx, "quality_days", at=at, days=DAYS)
         verdicts = select(tx, "quality_verdicts", at=at, days=DAYS)
-        seen: Row = select(tx, "quality_entities", at=at, window_s=window_s)[0]
+        seen: Row = select(tx, "quality_entities", at=at)[0]
     counts: dict[str, list[int]] = defaultdict(lambda: [0] * DAYS)
     signals: dict[str, int] = defaultdict(int)
     for row in days:

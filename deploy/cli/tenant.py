@@ -1,12 +1,14 @@
-"""`inopsio tenant`: make and list tenants."""
+"""`inopsio tenant`: make and list tenants, and say how long each keeps what."""
 
 from pathlib import Path
 
 import cyclopts
 
-from deploy.house import opened
+from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, table
 from deploy.running import settings_for
+from storage.retention import EVERY_CLASS, defaults, policies, set_policy, unset_policy
+from storage.tenant import system_scope
 
 
 def create(tenant: str, *, title: str = "", data: Path | None = None, json: bool = False) -> int:
@@ -44,9 +46,85 @@ def list_(*, data: Path | None = None, json: bool = False) -> int:
     return DONE
 
 
+def retention(tenant: str, *, data: Path | None = None, json: bool = False) -> int:
+    """List how long a tenant keeps what: the settings, and its own policies (0 days = for good).
+
+    Parameters
+    ----------
+    tenant
+        whose.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print JSON lines.
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio tenant retention")
+        own = policies(house.database, scope)
+        rows: list[dict[str, object]] = [
+            {"kind": kind, "class": "every", "days": days, "set_by": "settings"}
+            for kind, days in defaults(house.settings).items()
+            if not any(p.kind == kind and p.class_uid == EVERY_CLASS for p in own)
+        ]
+    rows += [
+        {"kind": p.kind, "class": p.class_uid or "every", "days": p.keep_days, "set_by": p.set_by}
+        for p in own
+    ]
+    if json:
+        for row in rows:
+            emit(row)
+    else:
+        table(rows, ["kind", "class", "days", "set_by"])
+    return DONE
+
+
+def keep(
+    tenant: str,
+    kind: str,
+    days: int | None = None,
+    *,
+    class_uid: int = EVERY_CLASS,
+    data: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Say how many days a tenant keeps something; without DAYS the settings count again.
+
+    What is older is forgotten by the keeper within ten minutes, and cannot be brought back.
+
+    Parameters
+    ----------
+    tenant
+        whose.
+    kind
+        events (of the hot table), or counts: minutes, hours, days.
+    days
+        0 = for good.
+    class_uid
+        of one class of events only (default: every class that has no days of its own).
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio tenant keep")
+        if days is None:
+            unset_policy(house.database, scope, kind, class_uid)
+        else:
+            set_policy(house.database, scope, kind, days, class_uid)
+    if json:
+        emit({"tenant": tenant, "kind": kind, "class": class_uid, "days": days})
+    else:
+        told = "as the settings say" if days is None else f"{days} days" if days else "for good"
+        say(f"tenant '{tenant}' keeps {kind} {told}")
+    return DONE
+
+
 def register(app: cyclopts.App) -> None:
-    """Add `tenant create` and `tenant list`."""
-    group = cyclopts.App(name="tenant", help="Make and list tenants.")
+    """Add `tenant create`, `tenant list`, `tenant retention` and `tenant keep`."""
+    group = cyclopts.App(name="tenant", help="Make and list tenants, and say what they keep.")
     group.command(create)
     group.command(list_, name="list")
+    group.command(retention)
+    group.command(keep)
     app.command(group)

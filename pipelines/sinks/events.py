@@ -13,5 +13,4 @@ NAME: Final = "events"
 
 def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
     """Copy the outcome's events into the hot table."""
-    for batch in outcome.batches:
-        copy_events(tx, batch)
+    copy_events(tx, *outcome.batches)

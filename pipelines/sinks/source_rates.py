@@ -32,9 +32,10 @@ def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
     tenants = {finding.tenant_id for finding in outcome.findings}
     if frames:
         events = pl.concat(frames)
+        hours = hours_of(events)
         execute(tx, "source_rates_add", rows=rates_of(events).write_json())
-        execute(tx, "event_hours_add", rows=hours_of(events).write_json())
-        sent = events.get_column("tenant_id").unique().to_list()
+        execute(tx, "event_hours_add", rows=hours.write_json())
+        sent = hours.get_column("tenant_id").unique().to_list()
         execute(tx, "source_rates_trim", tenants=sent)
         tenants.update(sent)
     if tenants:
@@ -52,11 +53,12 @@ def rates_of(events: pl.DataFrame) -> pl.DataFrame:
         .str.replace(r"[/\s].*$", "").str.head(MOST_LETTERS)
     )  # fmt: skip
     counted = (
-        events.with_columns(source=pl.when(name == "").then(pl.lit("files")).otherwise(name))
+        # By the whole text first: a name is cut once a source, not once an event.
+        events.group_by("tenant_id", "source")
+        .agg(pl.len().cast(pl.Int64).alias("events"), pl.col("time").max())
+        .with_columns(source=pl.when(name == "").then(pl.lit("files")).otherwise(name))
         .group_by("tenant_id", "source")
-        .agg(
-            pl.len().cast(pl.Int64).alias("events"), pl.col("time").dt.epoch("us").max().alias("t")
-        )
+        .agg(pl.col("events").sum(), pl.col("time").max().dt.epoch("us").alias("t"))
         .sort("tenant_id", "events", "source", descending=[False, True, False])
         .with_columns(place=pl.int_range(pl.len()).over("tenant_id"))
     )

@@ -1,11 +1,11 @@
-"""Add to the per-entity window counts."""
+"""Count per entity and class, by the minute; the ledger makes hours and days of it."""
 
 from typing import Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from storage.database.rows import add_window_counts
+from storage.database.rollups import add_window_counts
 from storage.outcome import Outcome
 
 NAME: Final = "window_counts"

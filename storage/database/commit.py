@@ -14,8 +14,8 @@ from psycopg.rows import TupleRow
 from storage.database.connections import Database
 from storage.database.dialect import ensure_days
 from storage.database.queries import execute, select
+from storage.database.rollups import add_window_counts, fold_if_many
 from storage.database.rows import (
-    add_window_counts,
     as_rows,
     copy_events,
     insert_findings,
@@ -67,6 +67,8 @@ def commit(db: Database, outcome: Outcome, sinks: Sequence[Sink]) -> None:
         tell_marks(tx, sources)
         if outcome.marks:
             execute(tx, "screened_move", rows=as_rows(_furthest(outcome.marks)))
+    if outcome.window_counts is not None:
+        fold_if_many(db, outcome.window_counts.height)
 
 
 def flow_position(db: Database, flow: str) -> dict[tuple[str, int], tuple[int, int]]:

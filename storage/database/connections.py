@@ -38,6 +38,10 @@ class Database:
         self._guard = threading.Lock()
         self.days_known: set[int] = set()
         """Days since 1970 whose partition this process has asked for (`dialect.ensure_days`)."""
+        self.counts_appended = 0
+        """Rows that this process has appended since it last folded (`rollups.fold_if_many`)."""
+        self.looked_through: dict[str, object] = {}
+        """Tenant -> when and by which policies old rows were sought (`retention.forget_old`)."""
 
     @classmethod
     def open(cls, settings: Settings) -> Self:

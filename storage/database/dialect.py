@@ -15,6 +15,8 @@ from psycopg import sql
 from storage.database.connections import Database
 from storage.database.queries import execute, select
 
+DAYS_AHEAD: Final = 3
+"""Days, today among them, whose partitions the keeper makes; and the day after."""
 NEW_DAYS_MAX: Final = 16
 """Most days asked for in one commit; what more there is goes to the partition for the rest."""
 _EPOCH: Final = date(1970, 1, 1)
@@ -45,6 +47,12 @@ def ensure_days(db: Database, days: Sequence[int]) -> None:
         with db.writer() as tx:
             select(tx, "event_days_ensure", days=[_EPOCH + timedelta(days=day)])
     db.days_known.update(wanted)
+
+
+def prepare_days(db: Database, now_us: int) -> None:
+    """Have the days ahead before their events: writers that make chunks wait for each other."""
+    today = now_us // 86_400_000_000
+    ensure_days(db, [today + n for n in range(DAYS_AHEAD)])
 
 
 def partitions(db: Database) -> list[Partition]:

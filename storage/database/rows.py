@@ -4,7 +4,8 @@ Every text is made storable first: PostgreSQL's text holds no NUL and no half of
 and its indexes no long keys.
 """
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
@@ -70,47 +71,68 @@ EVENT_COLUMNS: Final = {
     "amount_cents": "amount_cents",
     "message": "message",
 }
+_PIECE: Final = 4096
+"""Rows that are encoded at once."""
 _NUL, _SIGN = "\x00", "\ufffd"
 
 
-def copy_events(tx: Connection[TupleRow], batch: EventBatch) -> None:
-    """Copy the batch into the hot table; events that are there already are left as they are.
+def copy_events(tx: Connection[TupleRow], *batches: EventBatch) -> None:
+    """Copy the batches into the hot table; events that are there already are left as they are.
 
     The offset check keeps repeats away, so plain COPY is tried first (twice as fast); a replay or
     a source read twice falls back to a staging table and ON CONFLICT DO NOTHING.
     """
-    if not len(batch):
+    frames = [batch.frame for batch in batches if len(batch)]
+    if not frames:
         return
-    rows = _event_rows(batch.frame)
     try:
         with tx.transaction():  # a savepoint: a failed COPY must not spoil the commit
-            _copy(tx, "events_copy", rows)
+            _copy(tx, "events_copy", frames)
     except psycopg.errors.UniqueViolation:
         execute(tx, "events_stage")
-        _copy(tx, "events_stage_copy", rows)
+        _copy(tx, "events_stage_copy", frames)
         execute(tx, "events_unstage")
         execute(tx, "events_stage_drop")
 
 
-def _event_rows(frame: pl.DataFrame) -> bytes:
+def event_rows(frame: pl.DataFrame) -> Iterator[bytes]:
+    """Give the rows of COPY `events_copy` for the frame: CSV of whole columns, in pieces.
+
+    In pieces, so that the server works on one while the next is made.
+    """
+    for piece in _narrow(frame).iter_slices(_PIECE):
+        yield storable_csv(piece)
+
+
+def _narrow(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the hot table's columns, their texts as long as it takes them."""
+    types = frame.schema
+    texts = [name for name in EVENT_COLUMNS.values() if types.get(name) == pl.String]
+    # Counting letters costs ten times as much as counting bytes, and cutting is rare.
+    longest = frame.select(pl.col(texts).str.len_bytes().max()).row(0)
+    sizes = dict(zip(texts, longest, strict=True))
     columns = []
     for column, name in EVENT_COLUMNS.items():
-        dtype = frame.schema.get(name)
-        value = pl.lit(None) if dtype is None else pl.col(name)
-        if dtype == pl.String:
-            most = KEY_MAX if column == "hostname" else TEXT_MAX
-            longest = frame.get_column(name).str.len_bytes().max()
-            # Counting letters costs ten times as much as counting bytes, and cutting is rare.
-            if isinstance(longest, int) and longest > most:
-                value = value.str.head(most)
+        value = pl.col(name) if name in types else pl.lit(None)
+        most = KEY_MAX if column == "hostname" else TEXT_MAX
+        if (sizes.get(name) or 0) > most:
+            value = value.str.head(most)
         columns.append(value.alias(column))
-    text = frame.select(columns).write_csv(include_header=False).encode()
-    return text.replace(_NUL.encode(), _SIGN.encode())
+    return frame.select(columns)
 
 
-def _copy(tx: Connection[TupleRow], query: str, rows: bytes) -> None:
+def storable_csv(frame: pl.DataFrame) -> bytes:
+    """Give the frame as CSV for COPY; an empty text is quoted, a null is not, a NUL is replaced."""
+    text = io.BytesIO()
+    frame.write_csv(text, include_header=False)
+    return text.getvalue().replace(_NUL.encode(), _SIGN.encode())
+
+
+def _copy(tx: Connection[TupleRow], query: str, frames: Sequence[pl.DataFrame]) -> None:
     with tx.cursor() as cursor, cursor.copy(named(query)) as copy:
-        copy.write(rows)
+        for frame in frames:
+            for rows in event_rows(frame):
+                copy.write(rows)
 
 
 def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> list[str]:
@@ -198,24 +220,6 @@ def _tell(
             headers=[Jsonb({"id": name, "tenant": tenant}) for tenant, _, name, _ in messages],
             values=[value for _, _, _, value in messages],
         )
-
-
-def add_window_counts(tx: Connection[TupleRow], counts: pl.DataFrame) -> None:
-    """Add the counts to those stored. Columns: those of `Outcome.window_counts`."""
-    if counts.is_empty():
-        return
-    keys = ["tenant_id", "entity_type", "entity", "class_uid", "window_start_us", "window_s"]
-    text = pl.col("entity_type", "entity").str.head(KEY_MAX)
-    rows = (
-        counts.with_columns(
-            text.str.replace_all(_NUL, _SIGN, literal=True),
-            pl.col("window_start").dt.epoch("us").alias("window_start_us"),
-        )
-        .group_by(keys)
-        .agg(pl.col("events").sum())
-        .sort(keys)  # two writers that lock the same rows do it in the same order
-    )
-    execute(tx, "window_counts_add", rows=rows.write_json())
 
 
 def insert_lake_files(tx: Connection[TupleRow], files: Sequence[LakeFile]) -> None:

@@ -139,19 +139,6 @@ SELECT tenant_id, %(topic)s, key, headers, value
 FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(headers)s::jsonb[], %(values)s::bytea[])
     AS r(tenant_id, key, headers, value)
 
--- name: window_counts_add
-INSERT INTO window_counts AS w
-    (tenant_id, entity_type, entity, class_uid, window_start, window_s, events)
-SELECT
-    tenant_id, entity_type, entity, class_uid,
-    timestamptz 'epoch' + window_start_us * interval '1 microsecond', window_s, events
-FROM json_to_recordset(%(rows)s::json) AS r(
-    tenant_id text, entity_type text, entity text, class_uid integer, window_start_us bigint,
-    window_s integer, events bigint
-)
-ON CONFLICT (tenant_id, window_s, window_start, entity_type, entity, class_uid)
-DO UPDATE SET events = w.events + excluded.events
-
 -- name: lake_files_insert
 INSERT INTO lake_files (
     tenant_id, path, class_uid, day, events, size_bytes, digest, first_time, last_time, topic,

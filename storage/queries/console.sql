@@ -17,11 +17,11 @@ ORDER BY abs(extract(epoch FROM ("time" - %(time)s::timestamptz))), finding_id
 LIMIT %(limit)s;
 
 -- name: console_entity_events
--- First and last window in which the entity was seen, and how many events.
-SELECT min(window_start) AS first_time, max(window_start) AS last_time,
+-- First and last minute in which the entity was seen, and how many events.
+SELECT min(first_minute) AS first_time, max(last_minute) AS last_time,
     coalesce(sum(events), 0)::bigint AS events
 FROM window_counts
-WHERE entity_type = %(entity_type)s
+WHERE window_s = 86400 AND entity_type = %(entity_type)s
     AND entity = ANY(ARRAY[%(entity)s, lower(%(entity)s), upper(%(entity)s)]);
 
 -- name: console_events_of_ids

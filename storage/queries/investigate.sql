@@ -101,11 +101,11 @@ SELECT max("time") AS last_time FROM findings;
 
 -- name: investigate_counts
 -- Events of the entity by day, under whatever spelling.
-SELECT date_trunc('day', window_start, 'UTC') AS day, sum(events)::bigint AS events,
-    min(window_start) AS first_time, max(window_start) AS last_time
+SELECT window_start AS day, sum(events)::bigint AS events,
+    min(first_minute) AS first_time, max(last_minute) AS last_time
 FROM window_counts
-WHERE window_start >= %(since)s AND window_start < %(until)s
-    AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
+WHERE window_s = 86400 AND window_start > %(since)s::timestamptz - interval '1 day'
+    AND window_start < %(until)s AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
 GROUP BY day
 ORDER BY day;
 
@@ -113,8 +113,8 @@ ORDER BY day;
 -- How sources write the entity, the most usual first.
 SELECT entity, sum(events)::bigint AS events
 FROM window_counts
-WHERE window_start >= %(since)s AND window_start < %(until)s
-    AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
+WHERE window_s = 86400 AND window_start > %(since)s::timestamptz - interval '1 day'
+    AND window_start < %(until)s AND entity_type = ANY(%(types)s::text[]) AND entity_key = %(name)s
 GROUP BY entity
 ORDER BY events DESC, entity
 LIMIT %(limit)s;
@@ -123,7 +123,7 @@ LIMIT %(limit)s;
 -- What is usual for one of its kind: quartiles over all of them of events in the same time.
 WITH each_one AS (
     SELECT entity_key AS name, sum(events) AS events FROM window_counts
-    WHERE window_s = %(window_s)s AND window_start >= %(since)s AND window_start < %(until)s
+    WHERE window_s = 3600 AND window_start >= %(since)s AND window_start < %(until)s
         AND entity_type = %(kind)s
     GROUP BY name
 )

@@ -133,15 +133,14 @@ FROM (SELECT actor, action FROM audit_entries ORDER BY entry_id DESC LIMIT 20000
 LIMIT 400;
 
 -- name: pages_newest_window
-SELECT max(window_start) AS newest
-FROM window_counts
-WHERE window_s = %(window_s)s;
+SELECT greatest((SELECT max(start) FROM entity_minutes), (SELECT max(last_minute) FROM entity_days),
+    (SELECT max(minute) FROM entity_deltas)) AS newest;
 
 -- name: pages_hosts
 -- Hosts that events of a span tell of, the busiest first.
-SELECT entity AS host, sum(events)::bigint AS events, max(window_start) AS last_time
+SELECT entity AS host, sum(events)::bigint AS events, max(last_minute) AS last_time
 FROM window_counts
-WHERE window_s = %(window_s)s AND window_start >= %(since)s AND entity_type = 'host'
+WHERE window_s = 3600 AND window_start >= %(since)s AND entity_type = 'host'
 GROUP BY entity
 ORDER BY events DESC, entity
 LIMIT %(limit)s;

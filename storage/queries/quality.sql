@@ -27,12 +27,12 @@ LIMIT 2000;
 -- name: quality_entities
 -- Hosts and people of whom events told in the last day that any are known of; the first day of all.
 WITH newest AS (
-    SELECT min(window_start) AS first_time, max(window_start) AS at FROM window_counts
-    WHERE window_s = %(window_s)s AND window_start <= %(at)s
+    SELECT min(first_minute) AS first_time, max(last_minute) AS at FROM window_counts
+    WHERE window_s = 86400 AND window_start <= %(at)s
 )
 SELECT count(DISTINCT (c.entity_type, c.entity_key)) FILTER (WHERE c.entity_key IS NOT NULL)::bigint
         AS entities,
     min(newest.first_time) AS first_time
 FROM newest
-LEFT JOIN window_counts AS c ON c.window_s = %(window_s)s AND c.window_start <= newest.at
+LEFT JOIN window_counts AS c ON c.window_s = 3600 AND c.window_start <= newest.at
     AND c.window_start > newest.at - interval '1 day' AND c.entity_type IN ('host', 'user');

@@ -7,7 +7,7 @@ import pytest
 from dashboards.read import entity as read
 from dashboards.read.names import Key, parse_key, read_key
 from pipelines.windows import SCHEMA
-from storage.database.rows import add_window_counts
+from storage.database.rollups import add_window_counts
 from storage.errors import NotFound
 from storage.schema.entity import canonical
 from storage.tenant import Role
@@ -37,7 +37,7 @@ def test_what_is_no_entity_is_not_found(text: str) -> None:
 
 def test_risk_is_the_sum_of_what_its_claims_add(filled: House) -> None:
     now = filled.console.now()
-    found = read.entity(filled.database, filled.acme, Key("user", "user alpha"), now, 600)
+    found = read.entity(filled.database, filled.acme, Key("user", "user alpha"), now)
     assert [(p.title, p.level, p.claims) for p in found.risk.parts] == [
         ("Title alpha", "critical", 1)
     ]
@@ -96,7 +96,7 @@ def test_every_spelling_of_an_entity_leads_to_the_same_page(
     counted(house, kind, *spelled)
     for one in spelled:
         key = parse_key(f"{kind}:{one}")
-        found = read.entity(house.database, house.acme, key, house.console.now(), 600)
+        found = read.entity(house.database, house.acme, key, house.console.now())
         assert (found.key, sum(found.events_by_day)) == (Key(kind, name), len(spelled))
         assert sorted(found.aliases) == sorted(set(spelled) - {name})
         assert (found.peers.events, found.peers.entities) == (len(spelled), 1)

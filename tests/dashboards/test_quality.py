@@ -53,8 +53,8 @@ def test_verdicts_count_once_an_incident_and_for_ones_own_tenant(filled: House) 
     with filled.database.app(filled.acme) as tx:
         tx.execute("UPDATE incidents SET verdict = 'true_positive'")
     now = filled.console.now()
-    told = {q.name: q for q in read.qualities(filled.database, filled.acme, now, 600)}
-    theirs = {q.name: q for q in read.qualities(filled.database, filled.bolt, now, 600)}
+    told = {q.name: q for q in read.qualities(filled.database, filled.acme, now)}
+    theirs = {q.name: q for q in read.qualities(filled.database, filled.bolt, now)}
     with filled.database.app(filled.acme) as tx:
         rows = tx.execute("SELECT count(*) FROM incidents").fetchall()
     assert told["sigma"].right == rows[0][0] > 0

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from deploy.keeping import DAY_US, keep, relieve
 from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
-from pipelines.sinks import events
+from pipelines.sinks import events, window_counts
+from pipelines.windows import WINDOW_S, count_windows
 from storage.database import Database
 from storage.database.commit import commit, insert_lake_files
+from storage.database.dialect import DAYS_AHEAD, partitions
 from storage.lake import Lake
 from storage.log import Record
 from storage.log.memory import MemoryLog
@@ -84,3 +87,19 @@ def _events(house: House) -> int:
         row = tx.execute("SELECT count(*) FROM events").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_days_ahead_are_there_before_their_events(house: House) -> None:
+    today = datetime.now(UTC).date()
+    keep(house, int(datetime.now(UTC).timestamp()) * 1_000_000)
+    made = {p.day for p in partitions(house.database)}
+    assert {today + timedelta(days=n) for n in range(DAYS_AHEAD + 1)} <= made
+
+
+def test_counts_are_folded_by_the_keeper(house: House) -> None:
+    step = PartitionStep(RAW_TOPIC, 0, 0, 1, 0)
+    counted = count_windows(batch_of("acme", 10).frame, WINDOW_S)
+    commit(house.database, Outcome(FLOW, (step,), window_counts=counted), [window_counts.write])
+    keep(house, NOW_US)
+    with house.database.app(system_scope("acme", "test")) as tx:
+        assert tx.execute("SELECT sum(events) FROM entity_days").fetchone() == (10,)

@@ -105,8 +105,9 @@ def left(database: Database, scopes: tuple[Scope, ...]) -> Left:
             events += tx.execute("SELECT tenant_id, source, position, event_id FROM events")
             findings += [r[0] for r in tx.execute("SELECT finding_id FROM findings")]
             counts += tx.execute(
-                "SELECT tenant_id, entity_type, entity, class_uid, window_start, window_s, events"
-                " FROM window_counts"
+                "SELECT tenant_id, entity_type, entity, class_uid, window_start, window_s,"
+                " sum(events)::bigint FROM window_counts WHERE window_s = 60"
+                " GROUP BY 1, 2, 3, 4, 5, 6"
             )
     with database.writer() as tx:
         rows = tx.execute("SELECT headers->>'id' FROM outbox WHERE topic = 'findings'").fetchall()

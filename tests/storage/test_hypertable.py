@@ -19,7 +19,17 @@ from tests.services import address_of
 from tests.shared import ROOT
 from tests.storage.made_events import batch_of
 
-_SUITES = ("dialect", "commit", "database", "rls", "migrations", "bounds", "outbox")
+_SUITES = (
+    "dialect",
+    "commit",
+    "database",
+    "rls",
+    "migrations",
+    "bounds",
+    "outbox",
+    "rollups",
+    "retention",
+)
 
 
 @pytest.fixture

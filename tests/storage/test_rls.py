@@ -1,6 +1,11 @@
-"""No relation shows or takes another tenant's row, by whatever name it is reached."""
+"""No relation shows or takes another tenant's row, by whatever name it is reached.
+
+Walks the whole catalogue, chunks and the extension's own schemas too, as the app role in fresh
+connections. `test_hypertable` runs this file on a real TimescaleDB.
+"""
 
 import re
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -10,8 +15,10 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Json
 
 from storage.database import Database
+from storage.database.commit import copy_events
 from storage.database.dialect import ensure_days
 from storage.tenant import Scope
+from tests.storage.made_events import START, batch_of
 
 _VALUES = {
     "text": "'bolt'",
@@ -25,32 +32,54 @@ _VALUES = {
     "date": "'2024-05-01'",
     "jsonb": "'[]'",
 }
-_CHECKED = {"bucket_s": "60", "every_minutes": "60", "subscriptions.kind": "'csv'"}
+_CHECKED = {
+    "bucket_s": "60",
+    "every_minutes": "60",
+    "subscriptions.kind": "'csv'",
+    "retention.kind": "'days'",
+}
 """Values of columns that take few."""
 _TENANT_TABLES = (
     *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
-    *("window_counts", "incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
+    *("incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
     *("sources", "lake_files"),
     *("fact_positions", "source_rates", "event_hours", "saved_views"),
+    *("retention", "entity_deltas", "entity_minutes", "entity_hours", "entity_days"),
     *("tenant_rules", "screened_sources", "rule_windows", "rule_versions", "backtests"),
     *("indicators", "indicator_marks", "subscriptions", "indicator_matches"),
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
 )
+_VIEWS = ("window_counts",)
+_TOUCHED = psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState
+"""What a write is refused with: no right, or a view that takes none."""
 
 
 @pytest.fixture
 def admin(database: Database, two_tenants: tuple[Scope, Scope]) -> Iterator[Connection[TupleRow]]:
-    """Lend a superuser, with one row of `bolt` in every table that has a tenant."""
-    ensure_days(database, [19_844])
+    """Lend a superuser, with one row of `bolt` in every table that has a tenant, and in every chunk
+    or partition of the events one more.
+    """
+    today = int(time.time()) // 86_400
+    ensure_days(database, [19_844, *range(today - 3, today + 1)])
+    _store_everywhere(database, today)
     with psycopg.connect(database._logins.owner, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")  # rows without their parents
         for table in _tenant_tables(connection):
             if table != "tenants":
                 _fill(connection, table)
         connection.execute("SET session_replication_role = origin")
+        connection.execute("ANALYZE")  # statistics hold values of rows, too
         yield connection
+
+
+def _store_everywhere(database: Database, today: int) -> None:
+    """Give `bolt` an event in each place: the last days, the rest, and before 1970."""
+    start = START.timestamp() // 86_400
+    for day in (*range(today - 3, today + 2), 100, -40_000):
+        with database.writer() as tx:
+            copy_events(tx, batch_of("bolt", 2, first=int(86_400 * (day - start))))
 
 
 def _tenant_tables(connection: Connection[TupleRow]) -> list[str]:
@@ -78,6 +107,16 @@ def _relations(connection: Connection[TupleRow]) -> list[tuple[str, str]]:
     rows = connection.execute(
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE n.nspname LIKE 'inopsio%' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
+        " ORDER BY 1, 2"
+    )
+    return [(str(schema), str(name)) for schema, name in rows]
+
+
+def _others(connection: Connection[TupleRow]) -> list[tuple[str, str]]:
+    """List what is not ours: the server's catalogue, and the extension's if it is there."""
+    rows = connection.execute(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE n.nspname NOT LIKE 'inopsio%' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
         " ORDER BY 1, 2"
     )
     return [(str(schema), str(name)) for schema, name in rows]
@@ -116,8 +155,83 @@ def test_no_relation_shows_a_foreign_row(database: Database, admin: Connection[T
     assert own == [table for table in _TENANT_TABLES if table != "outbox"]
 
 
-def test_without_a_tenant_there_is_nothing(database: Database, admin: Connection[TupleRow]) -> None:
+def test_every_chunk_holds_a_row_that_only_the_admin_sees(
+    database: Database, admin: Connection[TupleRow]
+) -> None:
+    chunks = [name for schema, name in _relations(admin) if schema == "inopsio_chunks"]
+    for name in chunks:
+        place = sql.Identifier("inopsio_chunks", name)
+        held = admin.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
+        assert _seen(database, "bolt", "inopsio_chunks", name) == "refused", name
+        if held == (0,):
+            assert name.removeprefix("events_").isdigit(), name  # a day made ahead of its events
+    assert len(chunks) >= 6
+
+
+def _leaks_elsewhere(database: Database, relations: list[tuple[str, str]]) -> list[str]:
+    leaks = []
+    with psycopg.connect(database._logins.app, autocommit=True) as fresh:
+        fresh.execute("SELECT set_config('inopsio.tenant', 'acme', false)")
+        for schema, name in relations:
+            place = sql.Identifier(schema, name)
+            try:
+                rows = fresh.execute(sql.SQL("SELECT * FROM {}").format(place)).fetchall()
+            except psycopg.Error:
+                continue  # refused, or not to be read by anybody
+            if "bolt" in str(rows):
+                leaks.append(f"{schema}.{name}")
+    return leaks
+
+
+def test_no_relation_of_the_server_or_the_extension_shows_a_foreign_row(
+    database: Database, admin: Connection[TupleRow]
+) -> None:
+    others = _others(admin)
+    assert len(others) > 100
+    assert _leaks_elsewhere(database, others) == []
+    admin.execute(
+        "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.copied AS SELECT * FROM inopsio.events;"
+        "GRANT USAGE ON SCHEMA elsewhere TO PUBLIC; GRANT SELECT ON elsewhere.copied TO PUBLIC"
+    )
+    try:
+        mine = [place for place in _others(admin) if place[0] == "elsewhere"]
+        assert _leaks_elsewhere(database, mine) == ["elsewhere.copied"]
+    finally:
+        admin.execute("DROP SCHEMA elsewhere CASCADE")
+
+
+def test_the_app_role_may_write_to_nothing_that_is_not_ours(admin: Connection[TupleRow]) -> None:
+    rows = admin.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r (may)"
+        " WHERE n.nspname <> 'inopsio' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " AND has_table_privilege('inopsio_app', c.oid, may)"
+        " AND has_schema_privilege('inopsio_app', n.oid, 'USAGE')"
+    ).fetchall()
+    assert rows == [("pg_settings",)]  # a SET of the session by another name, for everybody
+
+
+def test_no_foreign_row_is_changed_or_deleted(
+    database: Database, admin: Connection[TupleRow]
+) -> None:
+    touched = []
     for table in _TENANT_TABLES:
+        for act in ("DELETE FROM {}", "UPDATE {} SET tenant_id = tenant_id"):
+            with psycopg.connect(database._logins.app) as fresh:
+                fresh.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
+                place = sql.Identifier("inopsio", table)
+                try:
+                    done = fresh.execute(sql.SQL(act).format(place)).rowcount
+                except psycopg.errors.InsufficientPrivilege:
+                    done = 0
+                fresh.rollback()
+            if done:
+                touched.append((act, table))
+    assert touched == []
+
+
+def test_without_a_tenant_there_is_nothing(database: Database, admin: Connection[TupleRow]) -> None:
+    for table in (*_TENANT_TABLES, *_VIEWS):
         assert _seen(database, "", "inopsio", table) in {"[]", "refused"}
 
 
@@ -125,7 +239,7 @@ def test_what_has_no_tenant_and_every_partition_is_refused(
     database: Database, admin: Connection[TupleRow]
 ) -> None:
     for schema, name in _relations(admin):
-        if name not in _TENANT_TABLES:
+        if name not in (*_TENANT_TABLES, *_VIEWS):
             assert _seen(database, "bolt", schema, name) == "refused", name
 
 
@@ -159,7 +273,7 @@ def test_no_relation_takes_a_foreign_row(database: Database, admin: Connection[T
                     ).format(place, sql.Literal(Json(row and row[0])), given)
                 )
                 taken.append(name)
-            except psycopg.errors.InsufficientPrivilege:
+            except _TOUCHED:
                 pass
     assert taken == []
 
