@@ -20,7 +20,7 @@ SELECT detector, shard, state FROM flow_state WHERE flow = %(flow)s
 
 -- name: flow_state_put
 INSERT INTO flow_state (flow, detector, shard, state)
-SELECT %(flow)s, * FROM unnest(%(detector)s::text[], %(shard)s::integer[], %(state)s::bytea[])
+SELECT %(flow)s, * FROM unnest(%(detector)s::text[], %(shard)s::integer[], %(state)b::bytea[])
 ON CONFLICT (flow, detector, shard) DO UPDATE SET state = excluded.state
 
 -- name: sources_move
