@@ -76,6 +76,12 @@ class Settings:
     )
     kafka_replicas: int = _setting(-1, "copies of a new topic on Kafka; -1 = the cluster's default")
     partitions: int = _setting(8, "partitions of a new topic")
+    share: str = _setting(
+        "",
+        "which partitions the pipelines of this process read: empty = all, as the one process; "
+        "group = a share of them, by consumer group; 0-3,7 = these; alone = all again after a "
+        "share, what was learnt by partition is dropped",
+    )
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"
     )

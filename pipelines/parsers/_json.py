@@ -71,8 +71,8 @@ def decode_block(block: Block) -> Iterator[Records]:
     nul = b"\\u0000" in block.text
     known = columns_of(block.text, block.lines, FLAT_DEPTH, MAX_KEYS)
     if known is not None and not block.rejects and known.height * known.width <= _MAX_CELLS:
-        position = pl.Series("position", range(block.position, block.position + block.lines))
-        yield Records(position.cast(pl.Int64), _without_nul(known) if nul else known, [])
+        places = np.arange(block.position, block.position + block.lines, dtype=np.int64)
+        yield Records(pl.Series("position", places), _without_nul(known) if nul else known, [])
         return
     position, rows, rejects = _objects(block)
     yield from _records(position, rows, block.rejects + rejects, nul=nul)

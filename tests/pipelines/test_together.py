@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from pipelines import together
 from pipelines.decode import Decoded, decode_runs, parse_run
+from pipelines.parsers._json import MORE
 from pipelines.together import decode_all
 from storage.log import Message
+from storage.outcome import DeadLetter
 
 _ARRIVED_US = 1_764_000_000_000_000
-Said = tuple[list[tuple[object, ...]], list[object], dict[tuple[str, str], int]]
+Said = tuple[list[tuple[object, ...]], list[DeadLetter], dict[tuple[str, str], int]]
 
 
 def _ecs(n: int) -> bytes:
@@ -115,4 +116,4 @@ def test_a_sender_of_too_many_keys_takes_no_field_from_others() -> None:
     rows = pl.concat([one.frame for one in decoded if one.frame is not None], how="diagonal")
     others = rows.filter(pl.col("source") != "s8")
     assert others["process.pid"].null_count() == 0
-    assert others[f"unmapped.{together.MORE}"].null_count() == others.height
+    assert others[f"unmapped.{MORE}"].null_count() == others.height
