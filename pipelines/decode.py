@@ -36,11 +36,8 @@ def parse_run(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
     The house received them when the log did: a second reading gives the same events.
     """
     tenant_id, source, position = origin_of(run[0])
-    log_format = run[0].headers["format"]
-    if log_format == AUTO:
-        log_format = detect_format(run[0].value[:HEAD_BYTES], run[0].headers.get("name", ""))
     return parse_stream(
-        log_format,
+        format_of(run[0]),
         [message.value for message in run],
         tenant_id=tenant_id,
         source=source,
@@ -50,9 +47,19 @@ def parse_run(run: Run) -> Iterator[tuple[EventBatch, list[Reject]]]:
     )
 
 
+def format_of(message: Message) -> str:
+    """Give the format of the message, found by content where its sender named none."""
+    log_format = message.headers["format"]
+    if log_format != AUTO:
+        return log_format
+    return detect_format(message.value[:HEAD_BYTES], message.headers.get("name", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One run as columns. `frame` is None where nothing in it could be read.
+    """One run as columns, or several read together (`pipelines.together`), of one partition.
+
+    `frame` is None where nothing in it could be read; `progress`: one each origin.
 
     `is_broken_off`: the parser could not go on, so one letter stands for all that followed.
     """
@@ -60,7 +67,7 @@ class Decoded:
     run: Run
     frame: pl.DataFrame | None
     letters: tuple[DeadLetter, ...]
-    progress: SourceProgress | None
+    progress: tuple[SourceProgress, ...]
     is_broken_off: bool = False
 
 
@@ -99,6 +106,23 @@ def _follows(before: Message, after: Message) -> bool:
     return lines == int(second) - int(first) and b"\x00" not in before.value[:4096]
 
 
+def decode_runs(
+    messages: Iterable[Message], known: dict[tuple[str, str], int], parse: Parse
+) -> list[Decoded]:
+    """Read run by run; `known`, how far each origin was read, is moved on."""
+    decoded: list[Decoded] = []
+    for run in runs_of(messages):
+        try:
+            pair = origin_of(run[0])[:2]
+        except InvalidInput:
+            pair = ("", "")
+        for one in decode_each(run, known.get(pair, 0), parse):
+            for progress in one.progress:
+                known[pair] = max(known.get(pair, 0), progress.next_position)
+            decoded.append(one)
+    return decoded
+
+
 def decode_each(run: Run, next_position: int, parse: Parse) -> list[Decoded]:
     """Read one run as `decode` does; message by message where one of them cannot be read.
 
@@ -110,8 +134,8 @@ def decode_each(run: Run, next_position: int, parse: Parse) -> list[Decoded]:
     each: list[Decoded] = []
     for message in run:
         each.append(decode((message,), next_position, parse))
-        progress = each[-1].progress
-        next_position = max(next_position, progress.next_position if progress else 0)
+        ends = (progress.next_position for progress in each[-1].progress)
+        next_position = max(next_position, *ends, 0)
     return each
 
 
@@ -124,9 +148,9 @@ def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
         first = origin_of(run[0])[2]
     except InvalidInput as error:
         letter = letter_of(run[0], run[0].offset, str(error), run[0].value)
-        return Decoded(run, None, (letter,), None)
+        return Decoded(run, None, (letter,), ())
     frames: list[pl.DataFrame] = []
-    letters = _Letters(run[0])
+    letters = Letters(run[0])
     end = first
     is_broken_off = False
     try:
@@ -147,11 +171,11 @@ def decode(run: Run, next_position: int, parse: Parse) -> Decoded:
     if frame is not None and next_position > first:
         frame = frame.filter(pl.col("position") >= next_position)
     progress = _progress(run, frame, letters, end)
-    return Decoded(run, frame, letters.written(), progress, is_broken_off)
+    return Decoded(run, frame, letters.written(), (progress,), is_broken_off)
 
 
 @dataclass(slots=True)
-class _Letters:
+class Letters:
     """Gather refused records; those beyond `MOST_LETTERS` into one letter: how many they were, and
     the bytes of the first ones.
     """
@@ -163,7 +187,19 @@ class _Letters:
     raw: bytearray = field(default_factory=bytearray)
     size: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many records were refused."""
+        return len(self.own) + self.more
+
+    @property
+    def last_reason(self) -> str | None:
+        """Why the last one with a letter of its own was."""
+        last = self.own[-1] if self.own else None
+        return f"record {last.position}: {last.reason}" if last else None
+
     def add(self, reject: Reject) -> None:
+        """Take one more."""
         if len(self.own) < MOST_LETTERS:
             self.own.append(letter_of(self.message, reject.position, reject.reason, reject.raw))
             return
@@ -174,6 +210,7 @@ class _Letters:
             self.raw += reject.raw + b"\n"
 
     def written(self) -> tuple[DeadLetter, ...]:
+        """Give the letters."""
         if self.first is None:
             return tuple(self.own)
         reason = f"{self.more} records refused here and after; the first: {self.first.reason}"
@@ -213,9 +250,8 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _progress(run: Run, frame: pl.DataFrame | None, letters: _Letters, end: int) -> SourceProgress:
+def _progress(run: Run, frame: pl.DataFrame | None, letters: Letters, end: int) -> SourceProgress:
     tenant_id, source, _ = origin_of(run[0])
-    last = letters.own[-1] if letters.own else None
     return SourceProgress(
         tenant_id=tenant_id,
         source=source,
@@ -223,8 +259,8 @@ def _progress(run: Run, frame: pl.DataFrame | None, letters: _Letters, end: int)
         log_format=run[0].headers["format"],
         next_position=end,
         events=frame.height if frame is not None else 0,
-        rejected=len(letters.own) + letters.more,
-        last_reason=f"record {last.position}: {last.reason}" if last else None,
+        rejected=letters.count,
+        last_reason=letters.last_reason,
     )
 
 
@@ -237,17 +273,36 @@ def _rest_of(run: Run, records: int) -> bytes:
     return b"".join(lines[records:])
 
 
-def raw_of(run: Run, position: int, positions: Sequence[int]) -> bytes:
-    """Give the bytes of one record, or its whole message if that is not one record a line.
+def letter_in(one: Decoded, row: tuple[str, str, int], reason: str) -> DeadLetter | None:
+    """Make the letter of one record that was read; None if it is not of this run.
 
-    `positions`: of all records of the run.
+    `row`: tenant, source and position.
     """
+    tenant_id, source, position = row
+    run = tuple(m for m in one.run if origin_of(m)[:2] == (tenant_id, source))
+    if not run or one.frame is None:
+        return None
+    mine = (pl.col("tenant_id") == tenant_id) & (pl.col("source") == source)
+    read = one.frame.filter(mine).get_column("position").to_list()
+    if position not in read:
+        return None
+    letters = (x.position for x in one.letters if (x.tenant_id, x.source) == (tenant_id, source))
     starts = [origin_of(message)[2] for message in run]
     at = max(i for i, start in enumerate(starts) if start <= position or i == 0)
-    before_next = starts[at + 1] if at + 1 < len(run) else 2**62
-    records = sum(starts[at] <= place < before_next for place in positions)
+    raw = _raw_of(run, at, position, [*read, *letters])
+    return letter_of(run[at], position, reason, raw)
+
+
+def _raw_of(run: Run, at: int, position: int, positions: Sequence[int]) -> bytes:
+    """Give the bytes of one record, or its whole message if that is not one record a line.
+
+    `at`: which message of the run; `positions`: of all records of the run.
+    """
+    start = origin_of(run[at])[2]
+    before_next = origin_of(run[at + 1])[2] if at + 1 < len(run) else 2**62
+    records = sum(start <= place < before_next for place in positions)
     lines = [line for line in run[at].value.splitlines() if line.strip()]
-    index = position - starts[at]
+    index = position - start
     return lines[index] if len(lines) == records and index < records else run[at].value
 
 
@@ -257,6 +312,9 @@ def unknown_origins(
     """Give the (tenant, source) pairs of the messages of which `known` says nothing."""
     pairs: dict[tuple[str, str], None] = {}
     for message in messages:
+        told = (message.headers.get("tenant", ""), message.headers.get("source", ""))
+        if told in known or told in pairs:  # asked of before, so it is valid
+            continue
         try:
             tenant_id, source, _ = origin_of(message)
         except InvalidInput:

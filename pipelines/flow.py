@@ -5,6 +5,9 @@ what they say together out.
 """
 
 import gc
+import os
+import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +23,7 @@ from pipelines.attempts import FILE, Attempts
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.decode import parse_run
 from pipelines.detecting import meta_of
+from pipelines.lanes import GROUP, Lanes, Membership, partitions_in
 from pipelines.ledger import DatabaseLedger
 from pipelines.runners import bytewax, loop
 from pipelines.running import Flow
@@ -29,14 +33,19 @@ from pipelines.step import House
 from pipelines.tenant_rules import TenantRules
 from pipelines.windows import WINDOW_S
 from storage.database import Database
+from storage.database.commit import Sink, end_lanes
+from storage.database.commit import lanes_of as claimed_lanes
 from storage.errors import InvalidInput, PluginError
 from storage.lake import Lake
 from storage.log import EventLog
+from storage.outcome import ALL
 from storage.plugins import discover
 from storage.schema import Context
 from storage.settings import Settings
 
 FLOW: Final = "events"
+ALONE: Final = "alone"
+"""Word of the setting `share` for one process that reads all partitions again."""
 RULES: Final = Path(__file__).resolve().parent.parent / "detectors" / "rules"
 RUNNERS: Final = {"loop": loop, "bytewax": bytewax}
 
@@ -58,7 +67,13 @@ def run_flow(
     (default) or the second, see `signals_of`. PluginError if a plug-in is built wrong; the world
     being down is waited out.
     """
-    flow = flow_of(settings, database, log, lake, stop, monotonic_s, house=house)
+    house = house or house_of(settings)
+    flow: Flow | Lanes
+    if settings.share in {"", ALONE}:
+        _check_alone(settings, database, house.flow)
+        flow = flow_of(settings, database, log, lake, stop, monotonic_s, house=house)
+    else:
+        flow = lanes_of(settings, database, log, lake, stop or threading.Event(), house)
     # What is loaded by now stays for good: collections need not walk it again for every batch.
     gc.collect()
     gc.freeze()
@@ -78,16 +93,64 @@ def flow_of(
     poll_rows: int = POLL_ROWS,
     poll_bytes: int = POLL_BYTES,
     house: House | None = None,
+    ledger: DatabaseLedger | None = None,
 ) -> Flow:
-    """Put the flow together from the plug-ins found; a runner drives it."""
-    sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
-    ledger = DatabaseLedger(database, sinks)
+    """Put the flow together from the plug-ins found; a runner drives it.
+
+    `ledger`: of the one lane that the flow is to work; of all partitions if not given.
+    """
+    ledger = ledger or DatabaseLedger(database, _sinks())
     house = house or house_of(settings)
     file = FILE if house.flow == FLOW else f"{house.flow}-{FILE}"
-    attempts = Attempts(settings.data_dir / file)
+    lane = ledger.lane
+    attempts = Attempts(settings.data_dir / (file if lane == ALL else f"{lane}-{file}"))
     return Flow(
-        house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes, attempts
+        house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes, attempts, lane
     )
+
+
+def lanes_of(
+    settings: Settings,
+    database: Database,
+    log: EventLog,
+    lake: Lake,
+    stop: threading.Event,
+    house: House,
+    poll_rows: int = POLL_ROWS,
+) -> Lanes:
+    """Put the flows of this process's share of the partitions together; a runner drives them."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    sinks = _sinks()
+
+    def make(lane: int) -> tuple[Flow, DatabaseLedger]:
+        ledger = DatabaseLedger(database, sinks, lane, owner)
+        flow = flow_of(
+            settings, database, log, lake, stop, house=house, poll_rows=poll_rows, ledger=ledger
+        )
+        return flow, ledger
+
+    linger_s = settings.linger_ms / 1000
+    if settings.share == GROUP:
+        share = Membership(log, house.flow, house.topic, owner)
+        share.start()
+        return Lanes(make, share.owned, stop, linger_s, share.leave)
+    given = partitions_in(settings.share, log.partitions(house.topic))
+    return Lanes(make, lambda: given, stop, linger_s)
+
+
+def _sinks() -> list[Sink]:
+    return [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
+
+
+def _check_alone(settings: Settings, database: Database, flow: str) -> None:
+    """Pass if no processes share the flow; with `alone`, let none have shared it."""
+    if settings.share == ALONE:
+        end_lanes(database, flow)
+    elif claimed_lanes(database, flow):
+        raise InvalidInput(
+            f"flow '{flow}' is shared by processes: set INOPSIO_SHARE=group here too, or stop them "
+            f"all and set INOPSIO_SHARE={ALONE} to drop what was learnt by partition"
+        )
 
 
 def runner_named(name: str) -> ModuleType:

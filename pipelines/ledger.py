@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from psycopg import Connection
@@ -12,12 +12,13 @@ from storage.database import Database
 from storage.database.commit import (
     Fenced,
     Sink,
+    claim_lane,
     commit,
     flow_position,
     flow_state,
     source_positions,
 )
-from storage.outcome import Outcome
+from storage.outcome import ALL, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,35 @@ class _TakenBack(Exception):
 class DatabaseLedger:
     """Keep it in PostgreSQL; the sinks write inside the transaction that moves the offsets."""
 
-    def __init__(self, database: Database, sinks: Sequence[Sink]) -> None:
-        """Keep the database and the sinks, in the order in which they write."""
+    def __init__(
+        self, database: Database, sinks: Sequence[Sink], lane: int = ALL, owner: str = ""
+    ) -> None:
+        """Keep the database and the sinks, in the order in which they write.
+
+        `lane`: a partition that this process alone is to work, as `owner`; the first `standing`
+        claims it.
+        """
         self._database = database
         self._sinks = tuple(sinks)
+        self.lane = lane
+        self._owner = owner
+        self._epoch: int | None = None
+        self.is_lost = False
+        """Whether another process has claimed the lane, or moved what this one works on."""
 
     def standing(self, flow: str, topic: str) -> Standing:
-        """Read offsets, watermarks and state of the flow."""
+        """Read offsets, watermarks and state of the flow; of its lane only, if it has one."""
+        if self.lane != ALL and self._epoch is None:
+            self._epoch = claim_lane(self._database, flow, self.lane, self._owner)
         places = {
             partition: place
             for (name, partition), place in flow_position(self._database, flow).items()
-            if name == topic
+            if name == topic and self.lane in {ALL, partition}
         }
         return Standing(
             {partition: offset for partition, (offset, _) in places.items()},
             {partition: watermark for partition, (_, watermark) in places.items()},
-            flow_state(self._database, flow),
+            flow_state(self._database, flow, self.lane),
         )
 
     def positions(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -81,8 +95,9 @@ class DatabaseLedger:
     def commit(self, outcome: Outcome) -> bool:
         """Commit the outcome and what the sinks make of it."""
         try:
-            commit(self._database, outcome, self._sinks)
+            commit(self._database, self._ours(outcome), self._sinks)
         except Fenced:
+            self.is_lost = True
             return False
         return True
 
@@ -93,4 +108,7 @@ class DatabaseLedger:
             raise _TakenBack
 
         with suppress(_TakenBack):
-            commit(self._database, outcome, (*self._sinks, take_back))
+            commit(self._database, self._ours(outcome), (*self._sinks, take_back))
+
+    def _ours(self, outcome: Outcome) -> Outcome:
+        return replace(outcome, lane=self.lane, epoch=self._epoch)

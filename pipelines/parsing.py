@@ -4,17 +4,20 @@ What a parser yields is stamped with the rest of the envelope here. Whatever a d
 becomes InvalidBatch, after what was good has been handed on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipelines.parsers import CONTRACT, Reject
 from pipelines.parsers._lines import blocks, utf8, with_heads
 from storage.errors import InopsioError, InvalidBatch
-from storage.identity import event_ids
+from storage.identity import event_ids, event_ids_of, id_seed
 from storage.plugins import discover
 from storage.schema import CLASSES, MAX_BATCH_ROWS, EventBatch
 from storage.schema.columns import TIME
@@ -107,11 +110,70 @@ def stamp(
     `frame`: `position`, `time` (may have nulls or be absent), `class_uid`, any other columns.
     InvalidBatch names a column that a parser got wrong.
     """
+    arrival = pl.lit(ingested_at_us, pl.Int64)
+    place = pl.col("position").cast(pl.Int64) + first_position
+    whose = (pl.lit(tenant_id), pl.lit(source))
+    frame = _completed(frame, *whose, arrival, place, format)
+    ids = event_ids(tenant_id, source, frame["time"].cast(pl.Int64), frame.get_column("position"))
+    return EventBatch.of(frame.with_columns(ids.alias("event_id")))
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Say of numbered messages whose they are and when they came, as columns.
+
+    `seeds`: what the ids of each one's events are derived from.
+    """
+
+    tenant_id: pl.Series
+    source: pl.Series
+    arrived_us: npt.NDArray[np.int64]
+    seeds: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, str]], arrived_us: Sequence[int]) -> "Origins":
+        """Put (tenant, source) and arrival (UTC µs) of each message together."""
+        seeds = {pair: id_seed(*pair) for pair in set(pairs)}
+        return cls(
+            pl.Series([tenant for tenant, _ in pairs], dtype=pl.String),
+            pl.Series([source for _, source in pairs], dtype=pl.String),
+            np.array(arrived_us, dtype=np.int64),
+            np.array([seeds[pair] for pair in pairs], dtype=np.uint64),
+        )
+
+
+def stamp_rows(
+    frame: pl.DataFrame,
+    origins: Origins,
+    whose: npt.NDArray[np.int64],
+    position: npt.NDArray[np.int64],
+    format: str,
+) -> EventBatch:
+    """Complete a parser's frame as `stamp` does, where each row has an origin of its own.
+
+    `whose`: the row's message, by its number in `origins`; `position`: the row's own.
+    """
+    tenant_id, source = origins.tenant_id[whose], origins.source[whose]
+    arrival = pl.lit(pl.Series(origins.arrived_us[whose]))
+    place = pl.lit(pl.Series(position))
+    frame = _completed(frame, pl.lit(tenant_id), pl.lit(source), arrival, place, format)
+    ids = event_ids_of(origins.seeds[whose], frame["time"].cast(pl.Int64), frame["position"])
+    return EventBatch.of(frame.with_columns(ids.alias("event_id")))
+
+
+def _completed(
+    frame: pl.DataFrame,
+    tenant_id: pl.Expr,
+    source: pl.Expr,
+    arrived_us: pl.Expr,
+    position: pl.Expr,
+    format: str,
+) -> pl.DataFrame:
     has = set(frame.columns)
-    arrival = pl.lit(ingested_at_us, pl.Int64).cast(TIME)
+    arrival = arrived_us.cast(TIME)
     time = pl.col("time").cast(TIME) if "time" in has else pl.lit(None, TIME)
     time = pl.when(time.is_between(_FIRST, _LAST)).then(time)
-    ahead = (time > pl.lit(ingested_at_us + AHEAD_US, pl.Int64).cast(TIME)).fill_null(value=False)
+    ahead = (time > (arrived_us + AHEAD_US).cast(TIME)).fill_null(value=False)
     known = pl.coalesce(pl.when(~ahead).then(time), arrival)
 
     def kept(column: str, dtype: pl.DataType, default: int) -> pl.Expr:
@@ -125,11 +187,11 @@ def stamp(
     activity = kept("activity_id", pl.Int32(), 0)
     missing = time.is_null()
     frame = frame.with_columns(*_sane(frame)).with_columns(
-        pl.lit(tenant_id).alias("tenant_id"),
+        tenant_id.alias("tenant_id"),
         known.alias("time"),
         arrival.alias("ingested_at"),
-        pl.lit(source).alias("source"),
-        (pl.col("position").cast(pl.Int64) + first_position).alias("position"),
+        source.alias("source"),
+        position.alias("position"),
         pl.lit(value=False).alias("is_late"),
         ahead.alias("is_time_clamped"),
         class_uid.replace_strict(_CATEGORY, default=0, return_dtype=pl.Int32).alias("category_uid"),
@@ -144,9 +206,7 @@ def stamp(
     if NO_TIME in has or frame.get_column("_missing").any():
         flag = pl.when(pl.col("_missing")).then(pl.lit("true")).alias(NO_TIME)
         frame = frame.with_columns(flag)
-    frame = frame.drop("_missing")
-    ids = event_ids(tenant_id, source, frame["time"].cast(pl.Int64), frame.get_column("position"))
-    return EventBatch.of(frame.with_columns(ids.alias("event_id")))
+    return frame.drop("_missing")
 
 
 def _sane(frame: pl.DataFrame) -> list[pl.Expr]:

@@ -28,7 +28,7 @@ from storage import telemetry
 from storage.errors import InvalidInput, PluginError, Unavailable
 from storage.lake import Lake
 from storage.log import EventLog, Message
-from storage.outcome import Outcome
+from storage.outcome import ALL, Outcome
 from storage.schema import EventBatch
 from storage.settings import Settings
 
@@ -46,6 +46,7 @@ class Work:
 
     generation: int
     poll: Poll
+    lane: int = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,13 @@ class Flow:
         poll_rows: int = POLL_ROWS,
         poll_bytes: int = POLL_BYTES,
         attempts: Attempts | None = None,
+        lane: int = ALL,
     ) -> None:
-        """Begin nowhere: the first poll asks the ledger."""
+        """Begin nowhere: the first poll asks the ledger.
+
+        `lane`: the one partition to read, with a state of its own; all if not given.
+        """
+        self.lane = lane
         self._attempts = attempts or Attempts()
         self._house = house
         self._settings = settings
@@ -139,8 +145,8 @@ class Flow:
         if self._state is None or self._reader is None:
             house, settings = self._house, self._settings
             standing = self._ledger.standing(house.flow, house.topic)
-            offsets = dict.fromkeys(range(self._log.partitions(house.topic)), 0)
-            offsets |= standing.offsets
+            every = range(self._log.partitions(house.topic)) if self.lane == ALL else [self.lane]
+            offsets = dict.fromkeys(every, 0) | dict(standing.offsets)
             told = standing.state.get(FLOW_CLOCK)
             flow_us = int.from_bytes(told, "little", signed=True) if told else NEVER
             marks = restored(standing.watermarks_us, flow_us, settings.lateness_s, settings.idle_s)
@@ -149,7 +155,12 @@ class Flow:
             self._state = FlowState(marks, offsets, {}, states)
             starts = {p: self._start(p, offset) for p, offset in offsets.items()}
             self._reader = EventLogReader(
-                self._log, house.topic, starts, self._poll_rows, self._poll_bytes
+                self._log,
+                house.topic,
+                starts,
+                self._poll_rows,
+                self._poll_bytes,
+                None if self.lane == ALL else [self.lane],
             )
         return self._state, self._reader
 
@@ -176,7 +187,7 @@ class Flow:
         messages, at_end = reader.look(1 if self._attempts.is_careful else None)
         if self._house.address is not None:
             messages = tuple(self._house.address(message) for message in messages)
-        work = Work(self._generation, Poll(messages, at_end, now_s))
+        work = Work(self._generation, Poll(messages, at_end, now_s), self.lane)
         if messages:
             return work
         quiet = state.watermarks.polled(at_end, now_s)

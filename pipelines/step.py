@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.dead_letter import letter_of
-from pipelines.decode import Decoded, Parse, decode_each, origin_of, raw_of, runs_of
+from pipelines.decode import Decoded, Parse, decode_runs, letter_in, parse_run
 from pipelines.detecting import Detected, States, fold, meta_of
 from pipelines.shards import changed_shards
+from pipelines.together import decode_all
 from pipelines.watermark import Watermarks
 from pipelines.windows import add_counts, count_windows
-from storage.errors import InvalidInput
 from storage.log import Message
 from storage.outcome import DeadLetter, Mark, Outcome, PartitionStep
 from storage.schema import ENVELOPE, Context, EventBatch, Finding
@@ -129,19 +128,10 @@ def _apart(house: House, messages: Sequence[Message]) -> tuple[Sequence[Message]
 def _decode_all(
     house: House, before: FlowState, messages: Sequence[Message]
 ) -> tuple[list[Decoded], dict[tuple[str, str], int]]:
+    if house.parse is parse_run:
+        return decode_all(messages, before.positions)
     positions = dict(before.positions)
-    decoded: list[Decoded] = []
-    for run in runs_of(messages):
-        try:
-            pair = origin_of(run[0])[:2]
-        except InvalidInput:
-            pair = ("", "")
-        each = decode_each(run, positions.get(pair, 0), house.parse)
-        for one in each:
-            if one.progress is not None:
-                positions[pair] = max(positions.get(pair, 0), one.progress.next_position)
-        decoded += each
-    return decoded, positions
+    return decode_runs(messages, positions, house.parse), positions
 
 
 def _without(decoded: list[Decoded], skip: Skip) -> tuple[list[Decoded], list[DeadLetter]]:
@@ -157,11 +147,12 @@ def _without(decoded: list[Decoded], skip: Skip) -> tuple[list[Decoded], list[De
     rest: list[Decoded] = []
     letters: list[DeadLetter] = []
     for one in decoded:
-        if one.frame is None or one.progress is None:
+        if one.frame is None:
             rest.append(one)
             continue
-        out = one.frame.filter(bad).select("event_id", "position").rows()
-        letters += [_letter(one, place, skip.reasons[event]) for event, place in out]
+        out = one.frame.filter(bad).select("tenant_id", "source", "position", "event_id").rows()
+        told = [letter_in(one, row[:3], skip.reasons[row[3]]) for row in out]
+        letters += [letter for letter in told if letter is not None]
         rest.append(replace(one, frame=one.frame.filter(~bad)) if out else one)
     return rest, letters
 
@@ -240,7 +231,7 @@ def _outcome(
         findings=_once(done.findings),
         window_counts=_counted(batches, house.window_s),
         state=state,
-        sources=tuple(one.progress for one in decoded if one.progress is not None and kept),
+        sources=tuple(progress for one in decoded for progress in one.progress if kept),
         dead_letters=tuple(
             # Without a format a letter is not driven again: nothing else reads what is not kept.
             letter if kept else replace(letter, log_format="")
@@ -269,17 +260,7 @@ def _poisoned(decoded: list[Decoded], done: Detected) -> list[DeadLetter]:
     for row, reason in done.poison:
         place = row.select("tenant_id", "source", "position").row(0)
         reasons[place] = f"{reasons[place]}; {reason}" if place in reasons else reason
-    for (tenant_id, source, position), reason in reasons.items():
-        for one in decoded:
-            if one.frame is None or origin_of(one.run[0])[:2] != (tenant_id, source):
-                continue
-            if one.frame["position"].is_in([position]).any():
-                letters.append(_letter(one, position, reason))
-                break
+    for place, reason in reasons.items():
+        found = (letter_in(one, place, reason) for one in decoded)
+        letters += [letter for letter in found if letter is not None][:1]
     return letters
-
-
-def _letter(one: Decoded, position: int, reason: str) -> DeadLetter:
-    read = one.frame["position"].to_list() if one.frame is not None else []
-    positions = [*read, *(letter.position for letter in one.letters)]
-    return letter_of(one.run[0], position, reason, raw_of(one.run, position, positions))

@@ -38,8 +38,20 @@ def event_ids(tenant_id: str, source: str, time_us: pl.Series, position: pl.Seri
     records of one millisecond share an id by a chance of about 2^-74. Version nibble 8 (RFC 9562:
     custom). Cost about 0.2 µs a row.
     """
+    return event_ids_of(id_seed(tenant_id, source), time_us, position)
+
+
+def id_seed(tenant_id: str, source: str) -> npt.NDArray[np.uint64]:
+    """Give the two numbers that the ids of one origin's events are derived from."""
     seed = hashlib.blake2b(f"{tenant_id}\x1f{source}".encode(), digest_size=16).digest()
-    low, high = np.frombuffer(seed, dtype="<u8")
+    return np.frombuffer(seed, dtype="<u8").astype(np.uint64)
+
+
+def event_ids_of(
+    seeds: npt.NDArray[np.uint64], time_us: pl.Series, position: pl.Series
+) -> pl.Series:
+    """Derive ids as `event_ids` does; `seeds`: of one origin, or one pair of numbers a row."""
+    low, high = seeds[..., 0], seeds[..., 1]
     place = position.to_numpy().astype(np.uint64)
     with np.errstate(over="ignore"):
         a = _mix(place * _GOLDEN + low)

@@ -14,6 +14,8 @@ from storage.errors import InvalidInput
 from storage.schema import EventBatch, Finding
 
 _RAW_MAX: Final = 64 << 10
+ALL: Final = -1
+"""Lane of a flow that has one state over all partitions."""
 FACTS: Final = "business:"
 """How sources of business facts begin: only of these it matters who has read them."""
 MARK: Final = "inopsio.mark"
@@ -102,6 +104,8 @@ class Outcome:
     (Datetime us UTC), window_s (Int32), events (Int64: what to ADD to the stored count).
     `state`: (detector, shard) -> Arrow IPC bytes of the changed shards. `left_out`: detector ->
     events it was not shown, as it raised on too many. `marks`: those that a second flow came by.
+    `lane`: whose state it is, a partition's or `ALL`; `epoch`: of the claim under which a lane is
+    worked, None for `ALL`.
     """
 
     flow: str
@@ -115,6 +119,8 @@ class Outcome:
     dead_letters: tuple[DeadLetter, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
+    lane: int = ALL
+    epoch: int | None = None
 
 
 def finding_message(finding: Finding) -> bytes:

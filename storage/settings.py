@@ -92,6 +92,12 @@ class Settings:
         10_240, "most MiB of local copies of an object store's files, in data_dir"
     )
     partitions: int = _setting(8, "partitions of a new topic")
+    share: str = _setting(
+        "",
+        "which partitions the pipelines of this process read: empty = all, as the one process; "
+        "group = a share of them, by consumer group; 0-3,7 = these; alone = all again after a "
+        "share, what was learnt by partition is dropped",
+    )
     runner: str = _setting(
         "auto", "flow engine: auto, bytewax or loop; auto = bytewax if installed"
     )

@@ -20,6 +20,9 @@ raises anything else on purpose. Optional names:
         same stream again; the cut depends on the bytes alone, so a repeat gives the same messages.
     resolve_times(frame, ingested_us) -> frame
         fill `time` where the source leaves out what only the arrival tells (a year).
+    LINES = True
+        every line is read by itself, and says the same whatever lines stand beside it: lines of
+        many senders may be read in one call.
     AT_EDGE = True
         parsed where the file lies (captures): events travel as OCSF NDJSON, not the raw bytes.
 

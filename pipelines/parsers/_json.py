@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipelines.parsers import Reject
+from pipelines.parsers._json_columns import columns_of
 from pipelines.parsers._lines import (
     MAX_LINE_BYTES,
     RAW_BYTES,
@@ -67,8 +68,14 @@ def decode(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES) -> 
 
 def decode_block(block: Block) -> Iterator[Records]:
     """Decode a block that has one JSON object a line."""
+    nul = b"\\u0000" in block.text
+    known = columns_of(block.text, block.lines, FLAT_DEPTH, MAX_KEYS)
+    if known is not None and not block.rejects and known.height * known.width <= _MAX_CELLS:
+        places = np.arange(block.position, block.position + block.lines, dtype=np.int64)
+        yield Records(pl.Series("position", places), _without_nul(known) if nul else known, [])
+        return
     position, rows, rejects = _objects(block)
-    yield from _records(position, rows, block.rejects + rejects, nul=b"\\u0000" in block.text)
+    yield from _records(position, rows, block.rejects + rejects, nul=nul)
 
 
 def split(chunks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -91,14 +98,15 @@ def json_blocks(
         if len(head) >= 4096:
             break
     stream = chain((head,), stream)
-    if _is_ndjson(head[:4096]):
+    if is_ndjson(head[:4096]):
         yield from blocks(stream, max_bytes=max_bytes, max_line_bytes=max_line_bytes)
         return
     documents = _documents(stream, max_line_bytes)
     yield from blocks(documents, max_bytes=max_bytes, max_line_bytes=max_line_bytes)
 
 
-def _is_ndjson(head: bytes) -> bool:
+def is_ndjson(head: bytes) -> bool:
+    """Answer whether a stream that begins so has one document a line."""
     text = head.lstrip()
     if text.startswith(b"["):
         return False
@@ -235,8 +243,12 @@ def _records(
         yield from _records(position, [_whole(row) for row in rows], rejects, nul=nul)
         return
     if nul:
-        fields = fields.with_columns(pl.all().str.replace_all("\0", "\ufffd", literal=True))
+        fields = _without_nul(fields)
     yield Records(pl.Series("position", position, dtype=pl.Int64), fields, rejects)
+
+
+def _without_nul(fields: pl.DataFrame) -> pl.DataFrame:
+    return fields.with_columns(pl.all().str.replace_all("\0", "\ufffd", literal=True))
 
 
 def _collect(

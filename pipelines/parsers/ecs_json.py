@@ -14,6 +14,7 @@ from pipelines.parsers._time import parse_times
 from storage.schema import UNMAPPED, class_named, column_named
 
 FORMAT: Final = "ecs_json"
+LINES: Final = True
 _TIMES: Final = ("@timestamp", "event.start", "event.created", "event.ingested")
 
 # ECS field -> column; the first field that has a value wins.

@@ -11,6 +11,7 @@ from pipelines.parsers._time import parse_times
 from storage.schema import CLASSES, UNMAPPED, column_named
 
 FORMAT: Final = "ocsf_json"
+LINES: Final = True
 # Set by the house, never from data: a sender must not name its own tenant or event id.
 _OURS: Final = frozenset(
     {

@@ -18,6 +18,7 @@ from pipelines.parsers._time import parse_times
 from storage.schema import UNMAPPED
 
 FORMAT: Final = "suricata_eve"
+LINES: Final = True
 
 _CLASSES: Final = {
     "alert": (2004, 1),

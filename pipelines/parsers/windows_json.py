@@ -13,6 +13,7 @@ from pipelines.parsers._json import decode, split
 from pipelines.parsers._windows import normalise
 
 FORMAT: Final = "windows_json"
+LINES: Final = True
 
 _SIGNS: Final = (
     (b'"Event"', b'"System"', b'"EventID"'),

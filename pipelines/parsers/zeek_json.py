@@ -14,6 +14,7 @@ from pipelines.parsers._json import decode, split
 from pipelines.parsers._zeek import guess_path, normalise
 
 FORMAT: Final = "zeek_json"
+LINES: Final = True
 
 
 def matches(head: bytes) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pipelines.lanes import Lanes
 from pipelines.running import Done, Flow, Work
 from storage.errors import InopsioError, PluginError
 
@@ -28,7 +29,7 @@ _IN_FLIGHT: Final = 2
 
 
 class _Polls(StatelessSourcePartition):  # type: ignore[misc]  # bytewax has no type hints
-    def __init__(self, flow: Flow, once: bool) -> None:
+    def __init__(self, flow: Flow | Lanes, once: bool) -> None:
         self._flow = flow
         self._once = once
         self._awake: datetime | None = None
@@ -52,7 +53,7 @@ class _Polls(StatelessSourcePartition):  # type: ignore[misc]  # bytewax has no 
 
 
 class _Source(DynamicSource):  # type: ignore[misc]  # bytewax has no type hints
-    def __init__(self, flow: Flow, once: bool) -> None:
+    def __init__(self, flow: Flow | Lanes, once: bool) -> None:
         self._flow = flow
         self._once = once
 
@@ -63,7 +64,7 @@ class _Source(DynamicSource):  # type: ignore[misc]  # bytewax has no type hints
 
 
 class _Commits(StatelessSinkPartition):  # type: ignore[misc]  # bytewax has no type hints
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow | Lanes) -> None:
         self._flow = flow
 
     def write_batch(self, items: list[Done]) -> None:
@@ -72,7 +73,7 @@ class _Commits(StatelessSinkPartition):  # type: ignore[misc]  # bytewax has no 
 
 
 class _Sink(DynamicSink):  # type: ignore[misc]  # bytewax has no type hints
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow | Lanes) -> None:
         self._flow = flow
 
     def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _Commits:
@@ -84,7 +85,7 @@ def is_available() -> bool:
     return op is not None
 
 
-def run(flow: Flow, once: bool = False) -> None:
+def run(flow: Flow | Lanes, once: bool = False) -> None:
     """Run until `flow.stop` is set, or with `once` until the log holds nothing more."""
     graph = Dataflow("events")
     polls = op.input("poll", graph, _Source(flow, once))

@@ -1,5 +1,6 @@
 """Run a flow as a plain loop: poll, process, commit; waits while there is nothing."""
 
+from pipelines.lanes import Lanes
 from pipelines.running import Flow
 
 
@@ -8,7 +9,7 @@ def is_available() -> bool:
     return True
 
 
-def run(flow: Flow, once: bool = False) -> None:
+def run(flow: Flow | Lanes, once: bool = False) -> None:
     """Run until `flow.stop` is set, or with `once` until the log holds nothing more."""
     while not flow.stop.is_set():
         work = flow.poll()

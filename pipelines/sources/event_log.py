@@ -1,7 +1,7 @@
 """Read the event log: bounded looks at all partitions of a topic, from given offsets on."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pipelines.dead_letter import RAW_TOPIC
@@ -12,7 +12,7 @@ from storage.settings import Settings
 
 NAME: Final = "event-log"
 
-POLL_ROWS: Final = 4096
+POLL_ROWS: Final = 16_384
 """Most messages taken in one look."""
 POLL_BYTES: Final = 32 << 20
 """About how many bytes are taken in one look: what a step holds of the raw stream."""
@@ -29,8 +29,13 @@ class EventLogReader:
         offsets: Mapping[int, int],
         rows: int = POLL_ROWS,
         size_bytes: int = POLL_BYTES,
+        only: Sequence[int] | None = None,
     ) -> None:
-        """Begin at `offsets` (partition -> next offset; 0 for those not named)."""
+        """Begin at `offsets` (partition -> next offset; 0 for those not named).
+
+        `only`: the partitions to read; all if not given.
+        """
+        self._only = only
         self._log = log
         self._topic = topic
         self._offsets = dict(offsets)
@@ -45,12 +50,13 @@ class EventLogReader:
         changes with each look, so that a full one cannot starve the others. Unavailable if the log
         is down.
         """
-        count = self._log.partitions(self._topic)
+        every = range(self._log.partitions(self._topic)) if self._only is None else self._only
+        count = len(every)
         found: list[Message] = []
         at_end: dict[int, bool] = {}
         rows, size = most or self._rows, self._size_bytes
         for i in range(count):
-            partition = (self._turn + i) % count
+            partition = every[(self._turn + i) % count]
             if rows <= 0 or size <= 0:
                 at_end[partition] = False
                 continue

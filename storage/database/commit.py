@@ -23,19 +23,22 @@ from storage.database.rows import (
     tell_dead_letters,
     tell_marks,
 )
-from storage.errors import Unavailable
-from storage.outcome import Mark, Outcome, PartitionStep, SourceProgress
+from storage.errors import PluginError, Unavailable
+from storage.outcome import ALL, Mark, Outcome, PartitionStep, SourceProgress
 
 __all__ = [
     "Fenced",
     "Sink",
     "add_window_counts",
+    "claim_lane",
     "commit",
     "copy_events",
+    "end_lanes",
     "flow_position",
     "flow_state",
     "insert_findings",
     "insert_lake_files",
+    "lanes_of",
     "source_positions",
 ]
 
@@ -54,6 +57,7 @@ def commit(db: Database, outcome: Outcome, sinks: Sequence[Sink]) -> None:
     """
     ensure_days(db, _days(outcome))
     with db.writer() as tx:
+        _hold(tx, outcome)
         for step in outcome.steps:
             _move(tx, outcome.flow, step)
         _put_state(tx, outcome)
@@ -83,11 +87,46 @@ def flow_position(db: Database, flow: str) -> dict[tuple[str, int], tuple[int, i
         }
 
 
-def flow_state(db: Database, flow: str) -> dict[tuple[str, int], bytes]:
+def claim_lane(db: Database, flow: str, lane: int, owner: str) -> int:
+    """Take the lane over from whoever had it; give the epoch to commit under.
+
+    Waits for a commit that is under way. A lane never claimed begins with the state over all
+    partitions.
+    """
+    with db.writer() as tx:
+        (row,) = select(tx, "flow_lane_claim", flow=flow, lane=lane, owner=owner)
+        epoch = int(str(row["epoch"]))
+        if epoch == 1:
+            execute(tx, "flow_lane_begin", flow=flow, lane=lane)
+        return epoch
+
+
+def lanes_of(db: Database, flow: str) -> dict[int, tuple[int, str]]:
+    """Give lane -> (epoch, owner), of all lanes ever claimed."""
+    with db.writer() as tx:
+        rows = select(tx, "flow_lanes_of", flow=flow)
+        return {int(str(r["lane"])): (int(str(r["epoch"])), str(r["owner"])) for r in rows}
+
+
+def end_lanes(db: Database, flow: str) -> None:
+    """Let one state over all partitions begin anew, if lanes had taken over."""
+    with db.writer() as tx:
+        execute(tx, "flow_lanes_end", flow=flow)
+
+
+def _hold(tx: Connection[TupleRow], outcome: Outcome) -> None:
+    flow, lane, epoch = outcome.flow, outcome.lane, outcome.epoch
+    if epoch is not None and not select(tx, "flow_lane_hold", flow=flow, lane=lane, epoch=epoch):
+        raise Fenced(f"flow '{flow}', lane {lane}: another process has claimed it")
+    if epoch is None and select(tx, "flow_lanes_of", flow=flow):
+        raise PluginError(f"flow '{flow}' is shared by processes: set INOPSIO_SHARE here too")
+
+
+def flow_state(db: Database, flow: str, lane: int = ALL) -> dict[tuple[str, int], bytes]:
     """Give (detector, shard) -> Arrow IPC bytes."""
     with db.writer() as tx:
         found: dict[tuple[str, int], bytes] = {}
-        for row in select(tx, "flow_state", flow=flow):
+        for row in select(tx, "flow_state", flow=flow, lane=lane):
             state = row["state"]
             assert isinstance(state, bytes)  # noqa: S101  the column is bytea
             found[str(row["detector"]), int(str(row["shard"]))] = state
@@ -136,6 +175,7 @@ def _put_state(tx: Connection[TupleRow], outcome: Outcome) -> None:
             tx,
             "flow_state_put",
             flow=outcome.flow,
+            lane=outcome.lane,
             detector=[detector for detector, _ in outcome.state],
             shard=[shard for _, shard in outcome.state],
             state=list(outcome.state.values()),

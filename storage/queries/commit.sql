@@ -16,12 +16,39 @@ AND next_offset = %(expected)s
 SELECT topic, partition, next_offset, watermark_us FROM flow_offsets WHERE flow = %(flow)s
 
 -- name: flow_state
-SELECT detector, shard, state FROM flow_state WHERE flow = %(flow)s
+SELECT detector, shard, state FROM flow_state WHERE flow = %(flow)s AND lane = %(lane)s
+
+-- name: flow_lane_claim
+INSERT INTO flow_lanes AS l (flow, lane, epoch, owner)
+VALUES (%(flow)s, %(lane)s, 1, %(owner)s)
+ON CONFLICT (flow, lane) DO UPDATE
+SET epoch = l.epoch + 1, owner = excluded.owner, claimed_at = now()
+RETURNING epoch
+
+-- name: flow_lane_begin
+-- A new lane begins with what was learnt over all partitions.
+INSERT INTO flow_state (flow, lane, detector, shard, state)
+SELECT flow, %(lane)s, detector, shard, state FROM flow_state
+WHERE flow = %(flow)s AND lane = -1
+ON CONFLICT DO NOTHING
+
+-- name: flow_lane_hold
+-- Until the commit's end nobody else can claim the lane.
+SELECT 1 AS held FROM flow_lanes
+WHERE flow = %(flow)s AND lane = %(lane)s AND epoch = %(epoch)s
+FOR SHARE
+
+-- name: flow_lanes_of
+SELECT lane, epoch, owner FROM flow_lanes WHERE flow = %(flow)s ORDER BY lane
+
+-- name: flow_lanes_end
+WITH ended AS (DELETE FROM flow_lanes WHERE flow = %(flow)s RETURNING lane)
+DELETE FROM flow_state WHERE flow = %(flow)s AND EXISTS (SELECT FROM ended)
 
 -- name: flow_state_put
-INSERT INTO flow_state (flow, detector, shard, state)
-SELECT %(flow)s, * FROM unnest(%(detector)s::text[], %(shard)s::integer[], %(state)s::bytea[])
-ON CONFLICT (flow, detector, shard) DO UPDATE SET state = excluded.state
+INSERT INTO flow_state (flow, lane, detector, shard, state)
+SELECT %(flow)s, %(lane)s, * FROM unnest(%(detector)s::text[], %(shard)s::integer[], %(state)b::bytea[])
+ON CONFLICT (flow, lane, detector, shard) DO UPDATE SET state = excluded.state
 
 -- name: sources_move
 INSERT INTO sources AS s

@@ -175,8 +175,7 @@ def test_next_position_is_behind_every_record_of_a_body_that_is_no_lines(
 ) -> None:
     said = sender.post("/v1/ingest?source=s&position=7&format=cloudtrail", content=body).json()
     [message] = taken(front)
-    progress = decode((message,), 0, parse_run).progress
-    assert progress is not None
+    (progress,) = decode((message,), 0, parse_run).progress
     assert said["next_position"] >= progress.next_position
 
 
@@ -202,9 +201,9 @@ def test_the_pipelines_read_what_is_sent_without_a_format_and_drop_a_resend(
     first, again = taken(front)
     read = decode((first,), 0, parse_run)
     assert read.frame is not None
-    assert read.progress is not None
-    assert (read.frame.height, read.letters, read.progress.next_position) == (3, (), 3)
-    repeat = decode((again,), read.progress.next_position, parse_run)
+    assert read.progress
+    assert (read.frame.height, read.letters, read.progress[0].next_position) == (3, (), 3)
+    repeat = decode((again,), read.progress[0].next_position, parse_run)
     assert repeat.frame is not None
     assert (repeat.frame.height, repeat.letters) == (0, ())
 

@@ -2,7 +2,10 @@
 
 import sys
 
-from pipelines.flow import flow_of, house_of, runner_named, signals_of
+from deploy.running import until_told_to_stop
+from pipelines.flow import flow_of, house_of, lanes_of, runner_named, signals_of
+from pipelines.lanes import Lanes
+from pipelines.running import Flow
 from storage.database import Database
 from storage.lake import Lake
 from storage.log.open import open_log
@@ -13,15 +16,16 @@ def main(runner: str, poll_rows: int, flow_name: str = "events") -> None:
     """Run the first flow, or the second, until killed."""
     settings = Settings.read()
     house = house_of(settings)
-    flow = flow_of(
-        settings,
-        Database.open(settings),
-        open_log(settings),
-        Lake(settings.data_dir / "lake"),
-        poll_rows=poll_rows,
-        house=house if flow_name == "events" else signals_of(house),
-    )
+    house = house if flow_name == "events" else signals_of(house)
+    database, log = Database.open(settings), open_log(settings)
+    lake = Lake(settings.data_dir / "lake")
+    flow: Flow | Lanes
+    if settings.share:
+        flow = lanes_of(settings, database, log, lake, until_told_to_stop(), house, poll_rows)
+    else:
+        flow = flow_of(settings, database, log, lake, poll_rows=poll_rows, house=house)
     runner_named(runner).run(flow)
+    flow.ended()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from storage.database.dialect import ensure_days
 from storage.tenant import Scope
 from tests.storage.made_events import START, batch_of
 
+_OURS = frozenset({"migrations", "flow_offsets", "flow_state", "flow_lanes"})
 _VALUES = {
     "text": "'bolt'",
     "uuid": "'00000000-0000-4000-8000-000000000001'",
@@ -256,7 +257,7 @@ def _given_columns(admin: Connection[TupleRow], schema: str, name: str) -> list[
 def test_no_relation_takes_a_foreign_row(database: Database, admin: Connection[TupleRow]) -> None:
     taken = []
     for schema, name in _relations(admin):
-        if name in {"migrations", "flow_offsets", "flow_state"} or name.endswith("_seq"):
+        if name in _OURS or name.endswith("_seq"):
             continue
         with psycopg.connect(database._logins.app) as fresh:
             fresh.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
