@@ -28,6 +28,7 @@ from pipelines.sources.event_log import POLL_BYTES, POLL_ROWS
 from pipelines.step import House
 from pipelines.tenant_rules import TenantRules
 from storage.database import Database
+from storage.database.commit import Sink
 from storage.errors import InvalidInput, PluginError
 from storage.lake import Lake
 from storage.log import EventLog
@@ -79,14 +80,20 @@ def flow_of(
     house: House | None = None,
 ) -> Flow:
     """Put the flow together from the plug-ins found; a runner drives it."""
-    sinks = [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
-    ledger = DatabaseLedger(database, sinks)
+    ledger = DatabaseLedger(database, sinks_of(settings))
     house = house or house_of(settings)
     file = FILE if house.flow == FLOW else f"{house.flow}-{FILE}"
     attempts = Attempts(settings.data_dir / file)
     return Flow(
         house, settings, log, ledger, lake, stop, monotonic_s, poll_rows, poll_bytes, attempts
     )
+
+
+def sinks_of(settings: Settings) -> list[Sink]:
+    """Find the sinks, and leave out those that the settings do not ask for."""
+    found = discover("pipelines.sinks", SINK_CONTRACT).values()
+    chosen = [m.choose(settings) if hasattr(m, "choose") else m.write for m in found]
+    return [write for write in chosen if write is not None]
 
 
 def runner_named(name: str) -> ModuleType:
