@@ -12,7 +12,9 @@ from api.throttle import Throttle
 from storage.database import Database
 from storage.lake import Lake
 from storage.log import EventLog
+from storage.quotas import Quotas, rate_of
 from storage.settings import Settings
+from storage.tenant import system_scope
 
 
 def wall_clock_us() -> int:
@@ -33,6 +35,15 @@ class Desk:
     pair_tries: Throttle = field(default_factory=lambda: Throttle(8, 300))
     account_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
     address_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
+    quotas: Quotas = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the quotas read each tenant's own rate from the ledger."""
+        quotas = Quotas(self._own_rate, self.settings.tenant_bytes_s)
+        object.__setattr__(self, "quotas", quotas)
+
+    def _own_rate(self, tenant_id: str) -> int | None:
+        return rate_of(self.database, system_scope(tenant_id, "quota"))
 
     def now(self) -> datetime:
         """Give this moment as an aware datetime."""

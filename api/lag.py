@@ -6,18 +6,22 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from api.desk import Desk
+from business import CONTRACT
 from storage import telemetry
 from storage.database.queries import select
 from storage.errors import Overloaded
 from storage.log import EventLog
+from storage.plugins import discover
 from storage.tenant import Actor, Scope
 
 TOPIC: Final = "raw.events"
 KEPT_US: Final = 1_000_000
 RETRY_AFTER_S: Final = 5
+TOLD_US: Final = 5_000_000
 _NOBODY: Final = Scope("", Actor("system", "lag"), frozenset())
 """Offsets are nobody's rows; with this scope every tenant's row is out of sight."""
 _KEPT: WeakKeyDictionary[EventLog, tuple[int, Mapping[int, int]]] = WeakKeyDictionary()
+_TOLD: WeakKeyDictionary[EventLog, int] = WeakKeyDictionary()
 _LOCK: Final = threading.Lock()
 
 
@@ -39,6 +43,44 @@ def lag_of(desk: Desk) -> Mapping[int, int]:
     with _LOCK:
         _KEPT[desk.log] = (now_us, lag)
     return lag
+
+
+def tell_lag(desk: Desk) -> None:
+    """Bring the gauges of every flow and business module up to date; kept for five seconds."""
+    now_us = desk.now_us()
+    with _LOCK:
+        if 0 <= now_us - _TOLD.get(desk.log, -TOLD_US) < TOLD_US:
+            return
+        _TOLD[desk.log] = now_us
+    with desk.database.app(_NOBODY) as tx:
+        rows = select(tx, "flow_places")
+    telemetry.forget("inopsio_flow_lag_messages")
+    for row in rows:
+        topic, partition = str(row["topic"]), int(str(row["partition"]))
+        telemetry.gauge(
+            "inopsio_flow_lag_messages",
+            max(0, desk.log.end(topic, partition) - int(str(row["next_offset"]))),
+            flow=str(row["flow"]),
+            topic=topic,
+            partition=str(partition),
+        )
+    telemetry.forget("inopsio_group_lag_messages")
+    known = desk.log.topics()
+    for name, module in discover("business", CONTRACT).items():
+        for topic in module.TOPICS:
+            for partition in range(known.get(topic, 0)):
+                _tell_group(desk.log, f"business.{name}", topic, partition)
+
+
+def _tell_group(log: EventLog, group: str, topic: str, partition: int) -> None:
+    lag = log.end(topic, partition) - log.committed(group, topic, partition)
+    telemetry.gauge(
+        "inopsio_group_lag_messages",
+        max(0, lag),
+        group=group,
+        topic=topic,
+        partition=str(partition),
+    )
 
 
 def check_lag(desk: Desk) -> None:

@@ -4,6 +4,7 @@ A module has:
 
     TOPICS: tuple[str, ...]                     what it listens to
     handle(scope: Scope, tx: Transaction, event: Event) -> None
+    TELLS: tuple[Told, ...]                     (if it tells facts) its topics and their schemas
 
 `handle` runs inside one transaction held to the event's tenant, in which the consume loop has
 already put the event's id into the inbox: what `handle` writes and the mark "handled" are kept

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from storage.errors import InvalidInput
 from storage.log import Message
+from storage.wire import check_schema
 
 Transaction: TypeAlias = Connection[TupleRow]
 """An open transaction, held to one tenant by row-level security."""
@@ -33,7 +34,8 @@ class _Envelope(msgspec.Struct):
 
 
 def read_event(message: Message) -> Event:
-    """Decode the envelope; InvalidInput says what is missing."""
+    """Decode the envelope; InvalidInput says what is missing, or that it is of a newer version."""
+    check_schema(message.headers)
     try:
         envelope = msgspec.json.decode(message.value, type=_Envelope)
         event_id = str(uuid.UUID(envelope.id))

@@ -22,6 +22,7 @@ from storage.log import Record
 from storage.outbox import tell
 from storage.schema.classes import class_named
 from storage.tenant import Scope
+from storage.wire import FIRST, HEADER, RAW
 
 RAW_TOPIC: Final = "raw.events"
 IMPORT: Final = "facts:import"
@@ -40,7 +41,8 @@ class Fact:
 
     `topic`: `erp.payment`, `crm.deal`, ...; `class_name` and `activity` as in
     `storage.schema.classes` (`payment`, `Approve`); `data`: the schema's dotted columns, other
-    names become `unmapped.<name>`, None and '' are left out; `subject`: id of the document.
+    names become `unmapped.<name>`, None and '' are left out; `subject`: id of the document;
+    `version`: of the topic's published schema, as its module's `TELLS` says.
     """
 
     topic: str
@@ -48,6 +50,7 @@ class Fact:
     activity: str
     data: Mapping[str, Value]
     subject: str
+    version: str = FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +185,9 @@ def announce(
     except UnicodeEncodeError as error:
         raise InvalidInput("a text of the fact is not valid Unicode") from error
     subject = f"{scope.tenant_id}/{fact.subject}".encode()
-    tell(tx, fact.topic, Record(subject, own, {"type": str(envelope["type"]), **traced}))
-    tell(tx, RAW_TOPIC, Record(key, line, {**place, **traced}))
+    kept = {"id": event_id, "type": str(envelope["type"]), HEADER: f"{fact.topic}/{fact.version}"}
+    tell(tx, fact.topic, Record(subject, own, {**kept, **traced}))
+    tell(tx, RAW_TOPIC, Record(key, line, {**place, HEADER: RAW, **traced}))
     return event_id
 
 

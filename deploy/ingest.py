@@ -16,10 +16,12 @@ from pipelines.parsing import parse_stream, split_stream
 from pipelines.sources.files import Input, walk
 from storage.database.commit import flow_position
 from storage.database.queries import select
-from storage.errors import InvalidBatch, InvalidInput, Unavailable
+from storage.errors import InvalidBatch, InvalidInput, Overloaded, Unavailable
 from storage.identity import new_id
 from storage.log import Record
-from storage.tenant import Scope
+from storage.quotas import Quotas, rate_of
+from storage.tenant import Scope, system_scope
+from storage.wire import HEADER, RAW
 
 MESSAGE_BYTES: Final = 1 << 20
 APPEND_BYTES: Final = 8 << 20
@@ -132,6 +134,11 @@ class Patience:
         self._moved_s = time.monotonic()
         self._places: dict[int, int] = {}
 
+        def own(tenant_id: str) -> int | None:
+            return rate_of(house.database, system_scope(tenant_id, "quota"))
+
+        self._quotas = Quotas(own, house.settings.tenant_bytes_s)
+
     def places(self) -> dict[int, int]:
         """Give partition -> how far the pipelines have read it."""
         read = flow_position(self._house.database, FLOW)
@@ -163,6 +170,14 @@ class Patience:
                 return
             self.wait("the log is full")
 
+    def wait_for_quota(self, tenant_id: str, size_bytes: int) -> None:
+        """Wait until the tenant may send so many bytes."""
+        while True:
+            try:
+                return self._quotas.take(tenant_id, size_bytes, time.time_ns() // 1000)
+            except Overloaded as over:
+                time.sleep(over.retry_after_s)
+
 
 def _send(house: House, scope: Scope, item: Input, asked: str | None, patience: Patience) -> Result:
     result = Result(item.member)
@@ -178,6 +193,7 @@ def _send(house: House, scope: Scope, item: Input, asked: str | None, patience: 
             "format": sent_as,
             "name": result.file[-1000:],
             "trace_id": new_id(time.time_ns() // 1000),
+            HEADER: RAW,
         }
         _append(house, result, headers, messages, patience)
     except (InvalidInput, OSError) as wrong:
@@ -199,6 +215,7 @@ def _append(
     def flush() -> None:
         if waiting:
             patience.wait_for_room()
+            patience.wait_for_quota(headers["tenant"], sum(len(r.value) for r in waiting))
             for partition, offset in house.log.append(RAW_TOPIC, waiting):
                 result.places[partition] = offset
             waiting.clear()

@@ -10,6 +10,7 @@ from deploy.house import House
 from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
 from pipelines.flow import FLOW
+from pipelines.sinks.events_topics import TOPICS as EVENTS_TOPICS
 from storage.database import Database
 from storage.database.commit import flow_position
 from storage.database.dialect import prepare_days
@@ -28,7 +29,7 @@ _AT_ONCE: Final = 1000
 
 def keep(house: House, now_us: int) -> None:
     """Do every chore once; one that fails is logged and does not stop the others."""
-    for chore in (_prepare, _fold, _merge, _forget, _trim):
+    for chore in (_prepare, _fold, _merge, _forget, _trim, _trim_events):
         _do(chore, house, now_us)
 
 
@@ -105,6 +106,20 @@ def _trim(house: House, now_us: int) -> None:
             if topic != read:
                 continue
             before = _first_kept(house, topic, partition, next_offset, limit_us)
+            gone = house.log.trim(topic, partition, before) if before else 0
+            if gone:
+                log.info("log_trimmed", topic=topic, partition=partition, messages=gone)
+
+
+def _trim_events(house: House, now_us: int) -> None:
+    """Forget what is older on the topics for readers outside, whether they have read it or not."""
+    limit_us = now_us - house.settings.raw_days * DAY_US
+    for topic, partitions in house.log.topics().items():
+        if not topic.startswith(EVENTS_TOPICS):
+            continue
+        for partition in range(partitions):
+            end = house.log.end(topic, partition)
+            before = _first_kept(house, topic, partition, end, limit_us)
             gone = house.log.trim(topic, partition, before) if before else 0
             if gone:
                 log.info("log_trimmed", topic=topic, partition=partition, messages=gone)

@@ -11,6 +11,7 @@ from typing import Final
 import cyclopts
 
 from api.reference import reference as api_page
+from deploy import schemas
 from deploy.cli import build
 from detectors import CONTRACT as DETECTOR
 from pipelines.parsers import CONTRACT as PARSER
@@ -27,8 +28,8 @@ FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 def metrics() -> str:
     """Give the page of all metrics."""
-    rows = [f"| `{m.name}` | {m.kind} | {m.meaning} |" for m in METRICS]
-    return _page("Metrics", "| metric | kind | meaning |\n|---|---|---|", rows)
+    rows = [f"| `{m.name}` | {m.kind} | {', '.join(m.labels)} | {m.meaning} |" for m in METRICS]
+    return _page("Metrics", "| metric | kind | labels | meaning |\n|---|---|---|---|", rows)
 
 
 def events() -> str:
@@ -143,6 +144,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "plugins.md": plugins,
     "commands.md": commands,
     "api.md": api_page,
+    "topics.md": schemas.topics,
+    **schemas.pages(),
 }
 
 
@@ -156,7 +159,7 @@ def _first_line(thing: object) -> str:
 
 def main() -> None:
     """Write every page."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    schemas.FOLDER.mkdir(parents=True, exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")
 

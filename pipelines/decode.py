@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.dead_letter import MAX_RAW, letter_of
+from pipelines.dead_letter import MAX_RAW, RAW_TOPIC, letter_of
 from pipelines.formats import HEAD_BYTES, detect_format
 from pipelines.parsers import Reject
 from pipelines.parsing import parse_stream
@@ -15,6 +15,7 @@ from storage.log import Message
 from storage.outcome import DeadLetter, SourceProgress
 from storage.schema import EventBatch
 from storage.tenant import tenant_name
+from storage.wire import check_schema
 
 Run = tuple[Message, ...]
 """Messages that are read as one stream: usually one, more where they follow on each other."""
@@ -225,6 +226,8 @@ def _last(frame: pl.DataFrame) -> int:
 def origin_of(message: Message) -> tuple[str, str, int]:
     """Give (tenant, source, first position) of a message; InvalidInput names the bad header."""
     headers = message.headers
+    if message.topic == RAW_TOPIC:
+        check_schema(headers, "raw")
     for name in ("tenant", "source", "position", "format"):
         if not headers.get(name):
             raise InvalidInput(f"message has no header '{name}'; the front door sets it")

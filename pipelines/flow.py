@@ -99,7 +99,7 @@ def flow_of(
 
     `ledger`: of the one lane that the flow is to work; of all partitions if not given.
     """
-    ledger = ledger or DatabaseLedger(database, _sinks())
+    ledger = ledger or DatabaseLedger(database, sinks_of(settings))
     house = house or house_of(settings)
     file = FILE if house.flow == FLOW else f"{house.flow}-{FILE}"
     lane = ledger.lane
@@ -120,7 +120,7 @@ def lanes_of(
 ) -> Lanes:
     """Put the flows of this process's share of the partitions together; a runner drives them."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    sinks = _sinks()
+    sinks = sinks_of(settings)
 
     def make(lane: int) -> tuple[Flow, DatabaseLedger]:
         ledger = DatabaseLedger(database, sinks, lane, owner)
@@ -138,10 +138,6 @@ def lanes_of(
     return Lanes(make, lambda: given, stop, linger_s)
 
 
-def _sinks() -> list[Sink]:
-    return [module.write for module in discover("pipelines.sinks", SINK_CONTRACT).values()]
-
-
 def _check_alone(settings: Settings, database: Database, flow: str) -> None:
     """Pass if no processes share the flow; with `alone`, let none have shared it."""
     if settings.share == ALONE:
@@ -151,6 +147,13 @@ def _check_alone(settings: Settings, database: Database, flow: str) -> None:
             f"flow '{flow}' is shared by processes: set INOPSIO_SHARE=group here too, or stop them "
             f"all and set INOPSIO_SHARE={ALONE} to drop what was learnt by partition"
         )
+
+
+def sinks_of(settings: Settings) -> list[Sink]:
+    """Find the sinks, and leave out those that the settings do not ask for."""
+    found = discover("pipelines.sinks", SINK_CONTRACT).values()
+    chosen = [m.choose(settings) if hasattr(m, "choose") else m.write for m in found]
+    return [write for write in chosen if write is not None]
 
 
 def runner_named(name: str) -> ModuleType:

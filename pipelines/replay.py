@@ -11,6 +11,7 @@ from pipelines.flow import house_of, signals_of
 from pipelines.signals import frame_of
 from pipelines.step import House
 from pipelines.tenant_indicators import TenantIndicators
+from storage.audit import write_audit
 from storage.database import Database
 from storage.database.rows import insert_findings
 from storage.lake import Lake
@@ -45,8 +46,8 @@ def replay(
     `rules`: further Sigma rule folders; `only`: names of the detectors to run, none = all. Tenants'
     indicators are those of now. Detectors begin without state and leave none; windows close
     by the same watermark as in the flow; correlations see the claims of the span. A finding's id
-    follows from what it claims, so one that stands already is left as it is. Unavailable if lake or
-    database are down; a second try is safe.
+    follows from what it claims, so one that stands already is left as it is. Each tenant's audit
+    trail tells of it. Unavailable if lake or database are down; a second try is safe.
     """
     intel = TenantIndicators(database)
     intel.look()
@@ -60,6 +61,7 @@ def replay(
     events = findings = new = 0
     for name in [tenant] if tenant is not None else database.tenants():
         scope = system_scope(name, "replay")
+        before = Replayed(events, findings, new)
         batches = lake.restore_batches(database, scope, since_us, until_us)
         for batch, claims in claims_of(house, batches, lateness_us):
             events += len(batch)
@@ -67,6 +69,10 @@ def replay(
             if claims:
                 with database.writer() as tx:
                     new += len(insert_findings(tx, _of(scope, claims)))
+        told = {"events": events - before.events, "new": new - before.new}
+        with database.app(scope) as tx:
+            span = {"from_us": since_us, "to_us": until_us}
+            write_audit(tx, scope, "events.replay", name, detail=span | told)
     return Replayed(events, findings, new)
 
 

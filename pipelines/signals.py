@@ -14,11 +14,13 @@ from storage.outcome import Mark, finding_of, mark_of
 from storage.schema import MAX_BATCH_ROWS, EventBatch, Finding
 from storage.schema.columns import TIME
 from storage.schema.finding import ENDS_NAME, ENDS_PAIR
+from storage.wire import HEADER, MARK, check_schema
 
 TOPIC: Final = "signals"
 FLOW: Final = "signals"
 FORMAT: Final = "signal"
 CLASS: Final = 2004
+_MARKS: Final = MARK.partition(".")[0] + "."
 _TEXTS: Final = (
     *("tenant_id", "event_id", "source", "metadata.log_format", "metadata.product.name"),
     *("finding_info.uid", "finding_info.title", "raw_data"),
@@ -36,12 +38,16 @@ def addressed(message: Message) -> Message:
         "format": FORMAT,
         "name": TOPIC,
     }
+    if HEADER in message.headers:
+        headers[HEADER] = message.headers[HEADER]
     # As a line, so that messages which follow on each other are read as one run.
     return replace(message, headers=headers, value=message.value + b"\n")
 
 
 def mark(message: Message) -> Mark | None:
     """Give the mark that an addressed message is; None for a claim, or a mark of another tenant."""
+    if not message.headers.get(HEADER, MARK).startswith(_MARKS):
+        return None
     found = mark_of(message.value)
     return found if found and found.tenant_id == message.headers["tenant"] else None
 
@@ -49,6 +55,8 @@ def mark(message: Message) -> Mark | None:
 def parse_signals(run: Sequence[Message]) -> Iterator[tuple[EventBatch, list[Reject]]]:
     """Read the messages of one run; InvalidInput if one is no claim of its tenant."""
     first = run[0]
+    check_schema(first.headers)
+    check_schema(first.headers, "finding")
     claims = [finding_of(message.value) for message in run]
     if any(claim.tenant_id != first.headers["tenant"] for claim in claims):
         raise InvalidInput("claim is another tenant's than its message")

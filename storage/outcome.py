@@ -3,8 +3,8 @@
 import base64
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -25,9 +25,11 @@ _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:inopsio:mark")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One refused record: whose, from where, why, and its bytes (cut at 64 KiB).
+    """One refused record: whose, from where, why, and its bytes (cut at 64 KiB: `is_cut`).
 
     `letter_id` is derived from (tenant, source, position), so that a repeat is recognised.
+    `topic`, `partition`, `offset`: the message that held it ('' and -1: not told); `schema`: what
+    its header said.
     """
 
     letter_id: str
@@ -38,6 +40,12 @@ class DeadLetter:
     position: int
     reason: str
     raw: bytes
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    trace_id: str = ""
+    is_cut: bool = False
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +186,8 @@ def mark_of(value: bytes) -> Mark | None:
         return None
     try:
         told = orjson.loads(value)
-        mark = Mark(**told["data"]) if told["type"] == MARK else None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        mark = Mark(**_known(Mark, told["data"])) if told["type"] == MARK else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None
     if mark is None or type(mark.next_position) is not int or type(mark.source) is not str:
         return None
@@ -207,6 +215,13 @@ def dead_letter_of(value: bytes) -> DeadLetter:
     """Read a dead letter from its message; InvalidInput if it is none."""
     try:
         data = orjson.loads(value)["data"]
-        return DeadLetter(**data | {"raw": base64.b64decode(data["raw"], validate=True)})
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+        raw = base64.b64decode(data["raw"], validate=True)
+        return DeadLetter(**_known(DeadLetter, data) | {"raw": raw})
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise InvalidInput(f"message is not a dead letter: {e}") from e
+
+
+def _known(kind: type[DeadLetter | Mark], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what this version knows of the data: a newer minor version may say more."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}

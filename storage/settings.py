@@ -109,6 +109,11 @@ class Settings:
     )
     ingest_max_bytes: int = _setting(16 << 20, "largest request body, after decompression, bytes")
     ingest_max_ratio: int = _setting(100, "largest decompressed : compressed ratio accepted")
+    tenant_bytes_s: int = _setting(
+        0,
+        "bytes a second that a tenant may send, on average over 10 s and for each front door; "
+        "0 = no bound; `inopsio tenant quota` gives a tenant its own",
+    )
     lag_limit: int = _setting(
         200_000, "messages of lag on a partition above which ingest answers 429"
     )
@@ -119,6 +124,10 @@ class Settings:
     hour_days: int = _setting(400, "days that counts by the hour are kept; 0 = all")
     day_days: int = _setting(0, "days that counts by the day are kept; 0 = all")
     raw_days: int = _setting(7, "days that read messages stay on the raw topic")
+    events_topics: str = _setting(
+        "",
+        "tenants separated by ',', or all: their normalised events go to topics events.TENANT too",
+    )
     rules_dirs: str = _setting("", "further Sigma rule folders, separated by ':'")
     session_idle_s: int = _setting(1800, "a session unused for so long ends, seconds")
     session_max_s: int = _setting(43_200, "a session ends after so long, seconds")

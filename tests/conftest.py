@@ -1,5 +1,9 @@
-"""Lend every test a real PostgreSQL: one server and database a process, emptied after each test."""
+"""Lend every test a real PostgreSQL: one server and database a process, emptied after each test.
 
+What a test leaves in the outbox must be what the published schemas say.
+"""
+
+import importlib
 import os
 import shutil
 import tempfile
@@ -29,6 +33,7 @@ _END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
 """
+_TOLD = "SELECT topic, headers, value FROM inopsio.outbox ORDER BY outbox_id DESC LIMIT 100"
 _EMPTY = """
 DO $$
 DECLARE
@@ -108,7 +113,11 @@ def database(_opened: Database) -> Iterator[Database]:
     yield _opened
     with psycopg.connect(_opened._logins.owner, autocommit=True) as connection:
         connection.execute(_END_OTHERS)
+        told = connection.execute(_TOLD).fetchall()
         connection.execute(_EMPTY)
+    if told:
+        # Not before it is needed: it loads every business module.
+        assert importlib.import_module("tests.published").faults_of(told) == []
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import require
 from api.desk import Desk, desk_of
-from api.lag import lag_of
+from api.lag import lag_of, tell_lag
 from storage.database.queries import select
 from storage.errors import Unavailable
 from storage.telemetry import exposition
@@ -84,10 +84,17 @@ def status(request: Request, scope: Annotated[Scope, require()]) -> Status:
 @router.get(
     "/metrics", summary="Metrics in Prometheus' text format", response_class=PlainTextResponse
 )
-def metrics(request: Request, scope: Annotated[Scope, require("ops:read")]) -> PlainTextResponse:  # noqa: ARG001  the Scope is the lock
-    """Give this process's counters; the lag is brought up to date first."""
-    lag_of(desk_of(request))
-    return PlainTextResponse(exposition(), media_type="text/plain; version=0.0.4")
+def metrics(request: Request, scope: Annotated[Scope, require("ops:read")]) -> PlainTextResponse:
+    """Give this process's counters; the lag is brought up to date first.
+
+    Of what is counted by tenant, only the asking one's is shown.
+    """
+    desk = desk_of(request)
+    lag_of(desk)
+    tell_lag(desk)
+    return PlainTextResponse(
+        exposition(tenant=scope.tenant_id), media_type="text/plain; version=0.0.4"
+    )
 
 
 def _log_answers(desk: Desk) -> bool:

@@ -13,10 +13,11 @@ from api.desk import Desk, desk_of
 from api.lag import check_lag
 from api.problems import trace_of
 from storage import telemetry
-from storage.errors import InopsioError, InvalidInput
+from storage.errors import InopsioError, InvalidInput, Overloaded
 from storage.identity import new_id
 from storage.log import Record
 from storage.tenant import Scope
+from storage.wire import HEADER, RAW
 
 router: Final = APIRouter(prefix="/v1", tags=["ingest"])
 TOPIC: Final = "raw.events"
@@ -88,7 +89,7 @@ async def post(
     NDJSON or any format a parser knows. Without `source`, each request is an origin of its own.
     `position` counts lines of text formats from 0; without it a source starts at 0, so a source
     that sends more than once must say it. 413 over the limits of size or ratio, 429 when the
-    pipelines lag behind.
+    pipelines lag behind or the tenant is over its quota of bytes a second.
     """
     if source is not None and source.startswith(OWN_SOURCES):
         raise InvalidInput(f"source {source[:80]!r} is a name the house gives itself; take another")
@@ -102,6 +103,7 @@ async def post(
         "format": format or "auto",
         "name": name or f"api:{scope.actor.name}",
         "trace_id": trace_of(request),
+        HEADER: RAW,
     }
     with desk.room.held(scope.tenant_id, _most_bytes(request, desk.settings.ingest_max_bytes)):
         body = await request.body()
@@ -116,6 +118,14 @@ def _most_bytes(request: Request, limit: int) -> int:
     return int(claimed)  # digits, and within the limit: the door has looked
 
 
+def _take(desk: Desk, tenant_id: str, size_bytes: int) -> None:
+    try:
+        desk.quotas.take(tenant_id, size_bytes, desk.now_us())
+    except Overloaded:
+        telemetry.count("inopsio_tenant_refused_total", tenant=tenant_id)
+        raise
+
+
 def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start: int) -> Accepted:
     try:
         check_lag(desk)
@@ -123,6 +133,7 @@ def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start
         plain = decompress(body, encoding, *limits)
         if not plain.strip():
             raise InvalidInput("the body is empty")
+        _take(desk, place["tenant"], len(plain))
         key = f"{place['tenant']}/{place['source']}".encode()
         pieces = list(cut(plain))
         desk.log.append(
@@ -133,6 +144,7 @@ def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start
         telemetry.count("inopsio_ingest_refused_total")
         raise
     telemetry.count("inopsio_ingest_bytes_total", len(plain))
+    telemetry.count("inopsio_tenant_ingest_bytes_total", len(plain), tenant=place["tenant"])
     last_n, last = pieces[-1]
     return Accepted(
         source=place["source"],

@@ -38,6 +38,7 @@ from business.crm._exports import (
     export_records,
     list_exports,
 )
+from business.crm._topics import TELLS
 from storage.tenant import Scope
 
 TOPICS: Final[tuple[str, ...]] = ()
@@ -50,6 +51,7 @@ def handle(scope: Scope, tx: Transaction, event: Event) -> None:
 
 __all__ = [
     "STAGES",
+    "TELLS",
     "TOPICS",
     "DocumentType",
     "Exposure",

@@ -42,6 +42,7 @@ from business.erp._payments import (
     pay_payment,
     propose_payment,
 )
+from business.erp._topics import TELLS
 from business.erp._vendors import (
     NewVendor,
     change_bank_account,
@@ -62,6 +63,7 @@ def handle(scope: Scope, tx: Transaction, event: Event) -> None:
 
 
 __all__ = [
+    "TELLS",
     "TOPICS",
     "Confirmation",
     "Exposure",

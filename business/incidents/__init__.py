@@ -35,8 +35,20 @@ from business.incidents._work import (
 from storage.database.queries import select
 from storage.outcome import MARK
 from storage.tenant import Scope
+from storage.wire.documents import Told
 
 TOPICS: Final = ("findings", "signals")
+TELLS: Final = (
+    Told(
+        "incidents",
+        "incident",
+        ("Judge",),
+        ("document.status",),
+        {"findings": "string"},
+        ("document.status",),
+    ),
+)
+"""Topics that the module's facts go to; `findings`: ids, one a line."""
 
 __all__ = [
     "LEVELS",
@@ -44,6 +56,7 @@ __all__ = [
     "LONGEST_NOTE",
     "LONGEST_TITLE",
     "MOST_BY_HAND",
+    "TELLS",
     "TOPICS",
     "WINDOW_S",
     "Change",

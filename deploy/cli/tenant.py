@@ -7,6 +7,8 @@ import cyclopts
 from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, table
 from deploy.running import settings_for
+from storage.errors import InvalidInput
+from storage.quotas import rate_of, set_rate
 from storage.retention import EVERY_CLASS, defaults, policies, set_policy, unset_policy
 from storage.tenant import system_scope
 
@@ -120,11 +122,50 @@ def keep(
     return DONE
 
 
+def quota(
+    tenant: str,
+    *,
+    bytes_s: int | None = None,
+    usual: bool = False,
+    data: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Show or set how many bytes a second a tenant may send; the audit trail says who changed it.
+
+    Parameters
+    ----------
+    tenant
+        whose quota.
+    bytes_s
+        bytes a second, 0 for no bound.
+    usual
+        take the tenant's own quota away: INOPSIO_TENANT_BYTES_S counts again.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
+    """
+    if usual and bytes_s is not None:
+        raise InvalidInput("--usual and --bytes-s exclude each other")
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio tenant quota")
+        if usual or bytes_s is not None:
+            set_rate(house.database, scope, bytes_s)
+        own = rate_of(house.database, scope)
+        now = house.settings.tenant_bytes_s if own is None else own
+    if json:
+        emit({"tenant": tenant, "bytes_s": now, "is_own": own is not None})
+    else:
+        say(f"tenant '{tenant}': {f'{now} bytes a second' if now else 'no bound'}")
+    return DONE
+
+
 def register(app: cyclopts.App) -> None:
-    """Add `tenant create`, `tenant list`, `tenant retention` and `tenant keep`."""
-    group = cyclopts.App(name="tenant", help="Make and list tenants, and say what they keep.")
+    """Add `tenant create|list|retention|keep|quota`."""
+    group = cyclopts.App(name="tenant", help="Make tenants; say what they keep and may send.")
     group.command(create)
     group.command(list_, name="list")
     group.command(retention)
     group.command(keep)
+    group.command(quota)
     app.command(group)

@@ -7,8 +7,9 @@ import cyclopts
 from deploy.house import House, opened
 from deploy.output import DONE, emit, say, table
 from deploy.running import settings_for
-from pipelines.dead_letter import dead_letters, retry
+from pipelines.letters import counts_of, retry, rows_of
 from storage.log import Message
+from storage.outbox import relay
 
 
 def list_(*, data: Path | None = None, json: bool = False) -> int:
@@ -71,27 +72,78 @@ def _row(message: Message) -> dict[str, object]:
 
 
 def letters(
-    *, tenant: str | None = None, count: int = 50, data: Path | None = None, json: bool = False
+    *,
+    tenant: str | None = None,
+    count: int = 50,
+    by_reason: bool = False,
+    data: Path | None = None,
+    json: bool = False,
 ) -> int:
-    """Show refused records: whose, from where, why."""
+    """Show what was refused: whose, from where, why; the newest, or counted by reason.
+
+    Parameters
+    ----------
+    tenant
+        only this tenant's; all if not given.
+    count
+        how many of the newest.
+    by_reason
+        count all of them by tenant, consumer and reason instead.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a line.
+    """
     with opened(settings_for(data)) as house:
-        rows = dead_letters(house.log, tenant, count)
+        if by_reason:
+            rows = counts_of(house.log, tenant)
+        else:
+            rows = rows_of(house.database, house.log, tenant, count)
+    shown = ["tenant", "consumer", "reason", "count"]
     if json:
         for row in rows:
             emit(row)
     else:
-        table(rows, ["tenant", "name", "format", "position", "reason"])
+        table(rows, shown if by_reason else ["tenant", "place", "consumer", "name", "reason"])
     return DONE
 
 
-def again(*, tenant: str | None = None, data: Path | None = None, json: bool = False) -> int:
-    """Drive refused records through the pipelines again, for example after a parser was mended."""
+def again(
+    *,
+    tenant: str | None = None,
+    reason: str = "",
+    letter: list[str] | None = None,
+    data: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Put what was refused back on the topic it came from, for example after a parser was mended.
+
+    Each goes back once, and the tenant's audit trail says so.
+
+    Parameters
+    ----------
+    tenant
+        only this tenant's; all if not given.
+    reason
+        only those whose reason holds this text.
+    letter
+        only these letter ids.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
+    """
+    only = frozenset(letter or ())
     with opened(settings_for(data)) as house:
-        driven = retry(house.log, tenant)
+        done = retry(house.database, house.log, "inopsio topic retry", tenant, reason, only)
+        while relay(house.database.writer, house.log, is_after_break=True):
+            pass  # who runs the outbox beside us takes its turn too; nothing goes twice
     if json:
-        emit({"driven": driven})
+        emit({"retried": done.put_back, "left": dict(done.left)})
     else:
-        say(f"{driven} records were put on the log again")
+        say(f"{done.put_back} records were put back")
+        for why, left in sorted(done.left.items()):
+            say(f"{left} were not: {why}")
     return DONE
 
 

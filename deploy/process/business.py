@@ -65,12 +65,16 @@ def _now_us() -> int:
 
 def _tell(house: House, stop: threading.Event) -> None:
     wait_s = PAUSE_S
+    is_after_break = True
     while not stop.is_set():
         try:
-            told = relay(house.database.writer, house.log, ROWS)
+            told = relay(house.database.writer, house.log, ROWS, is_after_break)
             wait_s = PAUSE_S
+            # Not before a turn was ours: until then another relay may break off.
+            is_after_break = is_after_break and not told
         except Unavailable as down:
             told = 0
+            is_after_break = True
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             log.warning("outbox_waits", reason=str(down), wait_s=wait_s)
         telemetry.gauge("inopsio_outbox_rows", 0 if told < ROWS else told)

@@ -29,6 +29,7 @@ from storage.outcome import (
     mark_message,
 )
 from storage.schema import EventBatch, Finding, Reason
+from storage.wire import DEAD_LETTER, FINDING, HEADER, MARK
 
 FINDINGS_TOPIC: Final = "findings"
 SIGNALS_TOPIC: Final = "signals"
@@ -153,6 +154,7 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
     _tell(
         tx,
         FINDINGS_TOPIC,
+        FINDING,
         [
             (f.tenant_id, f"{f.tenant_id}/{f.entity_type}:{f.entity}", f.finding_id, message)
             for f, message in ((f, finding_message(f)) for f in for_people)
@@ -162,6 +164,7 @@ def insert_findings(tx: Connection[TupleRow], findings: Sequence[Finding]) -> li
     _tell(
         tx,
         SIGNALS_TOPIC,
+        FINDING,
         [
             (f.tenant_id, f.tenant_id, f.finding_id, finding_message(f))
             for f in told.values()
@@ -181,12 +184,15 @@ def tell_dead_letters(tx: Connection[TupleRow], letters: Sequence[DeadLetter]) -
             name=_storable(m.name),
             log_format=_storable(m.log_format),
             reason=_storable(m.reason),
+            trace_id=_storable(m.trace_id),
+            schema=_storable(m.schema),
         )
         for m in letters
     ]
     _tell(
         tx,
         DEAD_LETTER_TOPIC,
+        DEAD_LETTER,
         [
             (m.tenant_id, f"{m.tenant_id}/{m.source}", m.letter_id, dead_letter_message(m))
             for m in clean
@@ -204,12 +210,16 @@ def tell_marks(tx: Connection[TupleRow], sources: Sequence[SourceProgress]) -> N
         Mark(s.tenant_id, s.source, s.next_position) for s in sources if s.source.startswith(FACTS)
     ]
     told = [(mark.tenant_id, *mark_message(mark)) for mark in marks]
-    _tell(tx, SIGNALS_TOPIC, [(tenant, tenant, name, value) for tenant, name, value in told])
+    _tell(tx, SIGNALS_TOPIC, MARK, [(tenant, tenant, name, value) for tenant, name, value in told])
 
 
 def _tell(
-    tx: Connection[TupleRow], topic: str, messages: Sequence[tuple[str, str, str, bytes]]
+    tx: Connection[TupleRow],
+    topic: str,
+    schema: str,
+    messages: Sequence[tuple[str, str, str, bytes]],
 ) -> None:
+    """Put (tenant, key, id, value) into the outbox."""
     if messages:
         execute(
             tx,
@@ -217,7 +227,10 @@ def _tell(
             topic=topic,
             tenants=[tenant for tenant, _, _, _ in messages],
             keys=[_storable(key) for _, key, _, _ in messages],
-            headers=[Jsonb({"id": name, "tenant": tenant}) for tenant, _, name, _ in messages],
+            headers=[
+                Jsonb({"id": name, "tenant": tenant, HEADER: schema})
+                for tenant, _, name, _ in messages
+            ],
             values=[value for _, _, _, value in messages],
         )
 

@@ -13,6 +13,7 @@ from pipelines.decode import decode, parse_run
 from storage.errors import Unavailable
 from storage.log import Message
 from storage.log.memory import MemoryLog
+from storage.quotas import set_rate
 from storage.tenant import Role
 from tests.api.conftest import Front
 
@@ -43,6 +44,7 @@ def test_202_comes_after_the_log_has_it_with_tenant_and_place(
         "position": "7",
         "format": "ndjson",
         "name": "a.log",
+        "schema": "raw/1.0",
     }
     assert message.headers["trace_id"] == answer.headers["x-trace-id"]
 
@@ -212,3 +214,23 @@ def test_the_pipelines_read_what_is_sent_without_a_format_and_drop_a_resend(
 def test_the_house_s_own_source_names_cannot_be_taken(sender: httpx.Client, source: str) -> None:
     answer = sender.post(f"/v1/ingest?source={source}&position=0", content=LINE)
     assert answer.status_code == 422
+
+
+def test_a_tenant_over_its_quota_is_429_with_a_wait_that_is_true_and_hinders_no_other(
+    front: Front, sender: httpx.Client
+) -> None:
+    set_rate(front.database, front.acme, len(LINE))
+    body = LINE * 30  # ten seconds' worth may come at once; what is more is a debt
+    assert sender.post("/v1/ingest", content=body).status_code == 202
+    refused = sender.post("/v1/ingest", content=LINE)
+    assert refused.status_code == 429
+    wait_s = int(refused.headers["retry-after"])
+    assert 20 <= wait_s <= 21
+    assert front.bearer(front.bolt, Role.INGEST).post("/v1/ingest", content=body).status_code == 202
+    front.clock.forward(wait_s - 2)
+    assert sender.post("/v1/ingest", content=LINE).status_code == 429
+    front.clock.forward(2)
+    assert sender.post("/v1/ingest", content=LINE).status_code == 202
+    told = front.bearer(front.acme, Role.OPERATOR).get("/v1/metrics").text
+    assert 'inopsio_tenant_refused_total{tenant="acme"}' in told
+    assert "bolt" not in told

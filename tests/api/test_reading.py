@@ -13,6 +13,7 @@ from business._event import Event
 from business.incidents import handle
 from storage.database.rows import insert_findings
 from storage.lake import Lake
+from storage.log import Record
 from storage.schema import Finding, Reason
 from storage.schema.finding import finding_id
 from storage.tenant import Role
@@ -208,3 +209,20 @@ def test_metrics_are_prometheus_text(front: Front) -> None:
     answer = front.bearer(front.acme, Role.OPERATOR).get("/v1/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "# TYPE inopsio_lag_messages gauge\ninopsio_lag_messages 0\n" in answer.text
+
+
+def test_metrics_tell_the_lag_of_each_flow_and_module_by_partition(front: Front) -> None:
+    record = Record(b"k", b"v", {"tenant": "acme"})
+    ((place, _), *_) = front.log.append("raw.events", [record] * 5)
+    ((other, _),) = front.log.append("findings", [record])
+    with front.database.writer() as tx:
+        tx.execute(
+            "INSERT INTO flow_offsets (flow, topic, partition, next_offset)"
+            " VALUES ('events', 'raw.events', %s, 2)",
+            (place,),
+        )
+    text = front.bearer(front.acme, Role.OPERATOR).get("/v1/metrics").text
+    flow = f'{{flow="events",topic="raw.events",partition="{place}"}} 3\n'
+    group = f'{{group="business.incidents",topic="findings",partition="{other}"}} 1\n'
+    assert f"inopsio_flow_lag_messages{flow}" in text
+    assert f"inopsio_group_lag_messages{group}" in text

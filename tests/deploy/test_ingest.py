@@ -135,9 +135,26 @@ def test_refused_records_can_be_looked_at(house: Place, tenant: str) -> None:
         time.sleep(0.1)
     [letter] = found
     assert letter["reason"] == "not the 22 fields of the header"
+    assert str(letter["place"]).startswith("raw.events/")
+    [counted] = house.call("topic", "dead-letters", "--by-reason", "--tenant", tenant)
+    assert (counted["reason"], counted["count"]) == ("not the # fields of the header", 1)
+    only = ("--tenant", tenant, "--letter", str(letter["letter_id"]))
+    assert [house.call("topic", "retry", *only)[0]["retried"] for _ in range(2)] == [1, 0]
     topics = {row["topic"] for row in house.call("topic", "list")}
     assert {"raw.events", "dead-letter"} <= topics
     assert house.call("topic", "tail", "raw.events", "--count", "1")
+
+
+def test_a_tenants_quota_is_set_shown_and_given_back(house: Place, tenant: str) -> None:
+    told = [
+        house.call("tenant", "quota", tenant, *words)[0]
+        for words in ((), ("--bytes-s", "5000"), (), ("--usual",))
+    ]
+    assert [(row["bytes_s"], row["is_own"]) for row in told] == [
+        *((0, False), (5000, True)),
+        *((5000, True), (0, False)),
+    ]
+    house.call("tenant", "quota", tenant, "--bytes-s", "-1", code=WRONG_USE)
 
 
 def test_accounts_and_tokens_are_made_and_listed(house: Place, tenant: str) -> None:

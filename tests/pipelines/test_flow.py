@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.dead_letter import TOPIC, retry
+from pipelines.dead_letter import TOPIC
 from pipelines.decode import MOST_LETTERS, Run
 from pipelines.detecting import MOST_BAD
+from pipelines.letters import letters
 from pipelines.parsers import Reject
 from pipelines.runners import loop
 from pipelines.running import Flow
@@ -179,7 +180,8 @@ def test_row_that_makes_a_detector_raise_is_told_and_kept() -> None:
     )
     assert ledger.events().height == 100
     assert sum(int(str(row[-1])) for row in ledger.window_counts()) == 100
-    assert retry(letters_log(ledger)) == 0
+    (kept,) = letters(letters_log(ledger))
+    assert (kept.again, kept.hindrance) == (None, "its event is kept")
 
 
 def test_detector_that_raises_without_end_is_left_out_of_one_tenants_rows_alone() -> None:

@@ -45,6 +45,8 @@ def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ..
                 "SELECT 'rates', source, bucket_s, events FROM source_rates",
             ):
                 rows += tx.execute(query.encode()).fetchall()
+    with database.writer() as tx:
+        rows += tx.execute(b"SELECT 'outbox', topic, headers->>'id' FROM outbox").fetchall()
     return sorted(rows, key=str)
 
 

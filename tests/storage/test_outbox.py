@@ -75,6 +75,25 @@ def test_a_crash_between_the_two_writes_repeats_with_the_same_id(
     assert first == again == str(uuid.UUID(first))
 
 
+def test_what_a_broken_turn_had_told_is_not_told_again(
+    database: Database, two_tenants: Two
+) -> None:
+    log = DeafLog(partitions=2)
+    log.is_down = False
+    with database.app(two_tenants[0]) as tx:
+        for number in range(60):
+            tell(tx, "t", Record(b"%d" % number, b"v%d" % number))
+    assert relay(database.writer, log, 50) == 50
+    log.is_down = True
+    with pytest.raises(Unavailable, match="went away"):
+        relay(database.writer, log)
+    with database.app(two_tenants[0]) as tx:
+        tell(tx, "t", Record(b"60", b"v60"))
+    assert relay(database.writer, log, is_after_break=True) == 11
+    told = sorted(m.value for p in range(2) for m in log.read("t", p, 0))
+    assert told == sorted(b"v%d" % number for number in range(61))
+
+
 def test_a_second_relay_waits_for_its_turn(
     database: Database, two_tenants: Two, log: MemoryLog
 ) -> None:

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from storage.telemetry import METRICS, count, exposition, gauge, values
+from storage.telemetry import METRICS, count, exposition, forget, gauge, values
 
 _UNITS = ("_total", "_messages", "_rows", "_bytes", "_seconds")
 
@@ -45,10 +45,34 @@ def test_names_are_unique_and_end_in_a_unit() -> None:
 
 def test_the_exposition_has_help_type_and_value_of_each() -> None:
     lines = exposition({"inopsio_commits_total": 12_345_678}).splitlines()
-    assert len(lines) == 3 * len(METRICS)
+    assert len(lines) >= 2 * len(METRICS) + sum(not m.labels for m in METRICS)
     at = lines.index("# TYPE inopsio_commits_total counter")
     assert lines[at - 1 : at + 2] == [
         "# HELP inopsio_commits_total steps committed",
         "# TYPE inopsio_commits_total counter",
         "inopsio_commits_total 12345678",
     ]
+
+
+def test_a_metric_with_labels_tells_a_tenant_nothing_of_the_others() -> None:
+    for tenant in ("acme", 'b"olt\n'):
+        count("inopsio_tenant_refused_total", tenant=tenant)
+        count("inopsio_tenant_refused_total", tenant=tenant)
+    assert 'inopsio_tenant_refused_total{tenant="acme"} 2\n' in exposition(tenant="acme")
+    assert "olt" not in exposition(tenant="acme")
+    assert "olt" not in exposition()
+    assert r'{tenant="b\"olt\n"} 2' in exposition(tenant='b"olt\n')
+
+
+def test_labels_that_are_not_declared_are_a_mistake() -> None:
+    with pytest.raises(KeyError, match="labels"):
+        count("inopsio_tenant_refused_total")
+    with pytest.raises(KeyError, match="labels"):
+        count("inopsio_commits_total", tenant="acme")
+
+
+def test_a_gauge_with_labels_forgets_what_is_gone() -> None:
+    gauge("inopsio_group_lag_messages", 3, group="g", topic="t", partition="0")
+    assert 'inopsio_group_lag_messages{group="g",topic="t",partition="0"} 3\n' in exposition()
+    forget("inopsio_group_lag_messages")
+    assert "inopsio_group_lag_messages{" not in exposition()
