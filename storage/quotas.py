@@ -8,7 +8,7 @@ from typing import Final
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import execute, select
-from storage.errors import InvalidInput, Overloaded
+from storage.errors import InvalidInput, Overloaded, Unavailable
 from storage.tenant import Scope
 
 BURST_S: Final = 10
@@ -68,7 +68,10 @@ class Quotas:
             found = self._accounts.get(tenant_id)
         if found is not None and 0 <= now_us - found.asked_us < KEPT_US:
             return found
-        told = self._rate_of(tenant_id)
+        try:
+            told = self._rate_of(tenant_id)
+        except Unavailable:  # the rate that was known last holds until the ledger answers
+            told = None if found is None else found.rate
         rate = self._usual if told is None else told
         with self._lock:
             kept = self._accounts.get(tenant_id)

@@ -10,7 +10,10 @@ from typing import Any, Final
 Document = Mapping[str, Any]
 _TOLD: Final = frozenset({"description", "title", "default", "$id"})
 """Keys that say nothing of what a message may hold."""
-_SHAPES: Final = ("type", "format", "contentEncoding", "x-arrow", "minItems", "maxItems")
+_SHAPES: Final = (
+    *("type", "format", "pattern", "contentEncoding", "x-arrow"),
+    *("minItems", "maxItems", "minLength", "maxLength"),
+)
 
 
 def version_of(document: Document) -> tuple[int, int]:

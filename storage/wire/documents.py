@@ -121,6 +121,7 @@ def events_document() -> Document:
         "$schema": DIALECT,
         "$id": _id(EVENTS),
         "title": "A row of a batch of normalised events (Arrow IPC stream, zstd)",
+        "description": _ROW,
         "type": "object",
         "properties": properties,
         "patternProperties": {r"^unmapped\.": {"type": "string", "x-arrow": "large_string"}},
@@ -128,6 +129,10 @@ def events_document() -> Document:
     }
 
 
+_ROW: Final = (
+    "A null, or a column that is not there: the event has no such attribute. The required columns "
+    "are always there; tenant_id, event_id, time and class_uid are never null."
+)
 _DATE_TIME: Final[Document] = {"type": "string", "format": "date-time"}
 
 

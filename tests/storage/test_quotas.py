@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from storage.database import Database
-from storage.errors import InvalidInput, NotAllowed, Overloaded
+from storage.errors import InvalidInput, NotAllowed, Overloaded, Unavailable
 from storage.quotas import KEPT_US, Quotas, rate_of, set_rate
 from storage.tenant import Actor, Role, Scope
 
@@ -45,6 +45,20 @@ def test_a_changed_rate_counts_after_ten_seconds() -> None:
         quotas.take("acme", 1, SECOND)
     assert refused.value.retry_after_s > 900
     quotas.take("acme", 10**9, KEPT_US)
+
+
+def test_the_last_rate_holds_while_the_ledger_is_down() -> None:
+    rates = iter([10])
+
+    def rate_of_(tenant_id: str) -> int:
+        for rate in rates:
+            return rate
+        raise Unavailable(tenant_id)
+
+    quotas = Quotas(rate_of_, 0)
+    quotas.take("acme", 1_000, 0)
+    with pytest.raises(Overloaded):
+        quotas.take("acme", 1, KEPT_US)
 
 
 def test_set_rate_is_the_tenants_own_and_audited(

@@ -97,6 +97,22 @@ def test_new_field_needs_a_new_minor_version_and_no_more() -> None:
     ]
 
 
+def test_new_value_of_a_list_needs_a_new_minor_version_and_no_more() -> None:
+    released = documents()["finding"]
+    now = copy.deepcopy(released)
+    data_of(now)["properties"]["level"]["enum"].append("fatal")
+    now["$id"] = "urn:inopsio:schema:finding:1.1"
+    assert refusals("finding", released, now) == []
+
+
+def test_list_where_any_value_was_taken_is_refused() -> None:
+    released = documents()["finding"]
+    now = copy.deepcopy(released)
+    data_of(now)["properties"]["entity_type"]["enum"] = ["host"]
+    now["$id"] = "urn:inopsio:schema:finding:1.1"
+    assert "no longer takes any value" in refusals("finding", released, now)[0]
+
+
 def test_renamed_column_of_the_events_is_refused() -> None:
     released = documents()["events"]
     now = copy.deepcopy(released)
