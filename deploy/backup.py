@@ -21,7 +21,7 @@ from typing import Any, Final
 from deploy.house import database_of
 from deploy.running import private
 from storage.database import Database
-from storage.database.dump import Digests, read_back, snapshot
+from storage.database.dump import read_back, settle, snapshot
 from storage.errors import InvalidInput, Unavailable
 from storage.settings import Settings
 
@@ -105,8 +105,7 @@ def restore(of: Path, settings: Settings, tell: Tell) -> dict[str, Any]:
         shutil.copytree(of / _KEYS, fresh / _KEYS)
         here = replace(settings, data_dir=fresh)
         tell("database")
-        stands = _database_back(here, of / _DUMP)
-        _compare(told["tables"], stands)
+        _database_back(here, of / _DUMP, told["tables"])
         tell("log and lake")
         for name in (_LOG, _LAKE):
             if (of / name).exists():
@@ -120,15 +119,16 @@ def restore(of: Path, settings: Settings, tell: Tell) -> dict[str, Any]:
     return told
 
 
-def _database_back(settings: Settings, dump: Path) -> Digests:
+def _database_back(settings: Settings, dump: Path, wanted: Mapping[str, Any]) -> None:
     database = Database.empty(settings)
     try:
-        return read_back(database.owner_login(), dump)
+        _compare(wanted, read_back(database.owner_login(), dump))
+        settle(database.owner_login())
     finally:
         database.stop()
 
 
-def _compare(wanted: Mapping[str, Any], found: Digests) -> None:
+def _compare(wanted: Mapping[str, Any], found: Mapping[str, tuple[int, str]]) -> None:
     stands = {name: list(one) for name, one in found.items()}
     wrong = sorted(n for n in wanted.keys() | stands.keys() if wanted.get(n) != stands.get(n))
     if wrong:

@@ -1,6 +1,7 @@
 """Write the database to one file and read it back, with what proves that both are the same."""
 
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from storage.database import embedded
+from storage.database.queries import named
 from storage.errors import InvalidInput, Unavailable
 
 _SCHEMAS: Final = ("inopsio", "inopsio_chunks")
@@ -87,30 +89,61 @@ def read_back(login: str, file: Path) -> Digests:
             ).fetchall()
             if there:
                 raise InvalidInput("the database is not empty: restore into a new one")
-            _run("pg_restore", login, ["--exit-on-error", "--single-transaction", str(file)])
+            words = ["--exit-on-error", "--single-transaction"]
+            with tempfile.TemporaryDirectory() as folder:
+                chosen = Path(folder, "list")
+                chosen.write_text(_without_foreign(_run("pg_restore", login, ["-l", str(file)])))
+                _run("pg_restore", login, [*words, f"--use-list={chosen}", str(file)])
             connection.execute("SET statement_timeout = 0")
             return _digests(connection)
     except psycopg.Error as e:
         raise Unavailable(f"the database cannot be restored: {str(e).strip()[:500]}") from e
 
 
+def settle(login: str) -> None:
+    """Have the events as this server keeps them, as a hypertable or partitions; rows stay the same.
+
+    For a database that `read_back` filled; a second time changes nothing. Unavailable, and nothing
+    is changed, if a row were lost.
+    """
+    try:
+        with psycopg.connect(login) as connection:
+            connection.execute("SET statement_timeout = 0")
+            before = _digest_of(connection, "inopsio", "events")
+            connection.execute(named("events_settle"))
+            connection.execute("RESET ROLE")
+            if _digest_of(connection, "inopsio", "events") != before:
+                raise Unavailable("the events are not the same as a hypertable or as partitions")
+    except psycopg.Error as e:
+        raise Unavailable(f"the events cannot be settled: {str(e).strip()[:500]}") from e
+
+
+def _without_foreign(listed: str) -> str:
+    """Leave out what TimescaleDB adds to its tables and only its extension could restore."""
+    lines = (line for line in listed.splitlines() if "TRIGGER inopsio events ts_" not in line)
+    return "\n".join(lines) + "\n"
+
+
 def _digests(connection: Connection[TupleRow]) -> Digests:
+    tables = connection.execute(_TABLES, (list(_SCHEMAS),)).fetchall()
+    return {f"{schema}.{table}": _digest_of(connection, schema, table) for schema, table in tables}
+
+
+def _digest_of(connection: Connection[TupleRow], schema: str, table: str) -> tuple[int, str]:
     connection.execute("SET search_path = pg_catalog")  # the words of a row must not hang on it
     connection.execute("SET timezone = 'UTC'")
-    found: dict[str, tuple[int, str]] = {}
-    for schema, table in connection.execute(_TABLES, (list(_SCHEMAS),)).fetchall():
-        asked = sql.SQL(_DIGEST).format(sql.Identifier(schema), sql.Identifier(table))
-        ((rows, total),) = connection.execute(asked).fetchall()
-        found[f"{schema}.{table}"] = (int(rows), str(total))
-    return found
+    asked = sql.SQL(_DIGEST).format(sql.Identifier(schema), sql.Identifier(table))
+    ((rows, total),) = connection.execute(asked).fetchall()
+    return int(rows), str(total)
 
 
-def _run(name: str, login: str, words: list[str]) -> None:
+def _run(name: str, login: str, words: list[str]) -> str:
     told = {key: str(value) for key, value in conninfo_to_dict(login).items() if value is not None}
     # By the environment: a command line is everybody's to read.
+    told_to = [] if "-l" in words else [f"--dbname={told.get('dbname', '')}"]
     env = {_VARIABLES[key]: value for key, value in told.items() if key in _VARIABLES}
     done = subprocess.run(
-        [embedded.program(name), "--no-password", f"--dbname={told.get('dbname', '')}", *words],
+        [embedded.program(name), "--no-password", *told_to, *words],
         env=env | {"LC_ALL": "C", "PGOPTIONS": "-c statement_timeout=0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -119,6 +152,7 @@ def _run(name: str, login: str, words: list[str]) -> None:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-1000:]
         raise Unavailable(f"{name} failed ({done.returncode}): {said}")
+    return done.stdout.decode(errors="replace")
 
 
 _VARIABLES: Final = {
