@@ -89,15 +89,16 @@ class Site:
 
     def server_cpu_s(self) -> float:
         """Give the CPU-seconds that the database's processes have used so far."""
-        total = 0.0
-        for process in psutil.process_iter(["name", "ppid"]):
+        with psycopg.connect(self.admin) as connection:
+            row = connection.execute("SHOW data_directory").fetchone()
+        file = Path(str(row[0])) / "postmaster.pid" if row else Path()
+        server = psutil.Process(int(file.read_text().split()[0]))
+        ended = server.cpu_times()
+        total = float(ended.children_user + ended.children_system)
+        for process in (server, *server.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                if "postgres" in str(process.info["name"]) and process.is_running():
-                    times = process.cpu_times()
-                    total += times.user + times.system
-                    above = process.parent()
-                    if above is None or "postgres" not in above.name():
-                        total += times.children_user + times.children_system
+                times = process.cpu_times()
+                total += times.user + times.system
         return total
 
     @contextlib.contextmanager

@@ -44,6 +44,7 @@ from storage.schema import Context
 from storage.settings import Settings
 
 FLOW: Final = "events"
+_GC: Final = (50_000, 20, 100)
 ALONE: Final = "alone"
 """Word of the setting `share` for one process that reads all partitions again."""
 RULES: Final = Path(__file__).resolve().parent.parent / "detectors" / "rules"
@@ -77,6 +78,9 @@ def run_flow(
     # What is loaded by now stays for good: collections need not walk it again for every batch.
     gc.collect()
     gc.freeze()
+    # A poll holds some ten thousand messages: walking them every few thousand objects costs more
+    # than half of reading them.
+    gc.set_threshold(*_GC)
     try:
         runner_named(runner or settings.runner).run(flow, once)
     finally:

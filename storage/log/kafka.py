@@ -258,7 +258,11 @@ class KafkaLog:
 
 
 def _message(topic: str, message: Any) -> Message:  # noqa: ANN401  the client's type has no hints
-    headers = {k: (v or b"").decode("utf-8", "surrogatepass") for k, v in message.headers() or ()}
+    told = message.headers() or ()
+    try:
+        headers = {k: v.decode() for k, v in told}
+    except (UnicodeDecodeError, AttributeError):  # half a surrogate pair, or a header without value
+        headers = {k: (v or b"").decode("utf-8", "surrogatepass") for k, v in told}
     layout = headers.pop(_LAYOUT_HEADER, LAYOUT)
     if layout != LAYOUT:
         raise Unavailable(
