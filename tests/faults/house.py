@@ -32,7 +32,7 @@ from tests.faults.stream import TENANTS
 from tests.shared import ROOT
 
 NAMES: Final = ("api", "business", "pipelines")
-READY_S: Final = 120.0
+READY_S: Final = 240.0
 FEEDER: Final = "producer"
 
 

@@ -21,7 +21,7 @@ from storage.database import embedded
 from tests.faults.proxy import Proxy
 from tests.services import SCRIPTS, address_of, folder_of
 
-_START_S: Final = 120.0
+_START_S: Final = 300.0
 _TRIES: Final = 10
 
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("home", "each"), [("embedded", 2), ("cluster", 5)])
 def test_kills_lose_nothing_and_double_nothing(home: str, each: int) -> None:
-    verdict, table = campaign(plan(home, seed=11, each=each, per_s=6))
+    verdict, table = campaign(plan(home, seed=11, each=each, per_s=3))
     print(table)
     assert verdict.is_good, table
 
@@ -26,6 +26,6 @@ def test_a_hundred_kills_lose_nothing_and_double_nothing(
         with capsys.disabled():
             print(what, flush=True)
 
-    verdict, table = campaign(plan(home, seed=1, each=each, per_s=4), say)
+    verdict, table = campaign(plan(home, seed=1, each=each, per_s=3), say)
     say(table)
     assert verdict.is_good, table
