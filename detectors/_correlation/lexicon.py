@@ -133,8 +133,8 @@ class Lexicon:
         if len(wrong):
             texts = said[wrong].to_list()
             own = dict.fromkeys(texts)
-            fresh = dict(zip(own, self._learn(page, [*own]).tolist(), strict=True))
-            found[wrong] = [fresh[text] for text in texts]
+            learned = dict(zip(own, self._learn(page, [*own]).tolist(), strict=True))
+            found[wrong] = [learned[text] for text in texts]
         return found
 
     def _learn(self, page: _Page, texts: list[str]) -> Array:
@@ -152,7 +152,7 @@ class Lexicon:
         numbers = np.array([part_of_slot(value) for value in values], dtype=np.uint64)
         self.numbers = np.append(self.numbers, numbers)
         self.texts = pl.concat([self.texts, fresh], rechunk=True)
-        self._bytes += raw.estimated_size() + fresh.estimated_size()
+        self._bytes += int(raw.estimated_size() + fresh.estimated_size())
         return np.arange(size, len(page.raw))
 
 
