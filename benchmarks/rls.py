@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +103,7 @@ def reads(database: Database, scope: Scope) -> list[Callable[[], object]]:
     )
     host = entity.entity(database, scope, Key("host", "ws-7"), now)
     return [
-        *(lambda w=w: findings.queue(database, scope, w) for w in wanted),  # type: ignore[misc]
+        *(partial(findings.queue, database, scope, w) for w in wanted),
         lambda: findings.rules(database, scope, "finding"),
         lambda: home.home(database, scope, now),
         lambda: live.live(database, scope, "10m", now),

@@ -133,8 +133,8 @@ class Lexicon:
         if len(wrong):
             texts = said[wrong].to_list()
             own = dict.fromkeys(texts)
-            learnt = dict(zip(own, self._learn(page, [*own]).tolist(), strict=True))
-            found[wrong] = [learnt[text] for text in texts]
+            learned = dict(zip(own, self._learn(page, [*own]).tolist(), strict=True))
+            found[wrong] = [learned[text] for text in texts]
         return found
 
     def _learn(self, page: _Page, texts: list[str]) -> Array:

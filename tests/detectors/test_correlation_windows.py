@@ -84,7 +84,20 @@ def told(rule: Rule, batches: list[list[Finding]], final: int = ENDED) -> list[F
         context = Context(final if n == len(batches) else OPEN, rules=sets)
         state, new = correlation.detect(state, EventBatch.of(frame_of(batch, 0)), context)
         found += new
+        assert on_roll(state) == counted(state)
     return found
+
+
+def on_roll(state: State) -> list[tuple[Any, ...]]:
+    return sorted(state["groups"].rows())
+
+
+def counted(state: State) -> list[tuple[Any, ...]]:
+    """Count what each group holds, claim by claim."""
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    for tenant, key, slot, time_us, *_ in state["held"].rows():
+        groups.setdefault((tenant, key, slot), []).append(time_us)
+    return sorted((*name, len(times), min(times), max(times)) for name, times in groups.items())
 
 
 def spans(found: list[Finding], stream: list[Finding]) -> Counter[tuple[str, str, int, int]]:

@@ -14,7 +14,7 @@ import pytest
 from detectors import correlation
 from pipelines.flow import flow_of, house_of, run_flow, signals_of
 from pipelines.runners import loop
-from pipelines.signals import frame_of
+from pipelines.signals import frame_of, told_of
 from storage.database import Database
 from storage.database.commit import flow_position
 from storage.lake import Lake
@@ -22,8 +22,8 @@ from storage.log import EventLog, Record
 from storage.log.memory import MemoryLog
 from storage.log.sqlite import SqliteLog
 from storage.outbox import relay
-from storage.outcome import dead_letter_of, finding_message
-from storage.schema import Context, EventBatch, Finding
+from storage.outcome import dead_letter_of, finding_message, finding_of
+from storage.schema import Context, EventBatch, Finding, Reason
 from storage.settings import Settings, variable
 from storage.tenant import Scope
 from tests.pipelines.windows_events import RULE, messages
@@ -48,6 +48,20 @@ def ruled(settings: Settings) -> Settings:
     folder.mkdir(exist_ok=True)
     (folder / "whoami.yml").write_text(RULE + CORRELATION)
     return replace(settings, rules_dirs=str(folder))
+
+
+def test_a_claim_is_read_as_the_finding_that_it_is_without_its_reasons() -> None:
+    claim = Finding(
+        *("f-1", "acme", "sigma", "1", "r-1", "T\u00e4ter \x1f?", "high", 7, "user", "ann"),
+        event_ids=("e-1",),
+        reasons=(Reason("a", "b"),),
+        links=(("host", "w\x1es"),),
+        fields=(("src_ip", "10.0.0.1"),),
+    )
+    told = told_of(finding_message(claim))
+    same = [name for name in told.__struct_fields__ if getattr(told, name) != getattr(claim, name)]
+    assert same == []
+    assert frame_of([told], 0).equals(frame_of([finding_of(finding_message(claim))], 0))
 
 
 def run_both(settings: Settings, database: Database, log: EventLog) -> None:
