@@ -163,7 +163,7 @@ WHERE tenant_id = ANY(%(tenants)s::text[]) AND made_at < now() - interval '2 day
 -- name: outbox_put
 INSERT INTO outbox (tenant_id, topic, key, headers, value)
 SELECT tenant_id, %(topic)s, key, headers, value
-FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(headers)s::jsonb[], %(values)s::bytea[])
+FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(headers)s::jsonb[], %(values)b::bytea[])
     AS r(tenant_id, key, headers, value)
 
 -- name: lake_files_insert

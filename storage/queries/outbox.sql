@@ -1,6 +1,6 @@
 -- name: outbox_add
 INSERT INTO outbox (tenant_id, topic, key, headers, value)
-VALUES (current_setting('inopsio.tenant'), %(topic)s, %(key)s, %(headers)s::jsonb, %(value)s);
+VALUES (current_setting('inopsio.tenant'), %(topic)s, %(key)s, %(headers)s::jsonb, %(value)b);
 
 -- name: outbox_turn
 -- One relay at a time: two would tell the same rows, and out of order. Held to the transaction's end.
