@@ -102,7 +102,7 @@ def reads(database: Database, scope: Scope) -> list[Callable[[], object]]:
     )
     host = entity.entity(database, scope, Key("host", "ws-7"), now)
     return [
-        *(lambda w=w: findings.queue(database, scope, w) for w in wanted),  # type: ignore[misc]
+        *(lambda w=w: findings.queue(database, scope, w) for w in wanted),
         lambda: findings.rules(database, scope, "finding"),
         lambda: home.home(database, scope, now),
         lambda: live.live(database, scope, "10m", now),
