@@ -17,7 +17,7 @@ from storage.database.dialect import prepare_days
 from storage.database.rollups import fold
 from storage.errors import InopsioError
 from storage.outcome import LakeFile
-from storage.retention import forget_old
+from storage.retention import forget_lake, forget_old
 
 log = structlog.get_logger()
 EVERY_S: Final = 600.0
@@ -86,8 +86,9 @@ def _merged(house: House, tenant: str, merge: Callable[[Database, str], list[Lak
 
 def _forget(house: House, now_us: int) -> None:
     gone = forget_old(house.database, house.settings, now_us)
-    if gone:
-        log.info("old_forgotten", **gone)
+    files = forget_lake(house.database, house.lake, house.settings, now_us)
+    if gone or files:
+        log.info("old_forgotten", **gone, lake_files=files)
 
 
 def _prepare(house: House, now_us: int) -> None:

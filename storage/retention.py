@@ -15,11 +15,12 @@ from storage.database import Database
 from storage.database.dialect import drop_before, partitions
 from storage.database.queries import execute, select
 from storage.errors import InvalidInput, NotFound
+from storage.lake import Lake
 from storage.settings import Settings
 from storage.tenant import Scope
 
-KINDS: Final = ("events", "minutes", "hours", "days")
-"""What is kept apart: events of the hot table, and the counts by the minute, hour and day."""
+KINDS: Final = ("events", "minutes", "hours", "days", "lake")
+"""What is kept apart: events of the hot table, counts by the minute, hour and day, and the lake."""
 LONGEST_DAYS: Final = 36_500
 EVERY_CLASS: Final = 0
 _ROLLUPS: Final = {
@@ -51,6 +52,7 @@ def defaults(settings: Settings) -> dict[str, int]:
         "minutes": settings.minute_days,
         "hours": settings.hour_days,
         "days": settings.day_days,
+        "lake": settings.lake_days,
     }
 
 
@@ -125,6 +127,25 @@ def forget_old(database: Database, settings: Settings, now_us: int) -> dict[str,
             gone[kind] = gone.get(kind, 0) + rows
         database.looked_through[tenant] = seen
     return {kind: count for kind, count in gone.items() if count}
+
+
+def forget_lake(database: Database, lake: Lake, settings: Settings, now_us: int) -> int:
+    """Let the lake forget each tenant's files that are older than they are kept; give how many."""
+    today = datetime.fromtimestamp(now_us // 1_000_000, UTC).date()
+    files = 0
+    for tenant, policy in kept_by_tenant(database, settings).items():
+        held = policy["lake"]
+        own = [class_uid for class_uid in held if class_uid != EVERY_CLASS]
+        for class_uid, days in held.items():
+            if not days:
+                continue
+            limit = datetime.combine(today - timedelta(days=days), datetime.min.time(), UTC)
+            before_us = int(limit.timestamp()) * 1_000_000
+            if class_uid == EVERY_CLASS:
+                files += lake.expire(database, tenant, before_us, but=own).files
+            else:
+                files += lake.expire(database, tenant, before_us, classes=[class_uid]).files
+    return files
 
 
 def kept_by_tenant(database: Database, settings: Settings) -> dict[str, Policies]:

@@ -123,6 +123,7 @@ class Settings:
     minute_days: int = _setting(8, "days that counts by the minute are kept; 0 = all")
     hour_days: int = _setting(400, "days that counts by the hour are kept; 0 = all")
     day_days: int = _setting(0, "days that counts by the day are kept; 0 = all")
+    lake_days: int = _setting(0, "days of events kept in the lake by event time; 0 = all")
     raw_days: int = _setting(7, "days that read messages stay on the raw topic")
     events_topics: str = _setting(
         "",

@@ -21,7 +21,7 @@ from storage.tenant import Scope
 router: Final = APIRouter(prefix="/v1", tags=["retention"])
 Reader = Annotated[Scope, require("ops:read")]
 Operator = Annotated[Scope, require("tenants:write")]
-Kind = Literal["events", "minutes", "hours", "days"]
+Kind = Literal["events", "minutes", "hours", "days", "lake"]
 
 
 class PolicyView(BaseModel):

@@ -98,7 +98,7 @@ def keep(
     tenant
         whose.
     kind
-        events (of the hot table), or counts: minutes, hours, days.
+        events (of the hot table), lake (all of them), or counts: minutes, hours, days.
     days
         0 = for good.
     class_uid

@@ -2,7 +2,7 @@
 
 -- name: retention_list
 SELECT kind, class_uid, keep_days, set_by, set_at FROM retention
-ORDER BY array_position(ARRAY['events', 'minutes', 'hours', 'days'], kind), class_uid
+ORDER BY array_position(ARRAY['events', 'minutes', 'hours', 'days', 'lake'], kind), class_uid
 LIMIT 10000
 
 -- name: retention_all

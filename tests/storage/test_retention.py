@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from pipelines.windows import WINDOW_S, count_windows
 from storage.database import Database
-from storage.database.commit import add_window_counts, copy_events
+from storage.database.commit import add_window_counts, copy_events, insert_lake_files
 from storage.database.dialect import ensure_days
 from storage.database.rollups import fold
 from storage.errors import InvalidInput, NotAllowed, NotFound
-from storage.retention import forget_old, policies, set_policy, unset_policy
+from storage.lake import Lake
+from storage.retention import forget_lake, forget_old, policies, set_policy, unset_policy
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 from tests.storage.made_events import START, batch_of
@@ -106,6 +108,29 @@ def test_whole_days_go_when_nobody_keeps_them(
     assert gone["dropped"] >= 4  # of the ten days before today that have a place of their own
     assert _days(kept, acme) == {1007: 5, 3002: 5}
     assert _days(kept, bolt) == {1007: 7, 3002: 7}
+
+
+def test_files_of_the_lake_go_class_by_class(
+    database: Database, two_tenants: tuple[Scope, Scope], settings: Settings, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    first = int((NOW - 30 * DAY - START).total_seconds())
+    for place, scope in enumerate(two_tenants):
+        for n in (0, 25):
+            batch = batch_of(scope.tenant_id, 4, first=first + n * 86_400)
+            with database.writer() as tx:
+                insert_lake_files(tx, lake.write(batch, "raw", place, n, n))
+    acme, bolt = two_tenants
+    set_policy(database, acme, "lake", 10)
+    set_policy(database, acme, "lake", 0, 1007)
+    set_policy(database, bolt, "lake", 3, 3002)
+    assert forget_lake(database, lake, settings, NOW_US) == 1 + 2
+    kept = [
+        dict(lake.scan(database, scope).collect()["class_uid"].value_counts().rows())
+        for scope in two_tenants
+    ]
+    assert kept == [{1007: 4, 3002: 2}, {1007: 4}]
+    assert forget_lake(database, lake, settings, NOW_US) == 0
 
 
 def test_a_look_is_not_repeated_the_same_day_but_after_a_change(
