@@ -8,6 +8,7 @@ holds at least everything from those offsets on. What it holds beyond them is re
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ from deploy.running import private
 from storage.database import Database
 from storage.database.dump import read_back, settle, snapshot
 from storage.errors import InvalidInput, Unavailable
+from storage.lake.open import open_lake
 from storage.settings import Settings
 
 MANIFEST: Final = "manifest.json"
@@ -45,7 +47,7 @@ def back_up(settings: Settings, to: Path, tell: Tell) -> dict[str, Any]:
         with (
             database_of(settings) as database,
             snapshot(database.owner_login()) as moment,
-            _linked(settings.data_dir, moment.lake_paths()) as (lake, lost),
+            _held(settings, moment.lake_paths()) as (lake, lost),
         ):
             tell("database")
             moment.write(fresh / _DUMP)
@@ -108,7 +110,11 @@ def restore(of: Path, settings: Settings, tell: Tell) -> dict[str, Any]:
         _database_back(here, of / _DUMP, told["tables"])
         tell("log and lake")
         for name in (_LOG, _LAKE):
-            if (of / name).exists():
+            if not (of / name).exists():
+                continue
+            if name == _LAKE and settings.lake_url:
+                _put_lake(settings, of / name)
+            else:
                 _copy_tree(of / name, fresh / name)
         _sync(fresh)
         fresh.rename(settings.data_dir)
@@ -147,21 +153,32 @@ def _fresh(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _linked(data_dir: Path, paths: list[str]) -> Iterator[tuple[Path, int]]:
-    """Hold the lake's files by links of their own; also give how many were gone already."""
-    aside = Path(tempfile.mkdtemp(prefix=".backup-", dir=data_dir))
+def _held(settings: Settings, paths: list[str]) -> Iterator[tuple[Path, int]]:
+    """Hold the lake's files: links of them, or copies of objects; also say how many were gone."""
+    aside = Path(tempfile.mkdtemp(prefix=".backup-", dir=settings.data_dir))
+    store = open_lake(settings).store
     gone = 0
     try:
         for path in paths:
             place = aside / path
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(data_dir / _LAKE / path, place)
-            except FileNotFoundError:
-                gone += 1
+            gone += not store.copy(path, place)
         yield aside, gone
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_lake(settings: Settings, lake: Path) -> None:
+    """Bring the files back to the object store that the settings name."""
+    store = open_lake(settings).store
+    for file in sorted(lake.rglob("*")):
+        if file.is_file():
+            with (
+                file.open("rb") as handle,
+                mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+                memoryview(whole) as content,
+            ):
+                store.put(file.relative_to(lake).as_posix(), content)
 
 
 def _copy_log(log: Path, to: Path) -> None:

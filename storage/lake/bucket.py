@@ -67,6 +67,16 @@ class BucketStore:
         """Give copies, fetched and held against their digests where they are missing."""
         return self._cache.have(files, self._fetch)
 
+    def copy(self, place: str, to: Path) -> bool:
+        """Fetch the object, past the copies; its digest is the backup's to check."""
+        try:
+            self._fetch(place, to)
+        except Unavailable as e:
+            if isinstance(e.__cause__, FileNotFoundError):
+                return False
+            raise
+        return True
+
     def remove(self, places: Sequence[str]) -> None:
         """Delete objects and copies."""
         self._cache.drop(places)

@@ -56,6 +56,9 @@ class Store(Protocol):
     def local(self, files: Sequence[Listed]) -> list[Path]:
         """Give the files as local ones, for a minute at least."""
 
+    def copy(self, place: str, to: Path) -> bool:
+        """Have a file's content at `to`, which may be a link; False if the file is gone."""
+
     def remove(self, places: Sequence[str]) -> None:
         """Delete files; those that are gone already are no error."""
 
@@ -109,6 +112,14 @@ class FolderStore:
     def local(self, files: Sequence[Listed]) -> list[Path]:
         """Give the paths."""
         return [self._root / file.place for file in files]
+
+    def copy(self, place: str, to: Path) -> bool:
+        """Link the file: it never changes, and the link holds it."""
+        try:
+            os.link(self._root / place, to)
+        except FileNotFoundError:
+            return False
+        return True
 
     def remove(self, places: Sequence[str]) -> None:
         """Unlink."""
