@@ -44,7 +44,7 @@ def main() -> int:
         )  # fmt: skip
         print("".join(f"{value:>15}" for value in row), flush=True)
         is_well &= run.last_lag_s <= MOST_LAG_S
-        is_well &= need.processes == 1 or short.last_lag_s > run.last_lag_s
+        is_well &= few > rate * costs.pipelines_s or short.last_lag_s > MOST_LAG_S
     return 0 if is_well else 1
 
 

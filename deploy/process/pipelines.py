@@ -3,12 +3,16 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from deploy.house import opened
 from deploy.running import until_told_to_stop
 from pipelines.flow import house_of, run_flow, signals_of, with_tenant_rules
 from pipelines.tenant_indicators import TenantIndicators
 from storage.settings import Settings
+
+SIGNALS_LINGER_MS: Final = 400
+"""Between two looks for claims, which are few: each look at Kafka asks for the ends of topics."""
 
 
 def run(settings: Settings) -> None:
@@ -22,7 +26,7 @@ def run(settings: Settings) -> None:
 
         def correlate() -> None:
             run_flow(
-                settings,
+                replace(settings, linger_ms=max(settings.linger_ms, SIGNALS_LINGER_MS)),
                 house.database,
                 house.log,
                 house.lake,
