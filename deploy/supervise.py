@@ -121,10 +121,16 @@ class Supervisor:
 
 
 def bound(path: Path, most_bytes: int = LOG_BYTES) -> None:
-    """Move a log that grew over the bound aside; its writer, who appends, goes on at the start."""
-    if path.exists() and path.stat().st_size > most_bytes:
-        shutil.copyfile(path, path.with_suffix(".log.1"))
-        os.truncate(path, 0)
+    """Move a log that grew over the bound aside; its writer, who appends, goes on at the start.
+
+    On a disk too full for that it stays as it is.
+    """
+    try:
+        if path.exists() and path.stat().st_size > most_bytes:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
+    except OSError as full:
+        log.warning("log_not_moved", path=str(path), reason=str(full))
 
 
 def end_with_supervisor() -> None:

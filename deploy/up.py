@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
+import structlog
+
 from deploy.output import say
 from deploy.process import names
 from deploy.running import (
@@ -25,6 +27,7 @@ from deploy.supervise import Supervisor
 from storage.errors import Unavailable
 from storage.settings import Settings
 
+log = structlog.get_logger()
 Ready = Callable[[threading.Event], None]
 
 
@@ -78,9 +81,19 @@ def _serve(
     with _beside(when_ready, stop):
         while not stop.wait(0.5):
             supervisor.tend()
-            if told != supervisor.pids():
-                told = supervisor.pids()
-                tell(settings, began_at, told)
+            pids = supervisor.pids()
+            if pids != told and is_told(settings, began_at, pids):
+                told = pids
+
+
+def is_told(settings: Settings, began_at: float, pids: dict[str, int]) -> bool:
+    """Write who the children are now; False where the disk does not take it, to be tried again."""
+    try:
+        tell(settings, began_at, pids)
+    except OSError as full:
+        log.warning("state_not_written", reason=str(full))
+        return False
+    return True
 
 
 @contextmanager

@@ -41,7 +41,9 @@ class Outage:
     statuses: Counter[int]
     """Answers of the door from the beginning of the outage until the lag was gone."""
     lag_gone_s: float
-    """Seconds from its end until as few messages were behind as before."""
+    """Seconds from its end until requests were kept again and as few messages unread as before."""
+    sent_s: float
+    """Seconds from its end until the sender had sent all that was due: as fast as the door is."""
     deaths: dict[str, int]
     """Processes that ended in it."""
 
@@ -57,14 +59,16 @@ class Outage:
             f"{n} {self.before[n] >> 20} -> {self.peak.get(n, 0) >> 20}" for n in self.before
         )
         return (
-            f"| {self.name} | {self.away_s:.0f} | {self.lag_gone_s:.0f} | {self.most_lag} | "
+            f"| {self.name} | {self.away_s:.0f} | {self.lag_gone_s:.0f} | {self.sent_s:.0f} | "
+            f"{self.most_lag} | "
             f"{grown} | {dict(sorted(self.statuses.items()))} | {sum(self.deaths.values())} |"
         )
 
 
 HEAD: Final = (
-    "| what | for s | lag gone after s | most lag, messages | memory before -> peak, MiB | "
-    "answers | processes that ended |\n|---|---|---|---|---|---|---|"
+    "| what | for s | lag gone after s | sender up to date after s | most lag, messages | "
+    "memory before -> peak, MiB | answers | processes that ended |\n"
+    "|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -86,10 +90,18 @@ def suffer(
         time.sleep(for_s)
         back()
         away_s = time.monotonic() - began_s
-        gone_s = until(lambda: _is_caught_up(house, usual), LAG_S * 3, f"{name}: the lag stays")
+        kept = house.answers().kept
+        gone_s = until(
+            lambda: house.answers().kept > kept + 1 and _is_gone(house, usual),
+            LAG_S * 3,
+            f"{name}: the lag stays",
+        )
+        sent_s = gone_s + until(
+            lambda: not house.is_feeder_behind(), LAG_S * 5, f"{name}: the sender stays behind"
+        )
     deaths = {n: k - started.get(n, 0) for n, k in house.restarts().items()}
     statuses = house.answers().statuses - seen_before
-    return Outage(name, away_s, before, seen.peak, seen.lag, statuses, gone_s, deaths)
+    return Outage(name, away_s, before, seen.peak, seen.lag, statuses, gone_s, sent_s, deaths)
 
 
 def cut(house: House, which: str, weather: Weather, for_s: float) -> Outage:
@@ -122,10 +134,9 @@ def _lag(house: House) -> int | None:
     return None if lag is None else int(lag)
 
 
-def _is_caught_up(house: House, usual: int) -> bool:
-    """Answer whether the feeder sends what is due and hardly more is unread than before."""
+def _is_gone(house: House, usual: int) -> bool:
     lag = _lag(house)
-    return lag is not None and lag <= usual + _FEW and not house.is_feeder_behind()
+    return lag is not None and lag <= usual + _FEW
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Take broker, database and processes away for moments; `make faults` takes them for a minute."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +13,7 @@ from tests.faults.proxy import CUT, SILENT, Weather
 
 pytestmark = pytest.mark.slow
 Trial = Callable[[House], Outage]
+_PER_S = 1
 _SERVERS = ("broker", "database")
 _LINES = (
     CUT,
@@ -22,8 +24,12 @@ _LINES = (
 )
 
 
-def _all(house: House, trials: list[Trial]) -> tuple[list[Outage], str]:
-    begin(house, seed=3, per_s=2)
+def _all(house: House, trials: list[Trial], warm_s: float = 0) -> tuple[list[Outage], str]:
+    begin(house, seed=3, per_s=_PER_S)
+    if warm_s:  # what is loaded at the first trouble is no growth by the second
+        for server in _SERVERS:
+            cut(house, server, CUT, 2)
+        time.sleep(warm_s)
     done = []
     for trial in trials:
         done.append(trial(house))
@@ -55,14 +61,13 @@ def test_a_spoiled_line_or_a_pause_loses_nothing() -> None:
 def test_a_minute_without_broker_or_database_loses_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    worst = (CUT, SILENT)
-    trials: list[Trial] = [
-        partial(cut, which=s, weather=w, for_s=60) for w in worst for s in _SERVERS
-    ]
-    trials += [partial(pause, name=name, for_s=60) for name in (*_SERVERS, "pipelines", "business")]
+    trials: list[Trial] = [partial(cut, which=s, weather=CUT, for_s=60) for s in _SERVERS]
+    trials += [partial(pause, name=name, for_s=60) for name in _SERVERS]
+    trials += [partial(cut, which=s, weather=SILENT, for_s=60) for s in _SERVERS]
+    trials += [partial(pause, name=name, for_s=60) for name in ("pipelines", "business")]
     with capsys.disabled():
         with standing("cluster") as house:
-            done, table = _all(house, trials)
+            done, table = _all(house, trials, warm_s=20)
             end = ended(house, seed=3)
         verdict = end.judged()
         print(table, "", verdict.text(), sep="\n", flush=True)
