@@ -4,9 +4,9 @@ Run: `python -m benchmarks.correlation [ROWS]`. Claims as the rule engine makes 
 of 2,000 people from 3,000 addresses to 500 hosts, skewed as in a real house, with one guessing and
 one spraying attack an hour. A matched row is one claim under one group of one correlation.
 The peer is the same detector in batches so small that it folds them claim by claim. Of several
-runs, which all do the same, the least CPU time of each batch counts, as what a busy host adds is not
-ours; the best whole run stands beside. "From messages" adds reading the claims as they travel on
-topic `signals`.
+runs, which all do the same, the least CPU time of each batch counts, as what a busy host adds is
+not ours; the best whole run stands beside. "From messages" adds reading the claims as they travel
+on topic `signals`.
 """
 
 import cProfile
