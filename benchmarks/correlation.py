@@ -3,8 +3,10 @@
 Run: `python -m benchmarks.correlation [ROWS]`. Claims as the rule engine makes them: a day's logons
 of 2,000 people from 3,000 addresses to 500 hosts, skewed as in a real house, with one guessing and
 one spraying attack an hour. A matched row is one claim under one group of one correlation.
-The peer is the same detector in batches so small that it folds them claim by claim. The best of
-three runs counts. "From messages" adds reading the claims as they travel on topic `signals`.
+The peer is the same detector in batches so small that it folds them claim by claim. Of several
+runs, which all do the same, the least CPU time of each batch counts, as what a busy host adds is
+not ours; the best whole run stands beside. "From messages" adds reading the claims as they travel
+on topic `signals`.
 """
 
 import cProfile
@@ -12,6 +14,7 @@ import gc
 import os
 import pstats
 import random
+import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -95,19 +98,32 @@ def _claim(number: int, base: int, at_us: int, user: str, host: str, ip: int) ->
     )
 
 
-def run(rules: sigma.RuleSet, batches: Sequence[EventBatch]) -> tuple[float, State, list[Finding]]:
-    """Give the CPU seconds of the batches, the state after them and what was found."""
+def run(
+    rules: sigma.RuleSet, batches: Sequence[EventBatch]
+) -> tuple[list[float], State, list[Finding]]:
+    """Give the CPU seconds of each batch, the state after them and what was found."""
     state: State = correlation.META.empty_state()
     found: list[Finding] = []
     context = Context(0, {"": rules})
     # As `pipelines.flow` does: what is loaded by now need not be walked again.
     gc.collect()
     gc.freeze()
-    began = time.process_time()
+    spent_s = []
     for batch in batches:
+        began = time.process_time()
         state, new = correlation.detect(state, batch, context)
+        spent_s.append(time.process_time() - began)
         found += new
-    return time.process_time() - began, state, found
+    return spent_s, state, found
+
+
+def best(
+    rules: sigma.RuleSet, batches: Sequence[EventBatch], runs: int = 5
+) -> tuple[float, float, State, list[Finding]]:
+    """Give the CPU seconds of every batch's best run, and of the best run; and what came out."""
+    every = [run(rules, batches) for _ in range(runs)]
+    least = sum(min(one) for one in zip(*(spent_s for spent_s, _, _ in every), strict=True))
+    return least, min(sum(spent_s) for spent_s, _, _ in every), *every[0][1:]
 
 
 def cut(claims: Sequence[Finding], rows: int) -> list[EventBatch]:
@@ -121,20 +137,22 @@ def main() -> None:
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     rules, claims = compiled(), a_day(size)
     few = min(size, 8_000)
-    spent, state, found = run(rules, cut(claims[:few], columns.FROM_ROWS - 1))
+    spent, whole, state, found = best(rules, cut(claims[:few], columns.FROM_ROWS - 1), 2)
     print(f"claim by claim, {few} claims: {rate(state, spent)}, {len(found)} found")
     batches: list[EventBatch] = []
-    for rows in (1_000, 8_192):
+    for rows, runs in ((1_000, 2), (8_192, 5)):
         batches = cut(claims, rows)
-        spent, state, found = min((run(rules, batches) for _ in range(3)), key=lambda r: r[0])
+        spent, whole, state, found = best(rules, batches, runs)
         told = f"{size / spent:,.0f} claims/CPU-s, {len(found)} found, {state['held'].height} held"
         print(f"columns, {size} claims in batches of {rows}: {rate(state, spent)}, {told}")
+        print(f"  the best whole run: {rate(state, whole)}")
     read_s = reading(claims)
     told = f"reading {size / read_s:,.0f} claims/CPU-s"
     print(f"from messages, in batches of 8192: {rate(state, spent + read_s)}, {told}")
     for story in STORIES:
-        spent, state, found = run(compiled([story]), batches)
+        spent, _, state, found = best(compiled([story]), batches, 2)
         print(f"  alone, {story.split(',')[0][1:]}: {rate(state, spent)}, {len(found)} found")
+    print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
     profile = cProfile.Profile()
     profile.runcall(run, rules, batches)
     pstats.Stats(profile).sort_stats("cumtime").print_stats("detectors|join|sort|decode", 24)
@@ -145,10 +163,16 @@ def reading(claims: Sequence[Finding]) -> float:
     headers = {"tenant": "acme", "trace": ""}
     told = [(c.finding_id.encode(), finding_message(c), headers, START_US) for c in claims]
     sent = [signals.addressed(Message(signals.TOPIC, 0, n, *one)) for n, one in enumerate(told)]
-    began = time.process_time()
+    spent_s = 0.0
     for begin in range(0, len(sent), 8_192):
-        for _ in signals.parse_signals(sent[begin : begin + 8_192]):
-            pass
+        spent_s += min(_parsed_s(sent[begin : begin + 8_192]) for _ in range(3))
+    return spent_s
+
+
+def _parsed_s(run_: Sequence[Message]) -> float:
+    began = time.process_time()
+    for _ in signals.parse_signals(run_):
+        pass
     return time.process_time() - began
 
 
