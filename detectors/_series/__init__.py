@@ -1,8 +1,9 @@
 """Score one series of numbers as it streams by; pure and online, nothing set per series.
 
-Row by row: measures of strangeness (`pattern`, `profile`, `forecast`, `stillness`), each turned
-into how rare it is among the series' own last rows (`rarity`), added up and calibrated again
-(`scorer`), then one decision to alert at the onset (`alert`). Decision record 014 says why.
+Row by row: measures of strangeness (`pattern`, `context`, `profile`, `forecast`, `spread`,
+`stillness`), each turned into how rare it is among the series' own last rows (`rarity`), added up
+(`scorer`) and calibrated again (`calibration`), then one decision to alert at the onset (`alert`).
+Decision record 014 says why.
 """
 
 from detectors._series.alert import ALERT_SCORE, AlertOnce

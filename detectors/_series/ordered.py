@@ -30,7 +30,7 @@ class Ordered:
         >>> ordered = Ordered(3)
         >>> for number in (9.0, 1.0, 2.0, 2.0): ordered.add(number)
         >>> len(ordered), ordered.place(2.0), ordered.place(9.0)
-        (3, 0.5, 0.875)
+        (3, 0.625, 0.875)
         """
         low, high = bisect_left(self._sorted, number), bisect_right(self._sorted, number)
         return (low + high + 1) / (2 * len(self._sorted) + 2)

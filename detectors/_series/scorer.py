@@ -24,6 +24,8 @@ VALUE_ROWS: Final = 48
 CHANGE_ROWS: Final = 24
 NEW_SHARE: Final = 0.25
 """What the newest row has in the running mean: what lasts is stranger than one odd row."""
+VAGUE: Final = 0.8
+"""What a reason weighs that names no number to be expected: others are told before it."""
 BIGGEST: Final = 1e100
 """Values beyond count as this big, so that squares stay finite."""
 
@@ -81,28 +83,28 @@ class SeriesScorer:
 
     def reason(self, scored: Scored) -> str:
         """Say of the row just scored what was most unusual, and against what."""
-        whys = list(self._whys())
-        by_surprise = sorted(range(len(whys)), key=lambda i: -scored.surprises[i])
+        whys = zip(self._whys(), scored.surprises, strict=True)
         # A value inside what was expected explains nothing, however rare its distance is.
-        why = next(whys[i] for i in by_surprise if whys[i])
-        return f"value {self._value:,.6g}{why}"
+        told = max(((s * weight, why) for (weight, why), s in whys if why), key=lambda w: w[0])
+        return f"value {self._value:,.6g}{told[1]}"
 
-    def _whys(self) -> Iterator[str]:
-        """Give what each measure has to say, in their order; nothing where it explains nothing."""
+    def _whys(self) -> Iterator[tuple[float, str]]:
+        """Give what each measure has to say, in their order: its weight, and nothing or a text."""
         for shape in self._shapes:
             unlike = f"unlike the {shape.compared:,} before"
-            yield f"; the last {shape.rows} rows have a shape {unlike}"
+            yield VAGUE, f"; the last {shape.rows} rows have a shape {unlike}"
         for context in self._contexts:
-            yield f"; the last {context.rows} rows are unlike this time of other days"
+            yield VAGUE, f"; the last {context.rows} rows are unlike this time of other days"
         span = self._outside(self._profile.expected)
-        yield span and f"{span} at {self._profile.when}"
+        yield 1.0, span and f"{span} at {self._profile.when}"
         span = self._outside(self._forecast.expected)
-        yield span and f"{span} after the rows before"
-        yield f"; the last {VALUE_ROWS} values are {self._lying.leans} than before"
-        yield f"; the last {CHANGE_ROWS} steps from row to row are {self._moving.leans} than before"
-        yield f" has stayed the same for {self._stillness.rows:,} rows"
+        yield 1.0, span and f"{span} after the rows before"
+        yield VAGUE, f"; the last {VALUE_ROWS} values are {self._lying.leans} than before"
+        steps = f"; the last {CHANGE_ROWS} steps from row to row are {self._moving.leans}"
+        yield VAGUE, f"{steps} than before"
+        yield 1.0, f" has stayed the same for {self._stillness.rows:,} rows"
         usual_s = self._silence.usual_s or 0.0
-        yield f"; no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
+        yield 1.0, f"; no row came for {self._silence.gap_s:,.0f} s, usually {usual_s:,.0f} s"
 
     def _outside(self, expected: tuple[float, float] | None) -> str:
         if expected is None or expected[0] <= (self._value) <= expected[1]:
