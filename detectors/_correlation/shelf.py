@@ -107,7 +107,7 @@ class Shelf:
         """Give the table `held`."""
         if self.is_unchanged:
             return self.pieces[0].frame
-        kept = [p.frame[np.flatnonzero(~p.gone)] if p.gone.any() else p.frame for p in self.pieces]
+        kept = [p.frame.filter(~p.gone) if p.gone.any() else p.frame for p in self.pieces]
         whole = pl.concat([frame for frame in kept if frame.height] or kept[:1])
         return whole.rechunk() if whole.n_chunks() > _MOST_CHUNKS else whole
 

@@ -242,7 +242,8 @@ def _complete(
         if _is_told(rule, first.time_us, fired):
             continue
         steps = {first.step: first, new.step: new}
-        for h in near[i:]:
+        begin = bisect.bisect_left(near, first.time_us, hi=i, key=lambda h: h.time_us)
+        for h in near[begin:]:
             if h.time_us - first.time_us > rule.timespan_us:
                 break
             steps.setdefault(h.step, h)

@@ -105,8 +105,21 @@ def spans(found: list[Finding], stream: list[Finding]) -> Counter[tuple[str, str
     return Counter((f.tenant_id, f.entity, at[f.parts[0]], at[f.parts[-1]]) for f in found)
 
 
+SAME_MOMENT: Rule = {
+    "type": "temporal",
+    "timespan": 5,
+    "condition": "step_1 and (step_2 or step_3)",
+    "clauses": [(0, 1), (0, 2)],
+}
+
+
 @settings(max_examples=300, deadline=None)
 @given(rules(), STREAMS, st.integers(1, 9))
+@example(
+    SAME_MOMENT,
+    [(0, 0, "bob", "bolt", "1"), (0, 1, "bob", "bolt", "1"), (1, 0, "bob", "bolt", "1")],
+    1,
+)
 def test_each_type_tells_what_the_book_says_however_the_stream_is_cut(
     rule: Rule, rows: list[Row], size: int
 ) -> None:
