@@ -17,6 +17,7 @@ import msgspec
 import polars as pl
 
 from detectors._correlation import columns
+from detectors._correlation.absence import Gap, judge
 from detectors._correlation.claim import Claim, Pair, counted, groups, is_about
 from detectors._correlation.memory import TABLES, Group, Memory, longest_held_us, most_held
 from detectors._correlation.rule import TEMPORAL, Correlation
@@ -124,17 +125,34 @@ class _Desk:
             for rule in own.correlations
             if rule.is_waiting
         }
-        spans_us = {rule_id: rule.timespan_us for (_, rule_id), rule in waiting.items()}
-        for tenant_id, key in self._memory.opened(spans_us, watermark_us):
+        for tenant_id, key in self._memory.opened(waiting, watermark_us):
             rule_id, pairs = key.partition("\x1f")[0], _pairs(key)
             rule = waiting.get((tenant_id, rule_id)) or waiting.get(("", rule_id))
             if rule is None or len(pairs) != len(rule.group_by):
                 continue
             group = self._memory.group((tenant_id, key))
+            if rule.absent:
+                self._judge(tenant_id, rule, pairs, group, watermark_us)
+                continue
             whole = group.held
             windows, group.held = close(rule, whole, watermark_us)
             for parts in windows:
                 self._tell(tenant_id, rule, pairs, parts, whole, is_again=False)
+
+    def _judge(
+        self, tenant_id: str, rule: Correlation, pairs: list[Pair], group: Group, watermark_us: int
+    ) -> None:
+        """Tell the matches of which something is absent, as far as that is known."""
+        whole = group.held
+        done = judge(rule, whole, group.fired, group.until_us, watermark_us)
+        for parts, gaps in done.matches:
+            own = {h.step for h in parts}
+            held = [h for h in whole if h.step in own]
+            self._tell(tenant_id, rule, pairs, parts, held, is_again=False, gaps=gaps)
+            bisect.insort(group.fired, (parts[0].time_us, parts[-1].time_us))
+        kept_us = done.until_us - rule.timespan_us
+        group.fired = [span for span in group.fired if span[0] >= kept_us]
+        group.held, group.until_us = done.held, done.until_us
 
     def _tell(
         self,
@@ -145,11 +163,22 @@ class _Desk:
         held: Sequence[Held],
         *,
         is_again: bool,
+        gaps: Sequence[Gap] = (),
     ) -> Finding:
         wanted = _carried(self._rules, tenant_id, rule.rule_id)
-        made = finding_of(META, tenant_id, rule, group, parts, held, wanted, is_again=is_again)
+        absent = [(self._title(tenant_id, rule, gap.step), gap) for gap in gaps]
+        made = finding_of(
+            META, tenant_id, rule, group, parts, held, wanted, is_again=is_again, absent=absent
+        )
         self.findings.append(made)
         return made
+
+    def _title(self, tenant_id: str, rule: Correlation, step: int) -> str:
+        """Give a base rule's title, as none of its claims is there to say it."""
+        own = [self._rules[owner] for owner in (tenant_id, "") if owner in self._rules]
+        titles = {one.rule_id: one.title for rules in own for one in rules.correlations}
+        titles |= {one.rule_id: one.title for rules in own for one in rules.rules}
+        return titles.get(rule.rules[step], rule.named[step])
 
     def _is_base(self, tenant_id: str, rule: Correlation) -> bool:
         own = (self._rules.get(owner) for owner in ("", tenant_id))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,9 @@ _WORD: Final = re.compile(r"[()]|[^\s()]+")
 _OPS: Final[dict[str, Op]] = {op: op for op in OPS}
 _KEYWORDS: Final = frozenset({"and", "or", "not", "(", ")"})
 
-Clauses = frozenset[frozenset[str]]
+Literal = tuple[str, bool]
+"""A base rule's name, and whether it must speak (or stay silent)."""
+Clauses = frozenset[frozenset[Literal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Condition:
     value: tuple[str, ...] = ()
     percentile: float = 50.0
     clauses: tuple[tuple[int, ...], ...] = ()
+    absent: tuple[tuple[int, ...], ...] = ()
 
 
 def read_condition(given: object, type_: Type, names: Sequence[str]) -> Condition:
@@ -110,8 +113,8 @@ def _steps(bounds: Bounds, type_: Type, rules: int) -> Condition:
         raise InvalidRule(f"temporal wants a number of rules that is not in 1 to {rules}")
     if fitting != list(range(fitting[0], rules + 1)):
         raise InvalidRule(
-            f"{type_} cannot say that some of its rules stay silent, for they may speak later; "
-            "use gt or gte, or list fewer rules"
+            f"{type_} with a number cannot say that some of its rules stay silent; "
+            "use gt or gte, or say in words which: 'a and not b'"
         )
     if type_ == "temporal_ordered" and fitting[0] != rules:
         raise InvalidRule("temporal_ordered wants all its rules; leave the condition away")
@@ -167,8 +170,28 @@ def _in_words(text: str, names: Sequence[str]) -> Condition:
         if name not in named:
             raise InvalidRule(f"rule '{name[:120]}' is listed, but the condition does not name it")
     steps = {name: step for step, name in enumerate(names)}
-    found = sorted(tuple(sorted(steps[n] for n in clause)) for clause in clauses)
-    return Condition(least=min(map(len, found)), clauses=tuple(found))
+    found = sorted(
+        (_steps_of(clause, steps), _steps_of(clause, steps, speaks=False)) for clause in clauses
+    )
+    if not found:
+        raise InvalidRule("condition can never hold: it asks that a rule speaks and stays silent")
+    if not all(wanted for wanted, _ in found):
+        raise InvalidRule(
+            "condition asks that nothing comes; a window opens with a claim, so that every way to "
+            "a match needs a rule that speaks, for example 'a and not b'"
+        )
+    absent = tuple(silent for _, silent in found)
+    return Condition(
+        least=min(len(wanted) for wanted, _ in found),
+        clauses=tuple(wanted for wanted, _ in found),
+        absent=absent if any(absent) else (),
+    )
+
+
+def _steps_of(
+    clause: frozenset[Literal], steps: Mapping[str, int], *, speaks: bool = True
+) -> tuple[int, ...]:
+    return tuple(sorted(steps[name] for name, wanted in clause if wanted is speaks))
 
 
 @dataclass(slots=True)
@@ -186,45 +209,47 @@ class _Reader:
         self.at += 1
         return word
 
-    def either(self, depth: int) -> Clauses:
-        found = self.both(depth)
+    def either(self, depth: int, *, speaks: bool = True) -> Clauses:
+        """Read up to the end of an expression; without `speaks`, the contrary of it."""
+        found = self.both(depth, speaks=speaks)
         while self.peek() == "or":
             self.take()
-            found = _least(found | self.both(depth))
+            found = _joined(found, self.both(depth, speaks=speaks), is_and=not speaks)
         return found
 
-    def both(self, depth: int) -> Clauses:
-        found = self.one(depth)
+    def both(self, depth: int, *, speaks: bool) -> Clauses:
+        found = self.one(depth, speaks=speaks)
         while self.peek() == "and":
             self.take()
-            other = self.one(depth)
-            found = _least(a | b for a in found for b in other)
+            found = _joined(found, self.one(depth, speaks=speaks), is_and=speaks)
         return found
 
-    def one(self, depth: int) -> Clauses:
+    def one(self, depth: int, *, speaks: bool) -> Clauses:
         if depth > _DEEPEST:
             raise InvalidRule(f"condition is nested deeper than {_DEEPEST}")
         word = self.take()
         if word == "not":
-            raise InvalidRule(
-                "'not' asks that nothing comes, and a match is told at once, before that is known; "
-                "leave 'not' away, or let the base rule's own condition exclude what is harmless"
-            )
+            return self.one(depth + 1, speaks=not speaks)
         if word == "(":
-            found = self.either(depth + 1)
+            found = self.either(depth + 1, speaks=speaks)
             if self.take() != ")":
                 raise InvalidRule("condition in words has a '(' without its ')'")
             return found
         if not word or word in _KEYWORDS:
             raise InvalidRule(f"condition in words goes wrong at '{word or 'its end'}'")
-        return frozenset({frozenset({word})})
+        return frozenset({frozenset({(word, speaks)})})
 
 
-def _least(clauses: Iterable[frozenset[str]]) -> Clauses:
-    """Keep the clauses that no smaller one makes superfluous."""
-    smallest: list[frozenset[str]] = []
+def _joined(one: Clauses, other: Clauses, *, is_and: bool) -> Clauses:
+    return _least(a | b for a in one for b in other) if is_and else _least(one | other)
+
+
+def _least(clauses: Iterable[frozenset[Literal]]) -> Clauses:
+    """Keep the clauses that can hold and that no smaller one makes superfluous."""
+    smallest: list[frozenset[Literal]] = []
     for clause in sorted(set(clauses), key=len):
-        if not any(other <= clause for other in smallest):
+        is_possible = len({name for name, _ in clause}) == len(clause)
+        if is_possible and not any(other <= clause for other in smallest):
             smallest.append(clause)
     if len(smallest) > MOST_CLAUSES:
         raise InvalidRule(f"condition in words unfolds to more than {MOST_CLAUSES} sets of rules")

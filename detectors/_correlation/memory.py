@@ -1,7 +1,7 @@
 """Keep claims by rule and group between batches, as tables, bounded."""
 
 import bisect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
@@ -42,21 +42,29 @@ TABLES: Final = {
         "first_us": pl.Int64(),
         "last_us": pl.Int64(),
     },
+    "judged": {
+        "tenant_id": pl.String(),
+        "key": pl.String(),
+        "slot": pl.UInt64(),
+        "until_us": pl.Int64(),
+    },
     "evicted": {"tenant_id": pl.String(), "key": pl.String(), "claims": pl.Int64()},
 }
 """`key`: rule id and group; `evicted` has the rule id alone, and how many claims had to go.
 
 `slot`: tenant and key as one number, see `slot_of`; `groups`: how many claims each holds, and the
-times of the first and the last.
+times of the first and the last; `judged`: before when all that could begin a match was judged, of
+groups of which some claims must be absent.
 """
 
 Array = npt.NDArray[Any]
 Place = tuple[str, str]
 """Tenant and key."""
+Said = Sequence[tuple[int, ...]]
 _BY_PLACE: Final = attrgetter("place")
 _TOLD: Final = ("tenant_id", "key", "time_us", "finding_id", "step", "value", "claim")
-_EVER: Final = np.iinfo(np.int64).min // 4
-_NEVER: Final = np.iinfo(np.int64).max // 4
+_EVER: Final = int(np.iinfo(np.int64).min // 4)
+_NEVER: Final = int(np.iinfo(np.int64).max // 4)
 
 
 def most_held(rule: Correlation) -> int:
@@ -66,20 +74,23 @@ def most_held(rule: Correlation) -> int:
 
 def longest_held_us(rule: Correlation) -> int:
     """Give for how long before a group's last claim others are held."""
-    return rule.timespan_us + LATE_US
+    return rule.timespan_us * (2 if rule.absent else 1) + LATE_US
 
 
 @dataclass(slots=True)
 class Group:
     """What is held for one rule and group: claims in order of time, and the matches' spans.
 
-    `new`: what was added since it was read; `told`: the spans as they were read.
+    `new`: what was added since it was read; `told`: the spans as they were read; `until_us`: see
+    `judged` in TABLES, and `read_us` as it was read.
     """
 
     held: list[Held] = field(default_factory=list)
     fired: list[tuple[int, int]] = field(default_factory=list)
     new: list[Held] = field(default_factory=list)
     told: list[tuple[int, int]] = field(default_factory=list)
+    until_us: int = _EVER
+    read_us: int = _EVER
 
     def add(self, new: Held, most: int, longest_us: int) -> int | None:
         """Hold one more claim; give how many had to go for it, None if it was held before.
@@ -126,6 +137,7 @@ class Memory:
         self._state = state
         self._roll = Roll(state.get("groups", pl.DataFrame(schema=COLUMNS)), state["held"])
         self._shelf = Shelf(state["held"])
+        self._judged = state.get("judged", pl.DataFrame(schema=TABLES["judged"]))
         self._groups: dict[Place, Group] = {}
         self._evicted: dict[Place, int] = {}
 
@@ -197,6 +209,11 @@ class Memory:
         for tenant, key, _, first_us, last_us in told.filter(own).rows():
             if (tenant, key) in self._groups:
                 self._groups[tenant, key].told.append((first_us, last_us))
+        judged = self._judged.filter(pl.Series(is_among(self._judged["slot"].to_numpy(), slots)))
+        for tenant, key, _, until_us in judged.rows():
+            if (tenant, key) in self._groups:
+                group = self._groups[tenant, key]
+                group.until_us = group.read_us = until_us
         for place in wanted.values():
             group = self._groups[place]
             group.held.sort(key=_BY_PLACE)
@@ -215,40 +232,61 @@ class Memory:
             place = (tenant_id, rule_id)
             self._evicted[place] = self._evicted.get(place, 0) + claims
 
-    def opened(self, spans_us: Mapping[str, int], watermark_us: int) -> list[Place]:
-        """Give the groups of rules that have a claim so old that its window has ended.
+    def opened(self, rules: Mapping[Place, Correlation], watermark_us: int) -> list[Place]:
+        """Give the groups in which a window may have ended, and read them.
 
-        `spans_us`: rule id -> timespan.
+        `rules`: those that wait, by owner and rule id.
         """
-        if not spans_us:
+        if not rules:
             return []
-        is_over = self._roll.first_us < watermark_us - min(spans_us.values())
-        old = self._roll.names.filter(pl.Series(is_over))
-        found = old.select("tenant_id", "key", bounds.RULE_ID)
-        places = {(t, k) for t, k, rule_id in found.rows() if rule_id in spans_us}
-        return sorted(places | {p for p in self._groups if p[1].partition("\x1f")[0] in spans_us})
+        told = [(rule_id, rule.wait_us, rule.timespan_us) for (_, rule_id), rule in rules.items()]
+        waits = pl.DataFrame(told, schema=["rule_id", "wait_us", "span_us"], orient="row")
+        waits = waits.group_by("rule_id").min()
+        own = set(waits.get_column("rule_id"))
+        until_us = np.full(len(self._roll.slot), _EVER)
+        at, there = self._roll.places(self._judged.get_column("slot").to_numpy())
+        until_us[at[there]] = self._judged.get_column("until_us").to_numpy()[there]
+        numbers = {"first_us": self._roll.first_us, "last_us": self._roll.last_us}
+        groups = self._roll.names.with_columns(
+            *(pl.Series(name, n) for name, n in (numbers | {"until_us": until_us}).items())
+        )
+        least_us = waits.get_column("wait_us").min()
+        is_over = groups.filter(pl.col("first_us") < watermark_us - pl.lit(least_us))
+        found = (
+            is_over.with_columns(bounds.RULE_ID)
+            .join(waits, on="rule_id")
+            .filter(_is_due(watermark_us))
+        )
+        places = {(t, k) for t, k in found.select("tenant_id", "key").rows()}
+        self.read(places - self._groups.keys())
+        return sorted(places | {p for p in self._groups if p[1].partition("\x1f")[0] in own})
 
     def state(self, max_keys: int) -> State:
         """Give the tables with what changed; at most `max_keys` groups a tenant."""
-        fired = self._settle()
-        if self._shelf.is_unchanged and not self._evicted and fired is None:
+        self._settle()
+        fired = self._changed("fired", lambda g: g.fired, lambda g: g.told)
+        judged = self._changed("judged", lambda g: [(g.until_us,)], lambda g: [(g.read_us,)])
+        is_same = fired is None and judged is None
+        if self._shelf.is_unchanged and not self._evicted and is_same:
             return self._state
         for names, lost in bounds.bound(self._roll, self._shelf, max_keys):
             self._lose(names, lost)
         self._roll.strike(self._roll.claims > 0)
-        told = self._state["fired"] if fired is None else fired
-        if told.height:
-            _, there = self._roll.places(told.get_column("slot").to_numpy())
-            told = told if there.all() else told.filter(pl.Series(there))
         return {
             "held": self._shelf.table(),
             "groups": self._roll.table(),
-            "fired": told,
+            "fired": self._on_roll(self._state["fired"] if fired is None else fired),
+            "judged": self._on_roll(self._judged if judged is None else judged),
             "evicted": self._counted(max_keys),
         }
 
-    def _settle(self) -> pl.DataFrame | None:
-        """Put back the groups that were read; give the table of what was told, if it changed."""
+    def _on_roll(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Leave out what is said of groups that hold nothing any more."""
+        _, there = self._roll.places(table.get_column("slot").to_numpy())
+        return table if there.all() else table.filter(pl.Series(there))
+
+    def _settle(self) -> None:
+        """Put back the claims of the groups that were read."""
         added = [(p, h) for p, group in self._groups.items() for h in group.new]
         if added:
             rows = pl.DataFrame(
@@ -269,17 +307,19 @@ class Memory:
         over = self._roll.claims[at] > most
         if over.any():
             self._shelf.cut(self._roll, at[over], most[over], np.full(int(over.sum()), _EVER))
-        return self._fired()
 
-    def _fired(self) -> pl.DataFrame | None:
-        news = [(p, group.fired) for p, group in self._groups.items() if group.fired != group.told]
+    def _changed(
+        self, table: str, now: Callable[[Group], Said], before: Callable[[Group], Said]
+    ) -> pl.DataFrame | None:
+        """Give a table of what is said of groups with what changed; None if nothing did."""
+        news = [(p, now(group)) for p, group in self._groups.items() if now(group) != before(group)]
         if not news:
             return None
-        rows = [(*place, slot_of(*place), *span) for place, fired in news for span in fired]
-        fresh = pl.DataFrame(rows, schema=dict(TABLES["fired"]), orient="row")
+        rows = [(*place, slot_of(*place), *one) for place, said in news for one in said]
+        fresh = pl.DataFrame(rows, schema=dict(TABLES[table]), orient="row")
         old = pl.Series([slot_of(*place) for place, _ in news], dtype=pl.UInt64)
-        rest = self._state["fired"].filter(~pl.col("slot").is_in(old.implode()))
-        return pl.concat([rest, fresh]).rechunk()
+        whole = self._judged if table == "judged" else self._state[table]
+        return pl.concat([whole.filter(~pl.col("slot").is_in(old.implode())), fresh]).rechunk()
 
     def _counted(self, max_keys: int) -> pl.DataFrame:
         """Give the table of what had to go."""
@@ -297,3 +337,16 @@ class Memory:
             .filter(pl.int_range(pl.len()).over("tenant_id") < max_keys)
             .sort("tenant_id", "key")
         )
+
+
+def _is_due(watermark_us: int) -> pl.Expr:
+    """Answer of groups whether something in them can be judged, or let go, by now."""
+    is_known = pl.col("until_us") > _EVER
+    has_more = pl.col("last_us") >= pl.col("until_us")
+    return (
+        pl.when(~is_known)
+        .then(pl.col("first_us") < watermark_us - pl.col("wait_us"))
+        .when(has_more)
+        .then(pl.col("until_us") < watermark_us - pl.col("wait_us"))
+        .otherwise(pl.col("last_us") < watermark_us - pl.col("span_us"))
+    )

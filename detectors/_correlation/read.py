@@ -52,6 +52,8 @@ def read_correlation(document: dict[Any, Any], version: str, file: str) -> Corre
         bounds=condition.bounds,
         percentile=condition.percentile,
         clauses=condition.clauses,
+        absent=condition.absent,
+        named=names,
     )
 
 

@@ -88,7 +88,7 @@ class _Walk:
         if name in self.waiting or (other is not None and other.is_waiting):
             return name, (
                 f"its base rule '{name[:120]}' waits for the end of its window, so nothing can "
-                "rest on it; give it gt or gte alone"
+                "rest on it; give it gt or gte alone, and no 'not'"
             )
         if other is not None:
             reason = self.visit(other, above)

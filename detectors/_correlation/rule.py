@@ -37,7 +37,7 @@ OPS: Final[Mapping[Op, Callable[[float, float], bool]]] = {
 }
 _RISING: Final[frozenset[Op]] = frozenset({"gt", "gte"})
 NUMBERS_HELD: Final = 1_000
-"""Half the numbers held for one group."""
+"""Half the numbers held for one group; and half the claims, where some must be absent."""
 
 Bounds = tuple[tuple[Op, float], ...]
 Aliases = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -52,6 +52,8 @@ class Correlation:
     kinds of entity or aliases; `least`: how many claims, values or steps make a match; `bounds`:
     what a count, sum, average or percentile must keep, all of them; `value`: the fields whose
     values are counted or reckoned with; `clauses`: sets of steps, of which one must be complete;
+    `absent`: for each of these the steps that must be absent then (none at all: no tuples);
+    `named`: the base rules as written;
     `timespan_us`: longest stretch from first to last part; `kind`: a signal where only other
     correlations want it.
     """
@@ -75,16 +77,33 @@ class Correlation:
     bounds: Bounds = ()
     percentile: float = 50.0
     clauses: tuple[tuple[int, ...], ...] = ()
+    absent: tuple[tuple[int, ...], ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def is_waiting(self) -> bool:
         """Answer whether a match is known only when its window has closed."""
-        return self.type in _GROWING and any(op not in _RISING for op, _ in self.bounds)
+        has_upper = self.type in _GROWING and any(op not in _RISING for op, _ in self.bounds)
+        return has_upper or bool(self.absent)
+
+    @property
+    def wait_us(self) -> int:
+        """Give how long after the first claim of a window that waits all of it is known.
+
+        Nothing where all that must be absent stands before the only step.
+        """
+        if not self.absent or self.type != "temporal_ordered":
+            return self.timespan_us
+        is_before = (
+            len(wanted) == 1 and max(silent, default=-1) < wanted[0]
+            for wanted, silent in zip(self.clauses, self.absent, strict=True)
+        )
+        return 0 if all(is_before) else self.timespan_us
 
     @property
     def reach(self) -> int:
         """Give how many claims of a group decide; twice as many are held."""
-        if self.type in NUMERIC:
+        if self.type in NUMERIC or self.absent:
             return NUMBERS_HELD
         return max(self.least, *(int(limit) + 1 for _, limit in self.bounds), 0)
 

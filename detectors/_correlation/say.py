@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from detectors._correlation.absence import Gap
 from detectors._correlation.claim import Claim, Pair, values
 from detectors._correlation.measure import measure, number
 from detectors._correlation.rule import COUNTING, NUMERIC, Correlation, Op, Type
@@ -43,10 +44,11 @@ def finding_of(
     wanted: Iterable[str],
     *,
     is_again: bool = False,
+    absent: Sequence[tuple[str, Gap]] = (),
 ) -> Finding:
     """Make the finding. `spine`: the parts that make the match; `held`: all of the group;
     `wanted`: fields that further correlations ask of it; `is_again`: it was told already and ends
-    anew, which is a signal for those.
+    anew, which is a signal for those; `absent`: titles of base rules, and when they were silent.
     """
     parts = _with_company(rule, spine, held)
     claims = list({p.finding_id: p.claim for p in parts}.values())
@@ -69,7 +71,7 @@ def finding_of(
         entity=about[1],
         event_ids=_events(claims),
         event_count=sum(c.event_count for c in claims),
-        reasons=tuple(_reasons(rule, spine, parts, held)),
+        reasons=(*_reasons(rule, spine, parts, held), *map(_silence, absent)),
         attack=tuple(dict.fromkeys((*rule.attack, *(t for c in claims for t in c.attack)))),
         links=_links(about, group, claims),
         kind="signal" if is_again else rule.kind,
@@ -154,6 +156,13 @@ def _reasons(
         said = f"{len(mine)} within {span}, from {_moment(mine[0].time_us)}"
         wanted = _wanted(rule) if rule.type == "event_count" else ""
         yield Reason(mine[-1].claim.title, said, wanted)
+
+
+def _silence(absent: tuple[str, Gap]) -> Reason:
+    """Say what did not come, and when it should have."""
+    title, gap = absent
+    said = f"none from {_moment(gap.since_us)} to {_moment(gap.until_us)}"
+    return Reason(title, said, "absent")
 
 
 def _measures(rule: Correlation, spine: Sequence[Held], held: Sequence[Held]) -> Iterator[Reason]:

@@ -107,7 +107,8 @@ def find_again(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired)
     return parts if is_new else []
 
 
-def _is_told(rule: Correlation, first_us: int, fired: Fired) -> bool:
+def is_told(rule: Correlation, first_us: int, fired: Fired) -> bool:
+    """Answer whether a match was told whose first part lies less than a timespan from this."""
     at = bisect.bisect_left(fired, (first_us,))
     around = fired[max(at - 1, 0) : at + 1]
     return any(abs(first_us - told) < rule.timespan_us for told, _ in around)
@@ -144,7 +145,7 @@ def _counted(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -
             end += 1
         count = end - i if rule.type == "event_count" else len(values)
         if count >= rule.least:
-            if not _is_told(rule, first.time_us, fired):
+            if not is_told(rule, first.time_us, fired):
                 return list(near[i:end])
         elif end == len(near):  # later starts only have less
             break
@@ -164,7 +165,7 @@ def _measured(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) 
         window = numbers[low:high]
         if rule.holds(measure(rule, [n for _, n in window])):
             parts = [h for h, _ in window]
-            if not _is_told(rule, parts[0].time_us, fired):
+            if not is_told(rule, parts[0].time_us, fired):
                 return parts
     return []
 
@@ -176,7 +177,7 @@ def _ordered(rule: Correlation, held: Sequence[Held], new: Held, fired: Fired) -
     for clause in _clauses(rule, new):
         chain = _chain(clause, before, after, new)
         is_short = chain and chain[-1].time_us - chain[0].time_us <= rule.timespan_us
-        if is_short and not _is_told(rule, chain[0].time_us, fired):
+        if is_short and not is_told(rule, chain[0].time_us, fired):
             return chain
     return []
 
@@ -206,14 +207,14 @@ def _chain(
 
 
 def _last(before: Sequence[Held], step: int, then: Held) -> Held | None:
-    return next((h for h in reversed(before) if h.step == step and _are_apart(h, then)), None)
+    return next((h for h in reversed(before) if h.step == step and are_apart(h, then)), None)
 
 
 def _first(after: Sequence[Held], step: int, then: Held) -> Held | None:
-    return next((h for h in after if h.step == step and _are_apart(then, h)), None)
+    return next((h for h in after if h.step == step and are_apart(then, h)), None)
 
 
-def _are_apart(earlier: Held, later: Held) -> bool:
+def are_apart(earlier: Held, later: Held) -> bool:
     """Two steps are two things: at one moment they must at least be two events."""
     if earlier.time_us != later.time_us:
         return earlier.time_us < later.time_us
@@ -239,7 +240,7 @@ def _complete(
     starts = [i for i, h in enumerate(near) if h.time_us <= new.time_us]
     for i in reversed(starts):  # the latest start gives the shortest window
         first = near[i]
-        if _is_told(rule, first.time_us, fired):
+        if is_told(rule, first.time_us, fired):
             continue
         steps = {first.step: first, new.step: new}
         begin = bisect.bisect_left(near, first.time_us, hi=i, key=lambda h: h.time_us)

@@ -290,9 +290,12 @@ def test_a_tenant_s_own_correlation_looks_at_house_rules_and_only_its_own_claims
         ),
         (
             "{type: temporal, rules: [step_1, step_2], timespan: 1h, condition: {lt: 2}}",
-            "stay silent",
+            "say in words which",
         ),
-        ("{type: temporal, timespan: 1h, condition: step_1 and not step_2}", "'not' asks that"),
+        ("{type: temporal, timespan: 1h, condition: not step_1}", "asks that nothing comes"),
+        ("{type: temporal, timespan: 1h, condition: step_1 or not step_2}", "needs a rule that"),
+        ("{type: temporal, timespan: 1h, condition: step_1 and not step_1}", "can never hold"),
+        ("{type: temporal, timespan: 1h, condition: step_1 and not}", "goes wrong at 'its end'"),
         ("{type: temporal, timespan: 1h, condition: step_1 and (step_2}", "without its ')'"),
         ("{type: temporal, timespan: 1h, condition: step_1 step_2}", "goes wrong at 'step_2'"),
         (
@@ -319,9 +322,16 @@ def test_what_cannot_run_says_why(inside: str, reason: str) -> None:
     assert rules.correlations == ()
 
 
-def test_nothing_rests_on_what_waits_for_its_window_s_end() -> None:
-    rules = ruleset(
+@pytest.mark.parametrize(
+    "waiting",
+    [
         "{type: event_count, rules: step_1, timespan: 1h, condition: {lt: 5}}",
+        "{type: temporal, timespan: 1h, condition: step_1 and not step_3}",
+    ],
+)
+def test_nothing_rests_on_what_waits_for_its_window_s_end(waiting: str) -> None:
+    rules = ruleset(
+        waiting,
         "{type: temporal, rules: [story_0, step_2], timespan: 1h}",
     )
     assert "waits for the end of its window" in rules.reports[-1].reason

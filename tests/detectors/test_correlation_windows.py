@@ -25,7 +25,29 @@ _WORDS = {
     "step_1 and step_2 or step_3": [(0, 1), (2,)],
     "(step_1 or step_2) and step_3": [(0, 2), (1, 2)],
 }
+_SILENT: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {
+    "step_1 and not step_2 or step_3 and not step_2": [((0,), (1,)), ((2,), (1,))],
+    "step_1 and step_3 and not step_2": [((0, 2), (1,))],
+    "step_1 and not (step_2 or step_3)": [((0,), (1, 2))],
+    "not step_1 and (step_2 or step_3)": [((1,), (0,)), ((2,), (0,))],
+    "step_2 and not (step_1 and step_3)": [((1,), (0,)), ((1,), (2,))],
+    "not step_1 and step_2 and step_3": [((1, 2), (0,))],
+    "step_1 and step_2 or step_3 and not step_1": [((0, 1), ()), ((2,), (0,))],
+}
+"""Words -> (steps that must be there, steps that must not) of each way to a match."""
 NUMERIC = ["value_sum", "value_avg", "value_percentile", "value_median"]
+
+
+def silent_rule(kind: str, span: int, words: str) -> Rule:
+    clauses, absent = ([way[n] for way in _SILENT[words]] for n in (0, 1))
+    told = {"type": kind, "timespan": span, "condition": words}
+    return told | {"clauses": clauses, "absent": absent}
+
+
+@st.composite
+def silent_rules(draw: st.DrawFn) -> Rule:
+    kind = draw(st.sampled_from(["temporal", "temporal_ordered"]))
+    return silent_rule(kind, draw(st.sampled_from([5, 20])), draw(st.sampled_from(sorted(_SILENT))))
 
 
 @st.composite
@@ -35,6 +57,8 @@ def rules(draw: st.DrawFn) -> Rule:
     )
     span = draw(st.sampled_from([5, 20, 60]))
     if kind.startswith("temporal"):
+        if draw(st.booleans()):
+            return draw(silent_rules())
         words = draw(st.sampled_from(sorted(_WORDS)))
         return {"type": kind, "timespan": span, "condition": words, "clauses": _WORDS[words]}
     condition: dict[str, Any] = {} if kind == "event_count" else {"field": "amount"}
@@ -63,11 +87,15 @@ Row = tuple[int, int, str, str, str]
 
 
 def compiled(rule: Rule) -> Any:  # noqa: ANN401  the rule set of the tests
-    inside = {k: v for k, v in rule.items() if k != "clauses"} | {
+    inside = {k: v for k, v in rule.items() if k not in {"clauses", "absent"}} | {
         "timespan": f"{rule['timespan']}s"
     }
-    inside |= {"rules": [f"step_{n}" for n in (1, 2, 3)], "group-by": ["user"]}
-    return ruleset(json.dumps(inside))
+    names = [f"step_{n}" for n in (1, 2, 3)]
+    words = rule.get("condition") if rule["type"].startswith("temporal") else None
+    inside |= {"rules": [n for n in names if n in (words or names)], "group-by": ["user"]}
+    made = ruleset(json.dumps(inside))
+    assert len(made.correlations) == 1
+    return made
 
 
 def claims(stream: list[Row]) -> list[Finding]:
@@ -225,13 +253,21 @@ def test_what_waits_leaves_no_state_and_counts_what_came_late() -> None:
     assert (found, state["evicted"]["claims"].to_list()) == ([], [1])
 
 
-@pytest.mark.parametrize("words", sorted(_WORDS))
+@pytest.mark.parametrize(
+    "words", sorted([*_WORDS, *_SILENT, "step_1 and not (step_2 or not step_3)"])
+)
 def test_words_mean_what_pysigma_reads(words: str) -> None:
-    from sigma.correlations import CorrelationConditionAND, SigmaExtendedCorrelationCondition
+    from sigma.correlations import (
+        CorrelationConditionAND,
+        CorrelationConditionNOT,
+        SigmaExtendedCorrelationCondition,
+    )
 
     def holds(node: Any, there: set[str]) -> bool:  # noqa: ANN401  pySigma's tree
         if hasattr(node, "reference"):
             return node.reference in there
+        if isinstance(node, CorrelationConditionNOT):
+            return not holds(node.args[0], there)
         join = all if isinstance(node, CorrelationConditionAND) else any
         return join(holds(part, there) for part in node.args)
 
@@ -241,4 +277,6 @@ def test_words_mean_what_pysigma_reads(words: str) -> None:
         itertools.combinations(range(3), n) for n in range(4)
     ):
         expected = holds(tree, {f"step_{n + 1}" for n in there})
-        assert any(set(clause) <= set(there) for clause in rule.clauses) == expected
+        absent = rule.absent or [()] * len(rule.clauses)
+        ways = zip(rule.clauses, absent, strict=True)
+        assert any(set(a) <= set(there) and set(b).isdisjoint(there) for a, b in ways) == expected

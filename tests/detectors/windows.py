@@ -40,6 +40,8 @@ def matches(rule: Rule, stream: Sequence[Said]) -> list[Told]:
     for group in sorted({c.group for c in stream}):
         own = [c for c in stream if c.group == group]
         times = _closed(rule, own) if _waits(rule) else _arriving(rule, own)
+        if any(rule.get("absent", ())):
+            times = _silent(rule, own)
         found += [(group, first, last) for first, last in times]
     return found
 
@@ -69,6 +71,41 @@ def _closed(rule: Rule, stream: Sequence[Said]) -> Iterator[tuple[int, int]]:
         counted = _counted(rule, window)
         if counted and _holds(rule, counted):
             yield counted[0].at, counted[-1].at
+
+
+def _silent(rule: Rule, stream: Sequence[Said]) -> Iterator[tuple[int, int]]:
+    """Tell each start's shortest match with which nothing that must be absent makes a whole."""
+    told: list[int] = []
+    for start in sorted(stream, key=lambda c: c.at):
+        for clause, absent in zip(rule["clauses"], rule["absent"], strict=True):
+            parts = _shortest(rule, clause, stream, start)
+            silent = [c for c in stream if c.step in absent]
+            if parts and not any(_is_whole(rule, [*parts, c]) for c in silent):
+                if all(abs(start.at - t) >= rule["timespan"] for t in told):
+                    told.append(start.at)
+                    yield start.at, max(c.at for c in parts)
+                break
+
+
+def _shortest(
+    rule: Rule, clause: Sequence[int], stream: Sequence[Said], start: Said
+) -> Sequence[Said]:
+    if start.step not in clause:
+        return ()
+    after = [c for c in stream if c.at >= start.at]
+    choices = [[start] if s == start.step else [c for c in after if c.step == s] for s in clause]
+    whole = [parts for parts in itertools.product(*choices) if _is_whole(rule, parts)]
+    if rule["type"] == "temporal_ordered":
+        whole = [parts for parts in whole if parts[0] == start]
+    return min(whole, key=lambda parts: [c.at for c in parts], default=())
+
+
+def _is_whole(rule: Rule, parts: Sequence[Said]) -> bool:
+    """Answer whether these share a window, and stand in their order if there is one."""
+    times = [c.at for c in sorted(parts, key=lambda c: c.step)]
+    is_ordered = all(a <= b for a, b in itertools.pairwise(times))
+    fits = max(times) - min(times) <= rule["timespan"]
+    return fits and (rule["type"] == "temporal" or is_ordered)
 
 
 def _candidates(rule: Rule, seen: Sequence[Said], new: Said) -> Iterator[tuple[int, int]]:
