@@ -19,7 +19,7 @@ from storage.database.rows import KEY_MAX, storable_csv
 from storage.errors import Unavailable
 
 log = structlog.get_logger()
-FOLD_AT: Final = 100_000
+FOLD_AT: Final = 250_000
 """Counts that a process appends before it folds; the keeper folds what slower ones leave."""
 _QUOTED: Final = {"\\": "\\\\", '"': '\\"'}
 """How a character stands in an element of an array."""
