@@ -86,7 +86,7 @@ def run_flow(runner: str, log: EventLog, settings: Settings, stages: dict[str, f
             database.create_tenant(tenant)
         with database.owner() as tx:
             tx.execute("TRUNCATE flow_offsets, flow_state, sources, lake_files, outbox")
-            tx.execute("TRUNCATE entity_deltas, entity_minutes, entity_hours, entity_days")
+            tx.execute("TRUNCATE entity_packs, entity_minutes, entity_hours, entity_days")
             tx.execute("TRUNCATE findings, events")
         flow = flow_of(settings, database, log, Lake(settings.data_dir / "lake" / runner))
         for name in ("poll", "process", "commit"):

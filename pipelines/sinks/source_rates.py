@@ -30,16 +30,15 @@ def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
     """
     frames = [b.frame.select("tenant_id", "source", "time") for b in outcome.batches if len(b)]
     tenants = {finding.tenant_id for finding in outcome.findings}
+    rates, hours, sent = "[]", "[]", list[str]()
     if frames:
         events = pl.concat(frames)
-        hours = hours_of(events)
-        execute(tx, "source_rates_add", rows=rates_of(events).write_json())
-        execute(tx, "event_hours_add", rows=hours.write_json())
-        sent = hours.get_column("tenant_id").unique().to_list()
-        execute(tx, "source_rates_trim", tenants=sent)
+        counted = hours_of(events)
+        rates, hours = rates_of(events).write_json(), counted.write_json()
+        sent = counted.get_column("tenant_id").unique().to_list()
         tenants.update(sent)
     if tenants:
-        execute(tx, "live_notify", tenants=sorted(tenants))
+        execute(tx, "live_add", rates=rates, hours=hours, sent=sent, tenants=sorted(tenants))
 
 
 def rates_of(events: pl.DataFrame) -> pl.DataFrame:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import polars as pl
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow
 
 from storage.database.connections import Database
 from storage.database.dialect import ensure_days
-from storage.database.queries import execute, select
+from storage.database.queries import ask, execute, select
 from storage.database.rollups import add_window_counts, fold_if_many
 from storage.database.rows import (
     as_rows,
@@ -57,14 +57,13 @@ def commit(db: Database, outcome: Outcome, sinks: Sequence[Sink]) -> None:
     """
     ensure_days(db, _days(outcome))
     with db.writer() as tx:
-        _hold(tx, outcome)
-        for step in outcome.steps:
-            _move(tx, outcome.flow, step)
-        _put_state(tx, outcome)
+        _fence(tx, outcome)
         sources = _one_each(outcome.sources)
-        if sources:
-            execute(tx, "sources_move", rows=as_rows(sources))
-        tell_dead_letters(tx, outcome.dead_letters)
+        with tx.pipeline():
+            _put_state(tx, outcome)
+            if sources:
+                execute(tx, "sources_move", rows=as_rows(sources))
+            tell_dead_letters(tx, outcome.dead_letters)
         for sink in sinks:
             sink(tx, outcome)
         # Behind the claims, which a sink has told: the order is what a mark proves.
@@ -114,12 +113,27 @@ def end_lanes(db: Database, flow: str) -> None:
         execute(tx, "flow_lanes_end", flow=flow)
 
 
-def _hold(tx: Connection[TupleRow], outcome: Outcome) -> None:
+def _fence(tx: Connection[TupleRow], outcome: Outcome) -> None:
+    """Hold the lane and move the offsets, in one round trip; Fenced if either is another's."""
     flow, lane, epoch = outcome.flow, outcome.lane, outcome.epoch
-    if epoch is not None and not select(tx, "flow_lane_hold", flow=flow, lane=lane, epoch=epoch):
+    with tx.pipeline():
+        if epoch is None:
+            lanes = ask(tx, "flow_lanes_of", flow=flow)
+        else:
+            lanes = ask(tx, "flow_lane_hold", flow=flow, lane=lane, epoch=epoch)
+        moves = _move(tx, flow, outcome.steps)
+    found = lanes.fetchone()
+    if epoch is not None and found is None:
         raise Fenced(f"flow '{flow}', lane {lane}: another process has claimed it")
-    if epoch is None and select(tx, "flow_lanes_of", flow=flow):
+    if epoch is None and found is not None:
         raise PluginError(f"flow '{flow}' is shared by processes: set INOPSIO_SHARE here too")
+    moved = {(row["topic"], row["partition"]) for cursor in moves for row in cursor}
+    for step in outcome.steps:
+        if (step.topic, step.partition) not in moved:
+            raise Fenced(
+                f"flow '{flow}' {step.topic}/{step.partition} is no longer at {step.expected}: "
+                "another worker moved it"
+            )
 
 
 def flow_state(db: Database, flow: str, lane: int = ALL) -> dict[tuple[str, int], bytes]:
@@ -151,22 +165,28 @@ def source_positions(
         return {(str(r["tenant_id"]), str(r["source"])): int(str(r["next_position"])) for r in rows}
 
 
-def _move(tx: Connection[TupleRow], flow: str, step: PartitionStep) -> None:
-    moved = execute(
-        tx,
-        "flow_offset_move" if step.expected else "flow_offset_begin",
-        flow=flow,
-        topic=step.topic,
-        partition=step.partition,
-        expected=step.expected,
-        next_offset=step.next_offset,
-        watermark_us=step.watermark_us,
-    )
-    if moved != 1:
-        raise Fenced(
-            f"flow '{flow}' {step.topic}/{step.partition} is no longer at {step.expected}: "
-            "another worker moved it"
-        )
+def _move(
+    tx: Connection[TupleRow], flow: str, steps: Sequence[PartitionStep]
+) -> list[Cursor[dict[str, object]]]:
+    """Ask to begin or move the offsets; the cursors give those that moved."""
+    new = [step for step in steps if not step.expected]
+    old = [step for step in steps if step.expected]
+    asked = []
+    if new:
+        asked.append(ask(tx, "flow_offsets_begin", flow=flow, **_columns(new)))
+    if old:
+        expected = [step.expected for step in old]
+        asked.append(ask(tx, "flow_offsets_move", flow=flow, expected=expected, **_columns(old)))
+    return asked
+
+
+def _columns(steps: Sequence[PartitionStep]) -> dict[str, list[str] | list[int]]:
+    return {
+        "topics": [step.topic for step in steps],
+        "partitions": [step.partition for step in steps],
+        "next_offsets": [step.next_offset for step in steps],
+        "watermarks": [step.watermark_us for step in steps],
+    }
 
 
 def _put_state(tx: Connection[TupleRow], outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, dict_row
 
 from storage.errors import PluginError
@@ -37,6 +37,13 @@ def select(
 def execute(connection: Connection[TupleRow], query: str, /, **params: object) -> int:
     """Run the named statement in the connection's transaction; give how many rows it touched."""
     return connection.execute(named(query), params).rowcount
+
+
+def ask(
+    connection: Connection[TupleRow], query: str, /, **params: object
+) -> Cursor[dict[str, object]]:
+    """Send the named query; its rows are the cursor's, in a pipeline once that has ended."""
+    return connection.cursor(row_factory=dict_row).execute(named(query), params)
 
 
 def named(query: str) -> bytes:

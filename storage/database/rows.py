@@ -75,6 +75,7 @@ EVENT_COLUMNS: Final = {
 _PIECE: Final = 4096
 """Rows that are encoded at once."""
 _NUL, _SIGN = "\x00", "\ufffd"
+_NUL_IN_JSON: Final = b"\\u0000"
 
 
 def copy_events(tx: Connection[TupleRow], *batches: EventBatch) -> None:
@@ -264,6 +265,12 @@ def _storable(text: str) -> str:
 
 def as_rows(records: Sequence[SourceProgress | LakeFile | Finding | Mark]) -> str:
     """Give flat records as the JSON that the queries' json_to_recordset reads."""
+    try:
+        plain = orjson.dumps(list(records))
+    except TypeError:  # half of a surrogate pair
+        plain = None
+    if plain is not None and _NUL_IN_JSON not in plain:
+        return plain.decode()
     rows = [
         {k: _storable(v) if isinstance(v, str) else v for k, v in asdict(record).items()}
         for record in records

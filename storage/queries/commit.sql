@@ -1,16 +1,36 @@
 -- What one step of a flow leaves behind; run by storage/database/commit.py as the writer.
 
--- name: flow_offset_begin
+-- name: flow_offsets_begin
+-- Those that were never committed; gives what moved.
 INSERT INTO flow_offsets (flow, topic, partition, next_offset, watermark_us)
-VALUES (%(flow)s, %(topic)s, %(partition)s, %(next_offset)s, %(watermark_us)s)
+SELECT %(flow)s, * FROM unnest(
+    %(topics)s::text[], %(partitions)s::integer[], %(next_offsets)s::bigint[], %(watermarks)s::bigint[]
+) AS s(topic, partition, next_offset, watermark_us)
+ORDER BY topic, partition
 ON CONFLICT (flow, topic, partition) DO UPDATE
 SET next_offset = excluded.next_offset, watermark_us = excluded.watermark_us
 WHERE flow_offsets.next_offset = 0
+RETURNING topic, partition
 
--- name: flow_offset_move
-UPDATE flow_offsets SET next_offset = %(next_offset)s, watermark_us = %(watermark_us)s
-WHERE flow = %(flow)s AND topic = %(topic)s AND partition = %(partition)s
-AND next_offset = %(expected)s
+-- name: flow_offsets_move
+-- Those that still stand where they are expected; gives what moved. Rows are locked in one order,
+-- so that of two workers with the same partitions the slower one waits and is told, with no deadlock.
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(topics)s::text[], %(partitions)s::integer[], %(expected)s::bigint[],
+        %(next_offsets)s::bigint[], %(watermarks)s::bigint[]
+    ) AS s(topic, partition, expected, next_offset, watermark_us)
+), held AS MATERIALIZED (
+    SELECT f.topic, f.partition, a.next_offset, a.watermark_us
+    FROM flow_offsets AS f JOIN asked AS a USING (topic, partition)
+    WHERE f.flow = %(flow)s AND f.next_offset = a.expected
+    ORDER BY f.topic, f.partition
+    FOR UPDATE OF f
+)
+UPDATE flow_offsets AS f SET next_offset = h.next_offset, watermark_us = h.watermark_us
+FROM held AS h
+WHERE f.flow = %(flow)s AND f.topic = h.topic AND f.partition = h.partition
+RETURNING f.topic, f.partition
 
 -- name: flow_position
 SELECT topic, partition, next_offset, watermark_us FROM flow_offsets WHERE flow = %(flow)s

@@ -26,39 +26,38 @@ WHERE title ILIKE %(text)s
 ORDER BY "time" DESC
 LIMIT %(limit)s;
 
--- name: source_rates_add
-INSERT INTO source_rates AS r (tenant_id, source, bucket_s, bucket, events, newest)
-SELECT i.tenant_id, i.source, s.step,
-    date_bin(make_interval(secs => s.step), now(), timestamptz 'epoch'), i.events,
-    timestamptz 'epoch' + i.newest_us * interval '1 microsecond'
-FROM json_to_recordset(%(rows)s::json)
-    AS i(tenant_id text, source text, events bigint, newest_us bigint)
-CROSS JOIN unnest(ARRAY[10, 60]) AS s(step)
-ORDER BY i.tenant_id, s.step, i.source
-ON CONFLICT (tenant_id, bucket_s, bucket, source) DO UPDATE
-SET events = r.events + excluded.events, newest = greatest(r.newest, excluded.newest);
-
--- name: event_hours_add
-INSERT INTO event_hours AS h (tenant_id, hour, events)
-SELECT tenant_id, timestamptz 'epoch' + hour_us * interval '1 microsecond', events
-FROM json_to_recordset(%(rows)s::json) AS i(tenant_id text, hour_us bigint, events bigint)
-WHERE timestamptz 'epoch' + hour_us * interval '1 microsecond'
-    BETWEEN now() - interval '400 days' AND now() + interval '1 day'
-ORDER BY tenant_id, hour_us
-ON CONFLICT (tenant_id, hour) DO UPDATE SET events = h.events + excluded.events;
-
--- name: source_rates_trim
--- A few rows at each commit; what another writer is trimming is left to it.
-DELETE FROM source_rates WHERE ctid IN (
-    SELECT ctid FROM source_rates
-    WHERE tenant_id = ANY(%(tenants)s::text[])
-        AND ((bucket_s = 10 AND bucket < now() - interval '1 hour')
-            OR (bucket_s = 60 AND bucket < now() - interval '8 days'))
-    LIMIT 500
-    FOR UPDATE SKIP LOCKED
-);
-
--- name: live_notify
+-- name: live_add
+-- One statement a commit: what came from where, in which hours, and word to whoever listens. A few
+-- old rows are trimmed each time; what another writer is trimming is left to it.
+WITH rates AS (
+    INSERT INTO source_rates AS r (tenant_id, source, bucket_s, bucket, events, newest)
+    SELECT i.tenant_id, i.source, s.step,
+        date_bin(make_interval(secs => s.step), now(), timestamptz 'epoch'), i.events,
+        timestamptz 'epoch' + i.newest_us * interval '1 microsecond'
+    FROM json_to_recordset(%(rates)s::json)
+        AS i(tenant_id text, source text, events bigint, newest_us bigint)
+    CROSS JOIN unnest(ARRAY[10, 60]) AS s(step)
+    ORDER BY i.tenant_id, s.step, i.source
+    ON CONFLICT (tenant_id, bucket_s, bucket, source) DO UPDATE
+    SET events = r.events + excluded.events, newest = greatest(r.newest, excluded.newest)
+), hours AS (
+    INSERT INTO event_hours AS h (tenant_id, hour, events)
+    SELECT tenant_id, timestamptz 'epoch' + hour_us * interval '1 microsecond', events
+    FROM json_to_recordset(%(hours)s::json) AS i(tenant_id text, hour_us bigint, events bigint)
+    WHERE timestamptz 'epoch' + hour_us * interval '1 microsecond'
+        BETWEEN now() - interval '400 days' AND now() + interval '1 day'
+    ORDER BY tenant_id, hour_us
+    ON CONFLICT (tenant_id, hour) DO UPDATE SET events = h.events + excluded.events
+), trimmed AS (
+    DELETE FROM source_rates WHERE ctid IN (
+        SELECT ctid FROM source_rates
+        WHERE tenant_id = ANY(%(sent)s::text[])
+            AND ((bucket_s = 10 AND bucket < now() - interval '1 hour')
+                OR (bucket_s = 60 AND bucket < now() - interval '8 days'))
+        LIMIT 500
+        FOR UPDATE SKIP LOCKED
+    )
+)
 SELECT pg_notify('inopsio_live', t) FROM unnest(%(tenants)s::text[]) AS t;
 
 -- name: live_listen

@@ -134,7 +134,7 @@ LIMIT 400;
 
 -- name: pages_newest_window
 SELECT greatest((SELECT max(start) FROM entity_minutes), (SELECT max(last_minute) FROM entity_days),
-    (SELECT max(minute) FROM entity_deltas)) AS newest;
+    (SELECT max(minute) FROM entity_deltas), (SELECT max(minute) FROM entity_packs)) AS newest;
 
 -- name: pages_hosts
 -- Hosts that events of a span tell of, the busiest first.

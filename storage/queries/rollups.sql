@@ -1,14 +1,21 @@
 -- Counts per entity and class by the minute, hour and day.
 
 -- name: rollups_append
-COPY entity_deltas (tenant_id, entity_type, entity, class_uid, minute, events) FROM STDIN (FORMAT csv)
+COPY entity_packs (tenant_id, entity_type, class_uid, minute, entities, events) FROM STDIN (FORMAT csv)
 
 -- name: rollups_alone
 SELECT pg_try_advisory_xact_lock(hashtextextended('inopsio.rollups', 0)) AS is_alone
 
 -- name: rollups_fold
-WITH taken AS (
+WITH single AS (
     DELETE FROM entity_deltas RETURNING tenant_id, entity_type, entity, class_uid, minute, events
+), packed AS (
+    DELETE FROM entity_packs RETURNING tenant_id, entity_type, class_uid, minute, entities, events
+), taken AS MATERIALIZED (
+    SELECT tenant_id, entity_type, entity, class_uid, minute, events FROM single
+    UNION ALL
+    SELECT p.tenant_id, p.entity_type, e.entity, p.class_uid, p.minute, e.events
+    FROM packed AS p CROSS JOIN LATERAL unnest(p.entities, p.events) AS e(entity, events)
 ), minutes AS (
     SELECT tenant_id, entity_type, entity, class_uid, minute, sum(events)::bigint AS events
     FROM taken GROUP BY 1, 2, 3, 4, 5

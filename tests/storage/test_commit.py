@@ -1,5 +1,7 @@
 """One commit leaves everything or nothing, once."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +22,7 @@ from storage.database.commit import (
     insert_lake_files,
     source_positions,
 )
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, Unavailable
 from storage.outcome import (
     DeadLetter,
     LakeFile,
@@ -100,7 +102,7 @@ _OUTCOME = Outcome(
         ),
     ),
 )
-_TABLES = ("events", "findings", "entity_deltas", "sources", "lake_files", "outbox", "flow_offsets")
+_TABLES = ("events", "findings", "entity_packs", "sources", "lake_files", "outbox", "flow_offsets")
 
 
 def _counted(db: Database) -> dict[str, int]:
@@ -240,3 +242,32 @@ def test_what_is_screened_moves_forward_only(database: Database) -> None:
     commit(database, step(1, 4), [])
     with database.writer() as tx:
         assert tx.execute("SELECT next_position FROM screened_sources").fetchall() == [(9,)]
+
+
+def test_of_two_workers_of_the_same_partitions_one_is_fenced(database: Database) -> None:
+    def work(steps: Sequence[PartitionStep]) -> str:
+        try:
+            commit(database, Outcome("f", tuple(steps)), [])
+        except Unavailable as error:
+            return type(error).__name__
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(30):
+            steps = [PartitionStep("raw", p, n, n + 1, n) for p in range(12)]
+            ends = pool.map(work, (steps, steps[::-1]))
+            assert sorted(ends) == ["Fenced", "done"]
+    assert {at for at, _ in flow_position(database, "f").values()} == {30}
+
+
+def test_a_step_with_one_partition_elsewhere_moves_none(database: Database) -> None:
+    begun = tuple(PartitionStep("raw", p, 0, 5, 1) for p in range(3))
+    commit(database, Outcome("f", begun), [])
+    wrong = (
+        *(PartitionStep("raw", p, 5, 9, 2) for p in range(2)),
+        PartitionStep("raw", 2, 4, 9, 2),
+    )
+    new = PartitionStep("raw", 3, 0, 1, 2)
+    with pytest.raises(Fenced, match="raw/2 is no longer at 4"):
+        commit(database, Outcome("f", (*wrong, new)), [])
+    assert flow_position(database, "f") == {("raw", p): (5, 1) for p in range(3)}

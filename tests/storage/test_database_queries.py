@@ -11,8 +11,9 @@ from storage.errors import PluginError
 
 def test_rows_come_as_dictionaries_with_text_ids(database: Database) -> None:
     with database.writer() as tx:
-        step = {"flow": "f", "topic": "x'; DROP TABLE findings; --", "partition": 1}
-        assert execute(tx, "flow_offset_begin", **step, next_offset=5, watermark_us=6) == 1
+        step = {"topics": ["x'; DROP TABLE findings; --"], "partitions": [1]}
+        begun = {"next_offsets": [5], "watermarks": [6]}
+        assert execute(tx, "flow_offsets_begin", flow="f", **step, **begun) == 1
         (row,) = select(tx, "flow_position", flow="f")
     assert row == {
         "topic": "x'; DROP TABLE findings; --",

@@ -156,7 +156,7 @@ def test_a_process_folds_when_it_has_appended_many(
 
 
 def test_hostile_names_are_counted(database: Database, two_tenants: tuple[Scope, Scope]) -> None:
-    names = ["", '"', "a,b\nc", "\\N", "\\.", "nul\x00", "x" * 5000, "ü" * 600]
+    names = ["", '"', '\\"', "NULL", "{}", "a,b\nc", "\\N", "\\.", "nul\x00", "x" * 5000, "ü" * 600]
     counts = pl.DataFrame(
         {
             "tenant_id": ["acme"] * len(names),
@@ -174,3 +174,43 @@ def test_hostile_names_are_counted(database: Database, two_tenants: tuple[Scope,
     found = _seen(database, two_tenants[0], "SELECT entity FROM entity_minutes")
     told = [name.replace("\x00", "\ufffd")[:512] for name in names]
     assert sorted(str(name) for (name,) in found) == sorted(told)
+
+
+def test_counts_of_an_older_process_are_folded_too(
+    database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    commit(database, _step(0, "acme", 10), [_count])
+    with database.writer() as tx:
+        tx.execute(
+            "INSERT INTO entity_deltas (tenant_id, entity_type, entity, class_uid, minute, events)"
+            " VALUES ('acme', 'host', 'old', 1007, %s, 7)",
+            (START,),
+        )
+    whole = [(60, 17), (3600, 17), (86400, 17)]
+    assert _seen(database, two_tenants[0], _ADDED) == whole
+    assert fold(database) > 0
+    assert _seen(database, two_tenants[0], _ADDED) == whole
+
+
+def test_a_commit_appends_a_row_for_many_counts(
+    database: Database, two_tenants: tuple[Scope, Scope]
+) -> None:
+    counts = pl.DataFrame(
+        {
+            "tenant_id": ["acme"] * 120 + ["bolt"] * 5,
+            "entity_type": ["host"] * 125,
+            "entity": [f"h{n}" for n in range(125)],
+            "class_uid": pl.Series([1007] * 125, dtype=pl.Int32),
+            "window_start": [START] * 125,
+            "window_s": pl.Series([60] * 125, dtype=pl.Int32),
+            "events": [n + 1 for n in range(125)],
+        }
+    )
+    with database.writer() as tx:
+        add_window_counts(tx, counts)
+    packs = "SELECT count(*), sum(cardinality(entities)) FROM entity_packs"
+    acme, bolt = two_tenants
+    assert _seen(database, acme, packs) == [(1, 120)]
+    assert _seen(database, bolt, packs) == [(1, 5)]
+    last = "SELECT events FROM window_counts WHERE window_s = 60 AND entity = 'h124'"
+    assert _seen(database, bolt, last) == [(125,)]
