@@ -24,6 +24,8 @@ except ImportError:
     DynamicSource = StatelessSourcePartition = DynamicSink = StatelessSinkPartition = object
 
 EPOCH: Final = timedelta(seconds=0.5)
+_AT_ONCE: Final = datetime.fromtimestamp(0, UTC)
+_SHORTLY_S: Final = 0.001
 _IN_FLIGHT: Final = 2
 """Polls between source and sink at most: bytewax' own queues have no bound but the epoch."""
 
@@ -32,24 +34,23 @@ class _Polls(StatelessSourcePartition):  # type: ignore[misc]  # bytewax has no 
     def __init__(self, flow: Flow | Lanes, once: bool) -> None:
         self._flow = flow
         self._once = once
-        self._awake: datetime | None = None
 
     def next_batch(self) -> Iterable[Work]:
-        self._awake = None
-        if self._flow.stop.is_set():
+        flow = self._flow
+        if flow.stop.is_set():
             raise StopIteration
-        if self._flow.in_flight >= _IN_FLIGHT:
-            return []
-        work = self._flow.poll()
+        work = flow.poll() if flow.in_flight < _IN_FLIGHT else None
         if work is not None:
             return [work]
-        if self._once and not self._flow.in_flight:
+        if self._once and not flow.in_flight:
             raise StopIteration
-        self._awake = datetime.now(UTC) + timedelta(seconds=self._flow.linger_s)
+        # Waited here, not by bytewax: it reckons by the wall clock, and set back an hour it would
+        # sleep that hour. What is in flight is committed by this same thread.
+        flow.stop.wait(_SHORTLY_S if flow.in_flight else flow.linger_s)
         return []
 
     def next_awake(self) -> datetime | None:
-        return self._awake
+        return _AT_ONCE
 
 
 class _Source(DynamicSource):  # type: ignore[misc]  # bytewax has no type hints

@@ -32,8 +32,8 @@ _QUERIES: Final = {
     "findings": "SELECT tenant_id, finding_id, rule_id, title, level, entity_type, entity,"
     " event_count, time FROM findings",
     "evidence": "SELECT tenant_id, finding_id, unnest(event_ids) FROM findings",
-    "windows": "SELECT tenant_id, entity_type, entity, class_uid, window_start, window_s, events"
-    " FROM window_counts",
+    "windows": "SELECT tenant_id, entity_type, entity, class_uid, window_start, window_s,"
+    " sum(events) FROM window_counts GROUP BY 1, 2, 3, 4, 5, 6",
     "sources": "SELECT tenant_id, source, next_position, events, rejected FROM sources",
     "incidents": "SELECT i.tenant_id, i.level, i.status, i.finding_count, i.signal_count,"
     " (SELECT array_agg(f.finding_id ORDER BY f.finding_id) FROM incident_findings f"
@@ -99,7 +99,10 @@ def settle(house: House, wait_s: float = _SETTLE_S) -> float:
     """Wait until everything that was sent has gone everywhere; give the seconds."""
     house.until_ready()
     with _log_of(house) as log:
-        return until(lambda: not unsettled(house, log), wait_s, "the house does not settle")
+        try:
+            return until(lambda: not unsettled(house, log), wait_s, "the house does not settle")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {unsettled(house, log)}") from None
 
 
 def unsettled(house: House, log: EventLog) -> dict[str, int]:
