@@ -62,12 +62,15 @@ def main(folder: Path) -> None:
         if n == 0:
             for at, first in enumerate(first_requests()):
                 _sent(door, said["tokens"], first, at - 100, told)
-        while not (folder / "stop").exists() and (until is None or n < until):
+        # A request without an answer may have been kept: it is sent again until that is known.
+        in_doubt = n > 0
+        while (in_doubt or not (folder / "stop").exists()) and (until is None or n < until):
             wait_s = base_s + n / said["per_s"] - time.time() if said["per_s"] else 0
             if wait_s > 0:
                 time.sleep(min(wait_s, _PAUSE_S))
-            elif _sent(door, said["tokens"], request(said["seed"], n), n, told):
-                n += 1
+            else:
+                in_doubt = not _sent(door, said["tokens"], request(said["seed"], n), n, told)
+                n += not in_doubt
 
 
 def _sent(

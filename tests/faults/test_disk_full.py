@@ -49,12 +49,14 @@ def test_a_full_disk_of_log_and_lake_loses_nothing(other: Path) -> None:
         _live_through(house, full, "log")
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_a_full_disk_of_the_lake_loses_nothing(other: Path) -> None:
     with disk(48, other / "lake") as full, standing("embedded", folder=other) as house:
         _live_through(house, full, "lake")
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 def test_a_full_disk_of_the_database_loses_nothing() -> None:
     with disk(256) as full, standing("embedded", database_in=full.place) as house:

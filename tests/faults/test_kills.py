@@ -1,4 +1,4 @@
-"""Kill -9 every kind of process while events flow, five times; `make faults`: a hundred."""
+"""Kill -9 every kind of process while events flow, once or twice; `make faults`: a hundred times."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("home", "each"), [("embedded", 2), ("cluster", 5)])
+@pytest.mark.parametrize(("home", "each"), [("embedded", 1), ("cluster", 2)])
 def test_kills_lose_nothing_and_double_nothing(home: str, each: int) -> None:
     verdict, table = campaign(plan(home, seed=11, each=each, per_s=3))
     print(table)
