@@ -1,4 +1,4 @@
-"""Kill -9 every kind of process while events flow, once or twice; `make faults`: a hundred times."""
+"""Kill -9 every kind of process while events flow; `make faults`: a hundred times."""
 
 import pytest
 
