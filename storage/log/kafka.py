@@ -8,6 +8,7 @@ once is recognised by its ids and source positions.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -117,23 +118,11 @@ class KafkaLog:
         if not records:
             return []
         count = self._topics.ensured(topic)
-        call = _Call(len(records))
         name = self._cluster.name(topic)
-        until_s = time.monotonic() + self._wait_s
         with self._cluster.explained(f"topic {name}"):
-            with self._sending:  # so that one call's records lie together
-                producer = self._producer
-                for at, record in enumerate(records):
-                    self._send(producer, name, record, count, partial(call.answered, at), until_s)
-            # The client answers by then for each, well or badly.
-            if not call.done.wait(self._wait_s + 10):
-                raise Unavailable(f"event log {self._cluster.servers}: topic {name}: no answer")
-            if call.error is not None:
-                if call.error.fatal():
-                    self._renew(producer)
-                raise KafkaException(call.error)
+            places = self._written(name, records, count)
         self._topics.moved(topic)
-        return call.places
+        return places
 
     def read(
         self, topic: str, partition: int, offset: int, limit: int = 1000, max_bytes: int = 8 << 20
@@ -209,12 +198,33 @@ class KafkaLog:
         """Send what is being sent, leave all groups, let go; later calls are Unavailable."""
         if self._is_closed.is_set():
             return
-        with self._sending:
+        with self._sending, suppress(KafkaException):  # each append heard of its own records
             self._producer.flush(self._wait_s)
         self._is_closed.set()
         self._server.join()
         self._groups.close()
         self._reader.close()
+
+    def _written(self, name: str, records: Sequence[Record], count: int) -> list[tuple[int, int]]:
+        """Send them to the topic of that name, await the answers; KafkaException by the first."""
+        call = _Call(len(records))
+        until_s = time.monotonic() + self._wait_s
+        with self._sending:  # so that one call's records lie together
+            producer = self._producer
+            try:
+                for at, record in enumerate(records):
+                    self._send(producer, name, record, count, partial(call.answered, at), until_s)
+            except KafkaException:  # it has told its last error already and takes nothing more
+                self._producer = Producer(self._config)
+                raise
+        # The client answers by then for each, well or badly.
+        if not call.done.wait(self._wait_s + 10):
+            raise Unavailable(f"event log {self._cluster.servers}: topic {name}: no answer")
+        if call.error is not None:
+            if call.error.fatal():
+                self._renew(producer)
+            raise KafkaException(call.error)
+        return call.places
 
     def _send(
         self,
@@ -243,8 +253,11 @@ class KafkaLog:
     def _serve(self) -> None:
         """Hand the producer's answers to those who wait; renew tokens, hear of trouble."""
         while not self._is_closed.is_set():
-            self._producer.poll(0.2)
-            self._topics.admin.poll(0)
+            # The client tells its last error here too, once, to whoever polls: whoever appends
+            # hears it in the answer, and this must go on for the producer that comes after.
+            with suppress(KafkaException):
+                self._producer.poll(0.2)
+                self._topics.admin.poll(0)
 
     def _renew(self, failed: Producer) -> None:
         """Begin again with a new producer after an error that the client says is its last."""

@@ -22,8 +22,8 @@ ZSTD = zstandard.ZstdCompressor()
     [
         ("", PLAIN),
         ("identity", PLAIN),
-        ("gzip", gzip.compress(PLAIN)),
-        (" GZIP ", gzip.compress(PLAIN[:80]) + gzip.compress(PLAIN[80:])),
+        ("gzip", gzip.compress(PLAIN, mtime=0)),
+        (" GZIP ", gzip.compress(PLAIN[:80], mtime=0) + gzip.compress(PLAIN[80:], mtime=0)),
         ("zstd", ZSTD.compress(PLAIN)),
         ("zstd", ZSTD.compress(PLAIN[:80]) + ZSTD.compress(PLAIN[80:])),
     ],

@@ -13,11 +13,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     ConfigResource,
+    ResourcePatternType,
+    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -33,6 +39,8 @@ from storage.settings import Secret, Settings
 from tests.services import address_of, folder_of
 from tests.shared import ROOT
 from tests.storage.log_contract import Clock, LogContract, values
+
+T = TypeVar("T")
 
 
 class RealClock(Clock):
@@ -261,15 +269,48 @@ def test_a_topic_that_may_not_be_made_is_told_how_to_make() -> None:
         log.append("t", [Record(b"a", b"")])
 
 
-def test_a_login_without_rights_is_told_how_to_make_the_topic_and_which_rights() -> None:
+def test_a_login_without_rights_is_told_which_and_goes_on_when_it_has_them() -> None:
     name, password = f"u{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
     admin = AdminClient({"bootstrap.servers": address_of("kafka").partition("//")[2]})
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
     made = UserScramCredentialUpsertion(name, scram, password.encode())
     admin.alter_user_scram_credentials([made])[name].result(20)
     few = login(kafka_sasl="scram-sha-512", kafka_user=name, kafka_password=Secret(password))
-    with closing(log_of(few)) as log, pytest.raises(Unavailable, match=r"lacks the right|must run"):
-        log.append("t", [Record(b"a", b"")])
+    with closing(log_of(few)) as log:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"lacks the right|must run"):
+                log.append("t", [Record(b"a", b"")])
+        # The client tells its last error to its poller too, after the answer.
+        log._server.join(1)
+        assert log._server.is_alive()
+        rights = [
+            AclBinding(
+                kind,
+                few.kafka_prefix,
+                ResourcePatternType.PREFIXED,
+                f"User:{name}",
+                "*",
+                AclOperation.ALL,
+                AclPermissionType.ALLOW,
+            )
+            for kind in (ResourceType.TOPIC, ResourceType.GROUP)
+        ]
+        for told in admin.create_acls(rights).values():
+            told.result(20)
+        _soon(lambda: log.append("t", [Record(b"a", b"1")]))
+        assert [m.value for m in _soon(lambda: log.read("t", 3, 0))][-1:] == [b"1"]
+
+
+def _soon(act: Callable[[], list[T]]) -> list[T]:
+    """Do it as soon as it can be done: a broker learns of rights a moment after they are given."""
+    until_s = time.monotonic() + 20
+    while True:
+        try:
+            return act()
+        except Unavailable:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.1)
 
 
 def test_a_record_of_a_newer_layout_is_left_alone() -> None:
