@@ -108,6 +108,11 @@ def _chart(found: list[Quality]) -> Part:
     return stacked_bars("Findings by day", summary, labels, series, name="quality-chart")
 
 
+def address_of(detector: str) -> str:
+    """Give the page that tells what it claims: those that run rules have a page each."""
+    return "/rules" if detector in {"sigma", "correlation"} else f"/rule/{detector}"
+
+
 def _row(found: Quality) -> dict[str, Any]:
     told = found.precision
     looks = {"rises": ("Rises", "medium"), "falls": ("Falls", "medium"), "": ("Steady", "good")}
@@ -116,7 +121,7 @@ def _row(found: Quality) -> dict[str, Any]:
     return {
         "id": found.name,
         "title": found.title,
-        "href": f"/rule/{found.name}" if found.name not in {"sigma", "correlation"} else "/rules",
+        "href": address_of(found.name),
         "under": f"over what was asked · {found.name}" if is_over else found.name,
         "both": True,
         "findings": found.findings,

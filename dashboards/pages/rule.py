@@ -46,7 +46,7 @@ def layout(view: View) -> Part:
     if found is None:
         raise NotFound("There is no rule of that id in this house.")
     rule = found.rule
-    claims = read.claims(view.console.database, view.scope, rule.rule_id, _MOST_CLAIMS)
+    claims = read.claims(view.console.database, view.scope, found.rule_ids, _MOST_CLAIMS)
     now = view.console.now()
     return html.Div(
         [
@@ -74,7 +74,8 @@ def layout(view: View) -> Part:
 
 
 def _hits_link(rule: RuleText) -> Part:
-    href = f"/findings?{urlencode({'rule': rule.rule_id})}"
+    is_detector = rule.detector is not None and rule.detector.name == rule.rule_id
+    href = f"/findings?{urlencode({'detector' if is_detector else 'rule': rule.rule_id})}"
     return dcc.Link("See its findings", href=href, className="button second")
 
 

@@ -1,22 +1,23 @@
 """Read the rules: texts of the house's own and the tenant's, their claims and their verdicts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 
 from api import rule_check
 from api.rule_check import checker, own_rules, reports_of
-from dashboards.read.detectors import DetectorText, detector_of, title_of
+from dashboards.read.detectors import DetectorText, detector_of, detectors, title_of
 from storage.database import Database
 from storage.database.queries import select
 from storage.rules import capped_claims, enable_rule, save_rule, tenant_rules
+from storage.schema.finding import Level
 from storage.settings import Settings
 from storage.tenant import Scope
 
@@ -100,6 +101,12 @@ class Listed:
 
     rule: RuleText
     figures: RuleFigures = field(default_factory=RuleFigures)
+    parts: tuple[str, ...] = ()
+
+    @property
+    def rule_ids(self) -> list[str]:
+        """Give the ids its claims have: its own and those of a detector's `parts`."""
+        return [self.rule.rule_id, *self.parts]
 
 
 def rule_text(rule_id: str) -> RuleText | None:
@@ -209,10 +216,32 @@ def _own(settings: Settings, rows: list[Row]) -> list[RuleText]:
 
 
 def one(database: Database, settings: Settings, scope: Scope, rule_id: str) -> Listed | None:
-    """Give the rule of that id with its figures; None if there is none."""
+    """Give the rule or detector of that id with its figures; None if there is none.
+
+    A detector is one even before its first claim, and when all its claims are of its parts.
+    """
     wanted = rule_id.lower()
     found = listed(database, settings, scope)
-    return next((f for f in found if f.rule.rule_id.lower() == wanted), None)
+    exact = next((f for f in found if f.rule.rule_id.lower() == wanted), None)
+    if exact is not None or wanted not in detectors():
+        return exact
+    parts = [f for f in found if f.rule.rule_id.startswith(f"{wanted}.")]
+    levels = {f.rule.level for f in parts}
+    worst = [level for level in get_args(Level) if level in levels][-1:] or ["informational"]
+    model = _model(wanted, {"level": worst[0]})
+    return Listed(model, summed([f.figures for f in parts]), tuple(f.rule.rule_id for f in parts))
+
+
+def summed(parts: Sequence[RuleFigures]) -> RuleFigures:
+    """Add up what the parts of a detector did."""
+    return RuleFigures(
+        steps=tuple(map(sum, zip(*(p.steps for p in parts), strict=True))) or (0,) * STEPS,
+        claims=sum(p.claims for p in parts),
+        last_time=max((p.last_time for p in parts if p.last_time), default=None),
+        right=sum(p.right for p in parts),
+        wrong=sum(p.wrong for p in parts),
+        capped=sum(p.capped for p in parts),
+    )
 
 
 def save(database: Database, settings: Settings, scope: Scope, text: str) -> str:
@@ -227,12 +256,12 @@ def let_run(database: Database, scope: Scope, rule_id: str, enabled: bool) -> No
         enable_rule(scope, tx, rule_id, enabled)
 
 
-def claims(database: Database, scope: Scope, rule_id: str, limit: int = 50) -> list[Row]:
-    """Give the newest claims of a rule."""
+def claims(database: Database, scope: Scope, rule_ids: Sequence[str], limit: int = 50) -> list[Row]:
+    """Give the newest claims of a rule: of these ids."""
     scope.require("findings:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
-        return select(tx, "pages_rule_claims", rule_id=rule_id, limit=limit)
+        return select(tx, "pages_rule_claims", rule_ids=list(rule_ids), limit=limit)
 
 
 def base_rules(rule: RuleText) -> list[RuleText | str]:

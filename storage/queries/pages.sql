@@ -40,7 +40,7 @@ LIMIT 2000;
 -- name: pages_rule_claims
 SELECT finding_id::text, "time", title, level, kind, entity_type, entity, event_count
 FROM findings
-WHERE rule_id = %(rule_id)s
+WHERE rule_id = ANY(%(rule_ids)s)
 ORDER BY "time" DESC, finding_id DESC
 LIMIT %(limit)s;
 

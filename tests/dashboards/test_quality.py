@@ -1,15 +1,19 @@
 """See what the quality page reckons from claims and verdicts, and that it is one's own."""
 
 import json
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dashboards.pages import quality as page
 from dashboards.read import quality as read
 from dashboards.read.quality import Quality, drift_of, wilson
+from storage.database.rows import insert_findings
 from storage.tenant import Role
-from tests.dashboards.conftest import House
+from tests.dashboards.conftest import House, some_findings
 from tests.dashboards.test_entity import counted
 
 
@@ -71,3 +75,19 @@ def test_the_page_tells_every_detector(filled: House) -> None:
     assert "That did not work" not in shown
     assert "False a day" in shown
     assert json.dumps({"share": None, "words": "no verdict"}) in shown
+
+
+def test_every_detector_it_tells_of_has_a_page(filled: House) -> None:
+    (one,) = some_findings(filled.acme.tenant_id, ["entered"], [filled.finding_ids(filled.acme)[0]])
+    one = replace(one, detector="spraying", rule_id="spraying.entered", finding_id=str(uuid4()))
+    with filled.database.writer() as tx:
+        insert_findings(tx, [one])
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    told = read.qualities(filled.database, filled.acme, filled.console.now())
+    assert {"spraying", "beaconing"} <= {q.name for q in told}
+    for found in told:
+        shown = filled.open(person, page.address_of(found.name))
+        assert "That did not work" not in shown
+        assert "no rule of that id" not in shown
+    assert "Title entered" in filled.open(person, "/rule/spraying")  # a claim of one of its parts
+    assert "/findings?detector=spraying" in filled.open(person, "/rule/spraying")
