@@ -40,6 +40,10 @@ _HALF: Final = 1 << 31
 _WHOLE: Final = 1 << 32
 
 
+Key = tuple[int, ...]
+"""One direction's IP version, addresses and ports, as numbers."""
+
+
 def distance(sequence: int, expected: int) -> int:
     """Give how far a sequence number lies behind the expected one (negative: it is old).
 
@@ -67,6 +71,8 @@ class Side:
 
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
+        if not self.early:
+            return len(self.waiting)
         return len(self.waiting) + sum(map(len, self.early.values()))
 
     def forget(self) -> None:
@@ -79,15 +85,20 @@ def _nearest(told: Side) -> int:
 
 
 class Conversation:
-    """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way."""
+    """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way.
+
+    `keys`: what tells it from others of the same mix, for either side.
+    """
 
     __slots__ = (
-        "_asked", "_bodiless", "_cut", "_hellos", "_server", "ends", "evicted", "last_ns", "sides",
+        "_asked", "_bodiless", "_cut", "_hellos", "_server", "_turned", "ends", "evicted", "keys",
+        "last_ns", "sides",
     )  # fmt: skip
 
-    def __init__(self, ends: Ends, mixes: tuple[int, int]) -> None:
-        """Begin with nothing seen."""
-        self.ends = ends
+    def __init__(self, ends: Ends, keys: tuple[Key, Key], mixes: tuple[int, int]) -> None:
+        """Begin with nothing seen; keys and mixes of the sides 0 and 1."""
+        self.ends, self._turned = ends, ends.turned()
+        self.keys = keys
         self.sides = (Side(mixes[0]), Side(mixes[1]))
         self.evicted = 0
         self.last_ns = 0
@@ -171,9 +182,9 @@ class Conversation:
         told.follows = False
         if self._cut is not None:
             calls, rest = self._cut(data, from_server=side == self._server)
-            ends = self.ends if side else self.ends.turned()
+            ends = self.ends if side else self._turned
             for call in calls:
-                yield sighting(OT, time_ns, ends, "tcp", function_fields(call))
+                yield sighting(OT, time_ns, ends, function_fields(call))
             self._keep(told, rest)
         elif data[0] in TLS_RECORDS:
             yield from self._hello(time_ns, side, data)
@@ -198,7 +209,7 @@ class Conversation:
             return
         if self._hellos is None:
             self._hellos = Handshake("t")
-        yield from self._hellos.add(time_ns, self.ends if side else self.ends.turned(), message)
+        yield from self._hellos.add(time_ns, self.ends if side else self._turned, message)
 
     def _banner(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
         end = data.find(b"\n", 0, 256)
@@ -207,9 +218,9 @@ class Conversation:
                 self._keep(self.sides[side], data)
             return
         line = data[:end].rstrip(b"\r").decode("utf-8", "replace")
-        ends = self.ends if side else self.ends.turned()
+        ends = self.ends if side else self._turned
         fields: dict[str, Value] = {"banner": line, "is_server": ends.src_port < ends.dst_port}
-        yield sighting(SSH, time_ns, ends, "tcp", fields)
+        yield sighting(SSH, time_ns, ends, fields)
 
     def _heads(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
         told = self.sides[side]
@@ -235,7 +246,7 @@ class Conversation:
             data = data[head.size + body :]
 
     def _head(self, time_ns: int, side: int, head: HttpHead) -> Iterator[Sighting]:
-        ends = self.ends if side else self.ends.turned()
+        ends = self.ends if side else self._turned
         if head.method is not None:
             if len(self._asked) >= MAX_ASKED:
                 yield self._transaction(*self._asked.pop(0), None)
@@ -255,7 +266,7 @@ class Conversation:
     def _transaction(
         self, time_ns: int, ends: Ends, asked: HttpHead | None, status: int | None
     ) -> Sighting:
-        return sighting(HTTP, time_ns, ends, "tcp", http_fields(asked, status))
+        return sighting(HTTP, time_ns, ends, http_fields(asked, status))
 
     def close(self) -> Iterator[Sighting]:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""

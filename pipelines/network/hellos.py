@@ -61,4 +61,4 @@ class Handshake:
             "ja4": ja4(client, over=self._over) if client else None,
             "cipher": f"0x{server.cipher:04x}" if server else None,
         }
-        return sighting(TLS, time_ns, ends, "udp" if self._over == "q" else "tcp", fields)
+        return sighting(TLS, time_ns, ends, fields)

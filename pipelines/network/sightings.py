@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from pipelines.network.addresses import text
 from pipelines.network.community_id import community_id
-from pipelines.network.internet import TCP, UDP
+from pipelines.network.headers import Headers
+from pipelines.network.internet import TCP
 from pipelines.network.protocols.http import HttpHead
 from pipelines.network.protocols.industrial import Function
 
@@ -21,16 +22,35 @@ Value = str | int | bool | None
 
 
 class Ends(NamedTuple):
-    """Hold where a message came from and went to; packed addresses."""
+    """Hold where a message came from and went to, as text, and the flow's community-id."""
 
-    src: bytes
+    src_ip: str
     src_port: int
-    dst: bytes
+    dst_ip: str
     dst_port: int
+    proto: str
+    community_id: str | None
 
     def turned(self) -> "Ends":
         """Give the other direction."""
-        return Ends(self.dst, self.dst_port, self.src, self.src_port)
+        src_ip, src_port, dst_ip, dst_port, proto, uid = self
+        return Ends(dst_ip, dst_port, src_ip, src_port, proto, uid)
+
+
+def ends_of(headers: Headers, row: int, protocol: int) -> Ends:
+    """Give the ends of one packet of TCP or UDP."""
+    size = 4 if headers.version[row] == 4 else 16
+    src, dst = (
+        (int(high[row]) << 64 | int(low[row])).to_bytes(16, "big")[-size:]
+        for high, low in (
+            (headers.src_high, headers.src_low),
+            (headers.dst_high, headers.dst_low),
+        )
+    )
+    ports = int(headers.src_port[row]), int(headers.dst_port[row])
+    uid = community_id(src, dst, protocol, *ports)
+    name = "tcp" if protocol == TCP else "udp"
+    return Ends(text(src), ports[0], text(dst), ports[1], name, uid)
 
 
 class Sighting(NamedTuple):
@@ -47,13 +67,9 @@ class Sighting(NamedTuple):
     fields: Mapping[str, Value]
 
 
-def sighting(
-    kind: str, time_ns: int, ends: Ends, proto: str, fields: Mapping[str, Value]
-) -> Sighting:
-    """Make a row, addresses written as text."""
-    src, src_port, dst, dst_port = ends
-    uid = community_id(src, dst, TCP if proto == "tcp" else UDP, src_port, dst_port)
-    return Sighting(kind, time_ns, text(src), src_port, text(dst), dst_port, proto, uid, fields)
+def sighting(kind: str, time_ns: int, ends: Ends, fields: Mapping[str, Value]) -> Sighting:
+    """Make a row."""
+    return Sighting(kind, time_ns, *ends, fields)
 
 
 def http_fields(asked: HttpHead | None, status: int | None) -> dict[str, Value]:

@@ -7,16 +7,16 @@ Python: the body of a download never does.
 
 import heapq
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.network.addresses import packed
 from pipelines.network.conversations import (
     MAX_CONVERSATIONS,
     MAX_HELD,
     MAX_WAITING,
     Conversation,
+    Key,
     Side,
 )
 from pipelines.network.headers import LATER_FRAGMENT, Headers, read_uint64
@@ -24,7 +24,7 @@ from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sightings import Ends, Sighting
+from pipelines.network.sightings import Sighting, ends_of
 
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
@@ -87,6 +87,7 @@ class TcpWatch:
         queue = segments.candidates(self._known, self._following)
         queued = np.zeros(len(segments), np.bool_)
         queued[queue] = True
+        segments.load(queue)
         heap: list[int] = queue.tolist()
         while heap:
             at = heapq.heappop(heap)
@@ -104,32 +105,25 @@ class TcpWatch:
         self, segments: "_Segments", at: int, heap: list[int], queued: Bools
     ) -> Iterator[Sighting]:
         """Give one segment to its connection, and look for the segments that it then needs."""
-        ends, mix, back = segments.ends(at), int(segments.mix[at]), int(segments.back[at])
-        key, begins = mix ^ back, bool(segments.begins[at])
-        known = self._known.get(key)
-        if known is not None and (
-            segments.is_syn[at] or (begins and known.ends not in (ends, ends.turned()))
-        ):
+        one = segments.at(at)
+        side_key, begins = one.key, one.begins
+        known = self._known.get(one.mix ^ one.back)
+        if known is not None and (one.is_syn or (begins and side_key not in known.keys)):
             # A new connection between these ends, or another one with a forged mix.
-            yield from self._let_go(key)
+            yield from self._let_go(one.mix ^ one.back)
             known = None
         if begins:
-            known = known or Conversation(ends, (back, mix))
-            self._known.pop(key, None)  # the latest touched stands last
-            self._known[key] = known
-        if known is None or known.ends not in (ends, ends.turned()):
+            known = known or segments.conversation(at, one)
+            self._known.pop(one.mix ^ one.back, None)  # the latest touched stands last
+            self._known[one.mix ^ one.back] = known
+        if known is None or side_key not in known.keys:
             return
-        side = 1 if known.ends == ends else 0
+        side = 1 if known.keys[1] == side_key else 0
         told = known.sides[side]
         before = told.follows, told.expected, told.held_bytes()
-        known.last_ns = int(segments.time_ns[at])
-        yield from known.add(
-            known.last_ns,
-            side,
-            int(segments.sequence[at]),
-            segments.payload(at),
-            begins=begins,
-        )
+        known.last_ns = one.time_ns
+        payload = segments.octets[one.start : one.end]
+        yield from known.add(one.time_ns, side, one.sequence, payload, begins=begins)
         for more in self._account(segments, told, before, queued):
             heapq.heappush(heap, more)
 
@@ -165,7 +159,8 @@ class _Segments:
     """Hold the block's TCP segments with payload, and its SYNs, as columns."""
 
     def __init__(self, block: PacketBlock, headers: Headers, rows: Int64s) -> None:
-        self.rows, self._headers, self._octets = rows, headers, block.octets
+        self.rows, self._headers, self.octets = rows, headers, block.octets
+        self._loaded: dict[int, _Segment] = {}
         self.time_ns = block.time_ns[rows]
         self.start, self.end = headers.payload[rows], headers.payload_end[rows]
         self.sequence = headers.sequence[rows]
@@ -237,15 +232,49 @@ class _Segments:
         ahead = (self.sequence[places] + self.size[places] - (told.expected)) & 0xFFFFFFFF
         return places[(ahead > 0) & (ahead <= WINDOW)]
 
-    def ends(self, at: int) -> Ends:
-        row = self.rows[at : at + 1]
-        h = self._headers
-        src = packed(h.version[row], h.src_high[row], h.src_low[row])[0]
-        dst = packed(h.version[row], h.dst_high[row], h.dst_low[row])[0]
-        return Ends(src, int(h.src_port[row[0]]), dst, int(h.dst_port[row[0]]))
+    def load(self, places: Int64s) -> None:
+        """Turn the columns of these segments into Python values, all at once."""
+        rows, h = self.rows[places], self._headers
+        columns = [
+            column[rows].tolist()
+            for column in (
+                h.version, h.src_high, h.src_low, h.src_port, h.dst_high, h.dst_low, h.dst_port,
+            )
+        ]  # fmt: skip
+        mine = (
+            self.mix, self.back, self.time_ns, self.start, self.end, self.sequence, self.begins,
+            self.is_syn,
+        )  # fmt: skip
+        rest = [column[places].tolist() for column in mine]
+        for place, key, *values in zip(
+            places.tolist(), zip(*columns, strict=True), *rest, strict=True
+        ):
+            self._loaded[place] = _Segment(key, *values)
 
-    def payload(self, at: int) -> bytes:
-        return self._octets[int(self.start[at]) : int(self.end[at])]
+    def at(self, place: int) -> "_Segment":
+        """Give one segment."""
+        if place not in self._loaded:
+            self.load(np.array([place]))
+        return self._loaded.pop(place)
+
+    def conversation(self, place: int, one: "_Segment") -> Conversation:
+        """Begin the conversation of a segment, which is sent by its side 1."""
+        version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
+        turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
+        ends = ends_of(self._headers, int(self.rows[place]), TCP)
+        return Conversation(ends, (turned, one.key), (one.back, one.mix))
+
+
+class _Segment(NamedTuple):
+    key: Key
+    mix: int
+    back: int
+    time_ns: int
+    start: int
+    end: int
+    sequence: int
+    begins: bool
+    is_syn: bool
 
 
 def _mixed(high: UInt64s, low: UInt64s, port: Int64s) -> UInt64s:

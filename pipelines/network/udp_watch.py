@@ -5,11 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.network.addresses import packed
 from pipelines.network.headers import LATER_FRAGMENT, Headers, u8, u32
 from pipelines.network.hellos import Handshake
 from pipelines.network.internet import UDP
-from pipelines.network.packets import Int64s, PacketBlock
+from pipelines.network.packets import PacketBlock
 from pipelines.network.protocols import arp, dhcp, http, quic
 from pipelines.network.protocols.industrial import (
     CUTTERS,
@@ -23,6 +22,7 @@ from pipelines.network.sightings import (
     OT,
     Ends,
     Sighting,
+    ends_of,
     function_fields,
     http_fields,
     sighting,
@@ -94,7 +94,7 @@ class UdpWatch:
             strict=True,
         ):
             time_ns = int(block.time_ns[at])
-            ends = ends_at(headers, at)
+            ends = ends_of(headers, at, UDP)
             data = block.octets[int(headers.payload[at]) : int(headers.payload_end[at])]
             if quick:
                 yield from self._hello(time_ns, ends, data)
@@ -153,22 +153,10 @@ def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: boo
     return payload
 
 
-def ends_at(headers: Headers, at: int) -> Ends:
-    """Give the ends of one packet."""
-    one: Int64s = np.array([at])
-    version = headers.version[one]
-    return Ends(
-        packed(version, headers.src_high[one], headers.src_low[one])[0],
-        int(headers.src_port[at]),
-        packed(version, headers.dst_high[one], headers.dst_low[one])[0],
-        int(headers.dst_port[at]),
-    )
-
-
 def _lease(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
     message = dhcp.read_message(data)
     if message is not None:
-        yield sighting(DHCP, time_ns, ends, "udp", message._asdict())
+        yield sighting(DHCP, time_ns, ends, message._asdict())
 
 
 def _simple_service(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
@@ -179,14 +167,14 @@ def _simple_service(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]
     if head is not None:
         asked = head if head.method else None
         told = ends if asked else ends.turned()
-        yield sighting(HTTP, time_ns, told, "udp", http_fields(asked, head.status))
+        yield sighting(HTTP, time_ns, told, http_fields(asked, head.status))
 
 
 def _functions(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
     from_server = ends.dst_port not in _INDUSTRIAL
     port = ends.src_port if from_server else ends.dst_port
     for call in CUTTERS[port](data, from_server=from_server)[0]:
-        yield sighting(OT, time_ns, ends, "udp", function_fields(call))
+        yield sighting(OT, time_ns, ends, function_fields(call))
 
 
 def arp_sightings(block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
@@ -202,6 +190,5 @@ def arp_sightings(block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
                 "dst_mac": message.target_mac,
             }
             time_ns = int(block.time_ns[at])
-            yield Sighting(
-                ARP, time_ns, message.sender_ip, 0, message.target_ip, 0, "arp", None, fields
-            )
+            ends = Ends(message.sender_ip, 0, message.target_ip, 0, "arp", None)
+            yield sighting(ARP, time_ns, ends, fields)
