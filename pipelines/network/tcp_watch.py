@@ -48,7 +48,7 @@ def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
     short = ((first >> np.uint64(24)) & np.uint64(0xFFFF)) < 4
     hello = np.isin((first >> np.uint64(16)) & np.uint64(0xFF), (1, 2))
     tls = record & hello & (short | (((first >> np.uint64(8)) & np.uint64(0xFF)) == 0))
-    after_change = (first >> np.uint64(8)) == 0x14030300010116
+    after_change = (first & np.uint64(0xFFFF00FFFFFFFF00)) == 0x1403000001011600
     warned = (first & np.uint64(0xFFFF00FFFFFF00FF)) == 0x1503000002010016
     text = np.isin(word, _STARTS) & (size >= 4)
     small = (size < 8) & np.isin(kind, _FIRSTS)
