@@ -1,6 +1,7 @@
 """Be the `inopsio-agent` command."""
 
 import argparse
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.identity import alone, load
 from agent.run import agent_id, look_once, run, ship_all, tasks, tell
 from agent.ship import Server
 from agent.spool import Spool
@@ -46,13 +48,21 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("/var/lib/inopsio-agent"),
         help="folder of the spool (default %(default)s)",
     )
-    acts = parser.add_subparsers(required=True, metavar="run|once|status")
+    acts = parser.add_subparsers(required=True, metavar="enroll|run|once|status")
+    sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
+    sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
+    sub.add_argument("--token", default="", help="the enrolment token (else as run takes its own)")
+    sub.add_argument("--token-file", type=Path, help="file with the token")
+    sub.add_argument(
+        "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
+    )
+    sub.set_defaults(act=_enroll)
     for name, act, text in (
         ("run", _run, "look and ship until stopped"),
         ("once", _once, "look once, ship all, end"),
     ):
         sub = acts.add_parser(name, help=text)
-        sub.add_argument("--url", required=True, help="the server, https://...")
+        sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
         sub.add_argument(
             "--token-file", type=Path, help="file with the token (else INOPSIO_AGENT_TOKEN)"
         )
@@ -71,6 +81,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _server(given: argparse.Namespace) -> Server:
+    if given.url is None:
+        identity = load(given.data)
+        if identity is None:
+            raise AgentError(
+                f"not enrolled in {given.data}; enroll first, or give --url and a token"
+            )
+        return Server(identity.url, identity=identity)
+    return Server(given.url, _token(given), given.ca)
+
+
+def _token(given: argparse.Namespace) -> str:
     if given.token_file:
         try:
             token = given.token_file.read_text(encoding="utf-8").strip()
@@ -80,7 +101,18 @@ def _server(given: argparse.Namespace) -> Server:
         token = os.environ.get("INOPSIO_AGENT_TOKEN", "")
     if not token:
         raise AgentError("no token; give --token-file or set INOPSIO_AGENT_TOKEN")
-    return Server(given.url, token, given.ca)
+    return str(token)
+
+
+def _enroll(given: argparse.Namespace) -> int:
+    held = alone(given.data)
+    # By name: the key's library is needed here, and not by an agent that runs.
+    made = importlib.import_module("agent.enroll").enroll(
+        given.data, given.url, given.token or _token(given), given.ca_fingerprint
+    )
+    os.close(held)
+    tell(f"enrolled in tenant {made.tenant_id} as agent {made.agent_id}")
+    return DONE
 
 
 def _logs(given: argparse.Namespace) -> list[tuple[Path, str]]:
@@ -96,21 +128,25 @@ def _spool(given: argparse.Namespace) -> Spool:
 
 
 def _run(given: argparse.Namespace) -> int:
+    held = alone(given.data)
     server, spool, stop = _server(given), _spool(given), threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    tell(f"agent {agent_id(spool)} ships to {given.url}")
+    tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
     run(spool, server, _logs(given), stop)
     spool.close()
+    os.close(held)
     return DONE
 
 
 def _once(given: argparse.Namespace) -> int:
+    held = alone(given.data)
     server, spool = _server(given), _spool(given)
     kept = look_once(tasks(spool, _logs(given)), time.time_ns() // 1000)
     sent = ship_all(spool, server)
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
+    os.close(held)
     return DONE
 
 

@@ -19,6 +19,7 @@ from typing import Final
 from agent.collect import Look, collectors
 from agent.errors import AgentError, Away, Refused
 from agent.follow import follow
+from agent.renewal import keep_renewed
 from agent.ship import Server, opener, send
 from agent.spool import Batch, Spool
 
@@ -102,7 +103,7 @@ def tell(text: str) -> None:
 
 def ship_all(spool: Spool, server: Server) -> int:
     """Send all that waits; give how many rows the server took. Away when it cannot be reached."""
-    out, who, host = opener(server), agent_id(spool), socket.gethostname()
+    out, who, host = opener(server), server.sender(agent_id(spool)), socket.gethostname()
     sent = 0
     while (batch := spool.next_batch()) is not None:
         sent += _ship(spool, lambda b: send(out, server, who, host, b), batch)
@@ -129,6 +130,9 @@ def run(spool: Spool, server: Server, logs: list[tuple[Path, str]], stop: thread
     """Look and ship until told to stop; what waits stays on disk."""
     shipper = threading.Thread(target=_ship_on, args=(spool.path, server, stop), daemon=True)
     shipper.start()
+    if server.identity is not None:
+        papers = (server.identity, stop, tell)
+        threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
     found = tasks(spool, logs)
     due = dict.fromkeys((t.name for t in found), 0.0)
     while not stop.is_set():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError, Away, Refused
+from agent.identity import Identity
 from agent.spool import Batch
 
 TIMEOUT_S: Final = 30
@@ -25,11 +26,12 @@ _LONGEST_STREAM: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to send, as whom. `token` never shows in a repr or a message."""
+    """Where to send, as whom: by `identity` (enrolled) or by `token`, which never shows."""
 
     url: str
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
     ca_file: Path | None = None
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         """Refuse clear text to anywhere but this machine: the token would be readable."""
@@ -37,6 +39,30 @@ class Server:
         if parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or "")):
             return
         raise AgentError(f"{self.url}: use https:// (http:// goes to this machine only)")
+
+    def sender(self, spool_id: str) -> str:
+        """Give the name that sources begin with.
+
+        An enrolled host stays the same agent when it is installed anew, but its spool counts from 0
+        again: the spool's id beside the agent's keeps its events from being taken for repeats.
+        """
+        if self.identity is None:
+            return spool_id
+        return f"{self.identity.agent_id}.{spool_id[:12]}"
+
+    def credentials(self) -> dict[str, str]:
+        """Give the headers that say who sends; an identity's certificate says it by itself."""
+        if self.identity is not None:
+            return self.identity.headers()
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def context(self) -> ssl.SSLContext:
+        """Make whom to trust: the house's authority if enrolled, else the given or system's CA."""
+        if self.identity is not None:
+            return self.identity.context()
+        context = ssl.create_default_context(cafile=self.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
 
 
 def _is_here(host: str) -> bool:
@@ -55,12 +81,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def opener(server: Server) -> urllib.request.OpenerDirector:
-    """Make what sends: TLS 1.2 or newer, the given CA or the system's, no redirects, no proxy."""
-    context = ssl.create_default_context(cafile=server.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    """Make what sends: TLS as the server's papers say, no redirects, no proxy."""
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=context),
+        urllib.request.HTTPSHandler(context=server.context()),
         _NoRedirects,
     )
 
@@ -85,7 +109,7 @@ def send(
         data=gzip.compress(b"\n".join(batch.rows) + b"\n", 5),
         method="POST",
         headers={
-            "Authorization": f"Bearer {server.token}",
+            **server.credentials(),
             "Content-Type": "application/x-ndjson",
             "Content-Encoding": "gzip",
             "User-Agent": "inopsio-agent",
