@@ -94,7 +94,7 @@ def _is_named_so(path: Path) -> bool:
 
 
 def _rows(file: Path, kind: str) -> Iterator[Row]:
-    others = kind in sightings.KINDS
+    others = (kind,) if kind in sightings.KINDS else ()
     for seen in watch(_chunks(file), flows=kind == "flows", dns=kind == "dns", others=others):
         yield from _flow_rows(seen.flows)
         yield from (_dns_row(message) for message in seen.dns)

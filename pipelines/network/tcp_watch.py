@@ -6,7 +6,7 @@ Python: the body of a download never does.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from pipelines.network.conversations import (
     MAX_CONVERSATIONS,
     MAX_HELD,
     MAX_WAITING,
+    TLS_RECORDS,
     Conversation,
     Key,
     Side,
@@ -24,7 +25,7 @@ from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sightings import Sighting, ends_of
+from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, ends_of
 
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
@@ -32,16 +33,17 @@ WINDOW: Final = 2 * MAX_WAITING
 _SYN, _ACK = 2, 16
 _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
-_FIRSTS: Final = np.unique(
-    np.array([0x14, 0x15, 0x16, *(int(s) >> 24 for s in _STARTS)], np.uint64)
-)
+_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+_TEXTS: Final = frozenset((TLS, HTTP, SSH))
 _PORTS: Final = tuple(CUTTERS)
 
 
 def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
     """Tell by the first eight bytes which payloads may begin a TLS hello, HTTP head or banner."""
-    word, kind = first >> np.uint64(32), first >> np.uint64(56)
+    chosen: Bools = _IS_FIRST[(first >> np.uint64(56)).astype(np.int64)]
+    places = np.flatnonzero(chosen)
+    first, size = first[places], size[places]
     # Record type, major version; then hello's type and that its length has three bytes. Records
     # of under four bytes cut the hello's own head.
     record = (first >> np.uint64(48)) == 0x1603
@@ -50,17 +52,18 @@ def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
     tls = record & hello & (short | (((first >> np.uint64(8)) & np.uint64(0xFF)) == 0))
     after_change = (first & np.uint64(0xFFFF00FFFFFFFF00)) == 0x1403000001011600
     warned = (first & np.uint64(0xFFFF00FFFFFF00FF)) == 0x1503000002010016
-    text = np.isin(word, _STARTS) & (size >= 4)
-    small = (size < 8) & np.isin(kind, _FIRSTS)
-    chosen: Bools = tls | after_change | warned | text | small
+    text = np.isin(first >> np.uint64(32), _STARTS) & (size >= 4)
+    chosen[places] = tls | after_change | warned | text | (size < 8)
     return chosen
 
 
 class TcpWatch:
     """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
 
-    def __init__(self) -> None:
-        """Begin with no connection known."""
+    def __init__(self, kinds: Collection[str] = KINDS) -> None:
+        """Begin with no connection known; `kinds` of rows are to be found, no others."""
+        self._has_ports = OT in kinds
+        self._has_text = not _TEXTS.isdisjoint(kinds)
         self._known: dict[int, Conversation] = {}
         self._following: dict[int, Side] = {}
         self._held = 0
@@ -81,7 +84,9 @@ class TcpWatch:
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
         """Give what this block's segments complete, in the order of the capture."""
-        segments = _Segments.of(block, headers)
+        if not (self._has_ports or self._has_text):
+            return
+        segments = _Segments.of(block, headers, has_ports=self._has_ports)
         if segments is None:
             return
         queue = segments.candidates(self._known, self._following)
@@ -158,7 +163,9 @@ class TcpWatch:
 class _Segments:
     """Hold the block's TCP segments with payload, and its SYNs, as columns."""
 
-    def __init__(self, block: PacketBlock, headers: Headers, rows: Int64s) -> None:
+    def __init__(
+        self, block: PacketBlock, headers: Headers, rows: Int64s, *, has_ports: bool
+    ) -> None:
         self.rows, self._headers, self.octets = rows, headers, block.octets
         self._loaded: dict[int, _Segment] = {}
         self.time_ns = block.time_ns[rows]
@@ -172,7 +179,7 @@ class _Segments:
         shift = np.clip(8 - self.size, 0, 7).astype(np.uint64) * np.uint64(8)
         first = first >> shift << shift
         self.begins: Bools = begins_like_a_message(first, self.size)
-        for port in _PORTS:
+        for port in _PORTS if has_ports else ():
             self.begins |= (src_port == port) | (dst_port == port)
         self.begins &= ~self.is_syn
         src = _mixed(headers.src_high[rows], headers.src_low[rows], src_port)
@@ -187,12 +194,12 @@ class _Segments:
         return len(self.rows)
 
     @classmethod
-    def of(cls, block: PacketBlock, headers: Headers) -> "_Segments | None":
+    def of(cls, block: PacketBlock, headers: Headers, *, has_ports: bool) -> "_Segments | None":
         has_payload = headers.payload_end > headers.payload
         is_syn = (headers.tcp_flags & (_SYN | _ACK)) == _SYN
         chosen = (headers.protocol == TCP) & (has_payload | is_syn) & (headers.payload > 0)
         rows = np.flatnonzero(chosen & (headers.fragment != LATER_FRAGMENT))
-        return cls(block, headers, rows) if len(rows) else None
+        return cls(block, headers, rows, has_ports=has_ports) if len(rows) else None
 
     def candidates(self, known: dict[int, Conversation], following: dict[int, Side]) -> Int64s:
         """Give the places of the segments to be read first, ascending."""

@@ -1,6 +1,6 @@
 """Find QUIC hellos, DHCP, SSDP and industrial messages in UDP, and ARP messages, in a block."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,9 @@ from pipelines.network.sightings import (
     ARP,
     DHCP,
     HTTP,
+    KINDS,
     OT,
+    TLS,
     Ends,
     Sighting,
     ends_of,
@@ -61,8 +63,9 @@ class _Quic:
 class UdpWatch:
     """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
 
-    def __init__(self) -> None:
-        """Begin with no connection known."""
+    def __init__(self, kinds: Collection[str] = KINDS) -> None:
+        """Begin with no connection known; `kinds` of rows are to be found, no others."""
+        self._kinds = kinds
         self._quic: dict[Ends, _Quic] = {}
         self.evicted = 0
 
@@ -85,7 +88,11 @@ class UdpWatch:
         is_http = ((dst_port == _SSDP) | (src_port == _SSDP)) & (size > 12)
         is_http &= np.isin(u32(block.octets, start), _HTTP)
         is_ot = (np.isin(dst_port, _INDUSTRIAL) | np.isin(src_port, _INDUSTRIAL)) & (size >= 10)
-        chosen = np.flatnonzero(is_dhcp | is_quic | is_http | is_ot)
+        wanted = {DHCP: is_dhcp, TLS: is_quic, HTTP: is_http, OT: is_ot}
+        masks = [mask for kind, mask in wanted.items() if kind in self._kinds]
+        if not masks:
+            return
+        chosen = np.flatnonzero(np.logical_or.reduce(masks))
         for at, quick, dynamic, text in zip(
             rows[chosen].tolist(),
             is_quic[chosen].tolist(),

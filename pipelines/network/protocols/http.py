@@ -24,6 +24,7 @@ _AGENT: Final = re.compile(rb"\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
 _CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S", re.IGNORECASE)
 _STARTS: Final = (*(m.encode() + b" " for m in METHODS), b"HTTP/1.")
+_START: Final = re.compile(rb"[\r\n]{0,2}(?:" + b"|".join(map(re.escape, _STARTS)) + rb")")
 
 
 class HttpHead(NamedTuple):
@@ -43,8 +44,10 @@ class HttpHead(NamedTuple):
 
 def may_begin(data: bytes) -> bool:
     """Tell whether the bytes are, or could become, the beginning of a head."""
-    data = data[:20].lstrip(b"\r\n")
-    return any(data.startswith(s) or s.startswith(data) for s in _STARTS)
+    if _START.match(data):
+        return True
+    begun = data[:20].lstrip(b"\r\n")
+    return len(data) < 20 and any(s.startswith(begun) for s in _STARTS)
 
 
 def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:

@@ -137,8 +137,8 @@ def crypto_frames(payload: bytes) -> Iterator[tuple[int, bytes]]:
     """Give (offset, bytes) of the CRYPTO frames in an opened payload."""
     at = 0
     for _ in range(MAX_FRAMES):
-        while at < len(payload) and payload[at] == 0:
-            at += 1
+        if payload[at : at + 1] == b"\0":  # padding, often a thousand bytes of it
+            at = len(payload) - len(payload[at:].lstrip(b"\0"))
         if at >= len(payload):
             return
         kind, at = payload[at], at + 1

@@ -100,13 +100,13 @@ def read_client(message: bytes) -> ClientHello | None:
     at = 39 + message[38]
     ciphers, at = _listed(message, at, 2)
     at += 1 + (message[at] if at < len(message) else 0)
-    found = _extensions(message, at)
+    extensions, found = _extensions(message, at)
     names = found.get(_SNI)
     versions = found.get(_VERSIONS, b"")
     return ClientHello(
         version=int.from_bytes(message[4:6], "big"),
         ciphers=ciphers,
-        extensions=_types(message, at),
+        extensions=extensions,
         groups=_listed(found.get(_GROUPS, b""), 0, 2)[0],
         formats=list(found.get(_FORMATS, b"")[1:]),
         algorithms=_listed(found.get(_ALGORITHMS, b""), 0, 2)[0],
@@ -127,12 +127,12 @@ def read_server(message: bytes) -> ServerHello | None:
     behind = at + 2 if is_draft else at + 3
     if len(message) < at + 2:
         return None
-    found = _extensions(message, behind)
+    extensions, found = _extensions(message, behind)
     chosen = found.get(_VERSIONS, b"")
     return ServerHello(
         version=version,
         cipher=int.from_bytes(message[at : at + 2], "big"),
-        extensions=_types(message, behind),
+        extensions=extensions,
         chosen=int.from_bytes(chosen, "big") if len(chosen) == 2 else version,
         alpn=_strings(found.get(_ALPN, b"")),
     )
@@ -149,29 +149,20 @@ def _numbers(data: bytes) -> list[int]:
     return [data[i] << 8 | data[i + 1] for i in range(0, len(data) - 1, 2)]
 
 
-def _each(message: bytes, at: int) -> list[tuple[int, int, int]]:
-    """Give (type, start, end) of the extensions behind their two bytes of length."""
+def _extensions(message: bytes, at: int) -> tuple[list[int], dict[int, bytes]]:
+    """Give the extensions' types in order, and their data; of two of one type the first counts."""
     end = min(len(message), at + 2 + int.from_bytes(message[at : at + 2], "big"))
     at += 2
-    found: list[tuple[int, int, int]] = []
+    types: list[int] = []
+    found: dict[int, bytes] = {}
     while at + 4 <= end:
         kind = message[at] << 8 | message[at + 1]
-        size = message[at + 2] << 8 | message[at + 3]
-        found.append((kind, at + 4, min(at + 4 + size, end)))
-        at += 4 + size
-    return found
-
-
-def _types(message: bytes, at: int) -> list[int]:
-    return [kind for kind, _, _ in _each(message, at)]
-
-
-def _extensions(message: bytes, at: int) -> dict[int, bytes]:
-    """Give the extensions' data; of two of one type the first counts."""
-    found: dict[int, bytes] = {}
-    for kind, start, end in _each(message, at):
-        found.setdefault(kind, message[start:end])
-    return found
+        behind = at + 4 + (message[at + 2] << 8 | message[at + 3])
+        types.append(kind)
+        if kind not in found:
+            found[kind] = message[at + 4 : min(behind, end)]
+        at = behind
+    return types, found
 
 
 def _host(data: bytes) -> str | None:
