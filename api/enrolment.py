@@ -207,6 +207,15 @@ def revoke_agent(database: Database, scope: Scope, agent_id: str, now: datetime)
         write_audit(tx, scope, "agent.revoke", agent_id)
 
 
+def restore_agent(database: Database, scope: Scope, agent_id: str) -> None:
+    """Take a revocation back; NotFound if there is none. Needs `tokens:write`."""
+    scope.require("tokens:write")
+    with database.app(scope) as tx:
+        if not execute(tx, "agent_restore", agent_id=_id(agent_id)):
+            raise NotFound(f"agent {agent_id[:40]} is not there, or is not revoked")
+        write_audit(tx, scope, "agent.restore", agent_id)
+
+
 def _id(text: str) -> str:
     try:
         return str(uuid.UUID(text))

@@ -84,6 +84,9 @@ UPDATE agents SET cloned_at = %(now)s WHERE agent_id = %(agent_id)s::uuid AND cl
 -- name: agent_revoke
 UPDATE agents SET revoked_at = %(now)s WHERE agent_id = %(agent_id)s::uuid AND revoked_at IS NULL;
 
+-- name: agent_restore
+UPDATE agents SET revoked_at = NULL WHERE agent_id = %(agent_id)s::uuid AND revoked_at IS NOT NULL;
+
 -- name: agent_is_enrolled
 SELECT agent_id::text FROM agents WHERE agent_id = %(agent_id)s::uuid;
 
