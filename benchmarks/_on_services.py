@@ -103,12 +103,15 @@ class Site:
 
     @contextlib.contextmanager
     def pipelines(
-        self, *words: str, **more: str
+        self, *words: str, program: str = "deploy", **more: str
     ) -> Iterator[tuple[psutil.Process, Callable[[], float]]]:
-        """Run the product's process; give it and what tells its CPU-seconds so far."""
+        """Run the product's process; give it and what tells its CPU-seconds so far.
+
+        `program`: the module that is run instead of the product's own command.
+        """
         settings = {variable(name): value for name, value in more.items()}
         child = subprocess.Popen(
-            [sys.executable, "-m", "deploy", "run", "pipelines", *words],
+            [sys.executable, "-m", program, "run", "pipelines", *words],
             cwd=ROOT,
             env={**self.environment(), **settings},
             stdout=subprocess.DEVNULL,

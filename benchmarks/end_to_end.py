@@ -4,7 +4,8 @@ Run: `make services`, then `.venv/bin/python -m benchmarks.end_to_end [--events 
 ECS lines of 200 agents (about 600 bytes each, from recorded events) in messages of `--lines`, on
 8 partitions; then the product's own `inopsio run pipelines`: all of the house's rules and 50
 Windows rules of Sigma, all detectors, both flows. Events per CPU-second of that process (its start
-and its first fifth of the events not counted), RSS, the CPU of the database beside it; the same
+and its first fifth of the events not counted), RSS, the CPU of the database beside it; once more
+with those 50 rules and no other detector; the same
 lines through the parser alone as the raw limit; then the flow once more in this process, to say
 where the time goes.
 """
@@ -32,6 +33,10 @@ from storage.log.open import open_log  # noqa: E402  after the thread count is s
 
 RULES = 50
 IDLE_S = 10.0
+WORDS = {
+    "deploy": "product, run pipelines",
+    "benchmarks._fifty": "the same, only the 50 rules",
+}
 WARM = 0.2
 """Share of the events that is not counted: the process starts, caches fill."""
 
@@ -46,11 +51,11 @@ def parser_alone(lines: list[bytes]) -> float:
     return rows / (time.process_time() - start)
 
 
-def product(site: Site, total: int, per_message: int) -> None:
+def product(site: Site, total: int, per_message: int, program: str = "deploy") -> None:
     """Run the product's process over what lies on the log; print what it used."""
     ends = site.ends()
     whole = sum(ends.values())
-    with site.pipelines() as (process, cpu_s):
+    with site.pipelines(program=program) as (process, cpu_s):
         site.wait(lambda: site.read() >= whole * WARM, process)
         at, used, server, began = site.read(), cpu_s(), site.server_cpu_s(), time.monotonic()
         site.wait(lambda: site.read() >= whole, process)
@@ -61,7 +66,7 @@ def product(site: Site, total: int, per_message: int) -> None:
         idle_share = (cpu_s() - idle) / (time.monotonic() - began_idle)
     done = (whole - at) * per_message
     print(
-        f"{'product, run pipelines':32}{done:>9}{cpu:>9.2f}{done / cpu:>14.0f}{used:>10.1f}"
+        f"{WORDS[program]:32}{done:>9}{cpu:>9.2f}{done / cpu:>14.0f}{used:>10.1f}"
         f"{server:>10.1f}{wall:>8.1f}{rss:>8.0f}"
     )
     print(f"CPU of one core while nothing comes: {idle_share:.1%}")
@@ -101,11 +106,11 @@ def main() -> None:
     try:
         rules = rule_folder(folder / "rules", RULES)
         begin_us = time.time_ns() // 1000 - given.events * 1_000_000 // _ecs.A_SECOND
-        for part in ("product", *(() if given.no_stages else ("stages",))):
+        for part in (*WORDS, *(() if given.no_stages else ("stages",))):
             with _on_services.site(folder / part, rules) as site:
                 site.fill(_ecs.records(lines, given.events, given.lines, begin_us))
-                if part == "product":
-                    product(site, given.events, given.lines)
+                if part in WORDS:
+                    product(site, given.events, given.lines, part)
                 else:
                     stages(site, given.events)
     finally:
