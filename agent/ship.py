@@ -138,9 +138,9 @@ class Sender:
         parts = urllib.parse.urlsplit(self._server.url)
         host = parts.hostname or ""
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+            return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
         return http.client.HTTPSConnection(
-            host, parts.port, timeout=TIMEOUT_S, context=self._context(self._server)
+            host, parts.port or 443, timeout=TIMEOUT_S, context=self._context(self._server)
         )
 
     def _measure(self, date: str, here_s: float) -> None:
