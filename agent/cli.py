@@ -163,7 +163,7 @@ class _Keeper:
     def __call__(self, loop: Loop) -> None:
         self._rounds += 1
         now_s = time.monotonic()
-        events, reason = self._dog.check(now_s, time.process_time(), resident_bytes())
+        events, reason = self._dog.check(now_s, time.process_time(), resident_bytes)
         loop.slower = self._dog.slower
         if now_s - self._told_s >= HEALTH_S:
             self._told_s = now_s
@@ -219,9 +219,9 @@ def _known(given: argparse.Namespace) -> Spool:
 
 def _status(given: argparse.Namespace) -> int:
     spool = _known(given)
-    health = {**_health(spool, 0.0), **spool.note(HEALTH, {})}
-    live = {k: v for k, v in _health(spool, 0.0).items() if k not in {"memory_bytes", "cpu_share"}}
-    row = {"agent_id": agent_id(spool), **health, **live}
+    # What this process uses says nothing: memory and share are what the agent last said of itself.
+    now = {k: v for k, v in _health(spool, 0.0).items() if k not in {"memory_bytes", "cpu_share"}}
+    row = {"agent_id": agent_id(spool), **spool.note(HEALTH, {}), **now}
     print(json.dumps(row))  # noqa: T201  the command's result
     spool.close()
     return DONE

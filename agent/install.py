@@ -19,6 +19,8 @@ from agent.voice import tell
 SHIP: Final = "inopsio-agent.service"
 WATCH: Final = "inopsio-agent-watch.service"
 UNITS: Final = Path("etc/systemd/system")
+PACKAGED: Final = Path("lib/systemd/system")
+"""Where a package puts them; then `install` only says where the server is."""
 CONFIG: Final = Path("etc/inopsio-agent")
 USER: Final = "inopsio-agent"
 
@@ -156,9 +158,10 @@ def _install(given: argparse.Namespace) -> int:
             _copy(source, folder / target)
             said.append(f'{name} = "/{CONFIG / target}"')
     (folder / "agent.toml").write_text("\n".join(said) + "\n", encoding="utf-8")
-    (root / UNITS).mkdir(parents=True, exist_ok=True)
-    for name, text in units(_program()).items():
-        (root / UNITS / name).write_text(text, encoding="utf-8")
+    if not (root / PACKAGED / SHIP).exists():
+        (root / UNITS).mkdir(parents=True, exist_ok=True)
+        for name, text in units(_program()).items():
+            (root / UNITS / name).write_text(text, encoding="utf-8")
     if root == Path("/"):
         _account(folder)
         _systemctl("daemon-reload")

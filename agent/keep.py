@@ -9,6 +9,7 @@ from agent.spool import HIGH, LOW, NORMAL, Spool
 
 STREAMS: Final = {LOW: "events.low", NORMAL: "events", HIGH: "events.high"}
 FORMAT: Final = "ocsf_json"
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _LOW: Final = frozenset({(1007, 2), (4001, 2), (5002, 1), (5002, 2)})
 """Ends of processes and connections, and states that the next inventory tells again."""
 _HIGH: Final = frozenset({0, 1001, 3001, 3002, 3003, 3006})
@@ -31,7 +32,7 @@ def keep(spool: Spool, events: list[Event], notes: Notes | None = None) -> int:
     """Append events and notes, in one commit; give how many events."""
     by_value: dict[int, list[bytes]] = {}
     for seen in events:
-        row = json.dumps(seen, separators=(",", ":")).encode("utf-8", "replace")
+        row = _encode(seen).encode("utf-8", "replace")
         by_value.setdefault(value_of(seen), []).append(row)
     with spool.together():
         for value, rows in by_value.items():

@@ -21,7 +21,7 @@ from agent.spool import Spool
 from agent.voice import tell
 
 LOG_EVERY_S: Final = 1.0
-ROUND_S: Final = 0.25
+ROUND_S: Final = 0.5
 """One commit a round holds all that was seen in it."""
 AGAIN_S: Final = 30.0
 """A watcher that failed is started again after so long."""

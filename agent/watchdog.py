@@ -45,13 +45,15 @@ class Watchdog:
         """Factor on every pause between two looks."""
         self.share = 0.0
 
-    def check(self, now_s: float, used_s: float, memory: int) -> tuple[list[Event], str]:
+    def check(
+        self, now_s: float, used_s: float, memory_bytes: Callable[[], int]
+    ) -> tuple[list[Event], str]:
         """Give what to tell, and a reason to begin anew (or nothing)."""
         if now_s - self._last_s < CHECK_S:
             return [], ""
         self.share = (used_s - self._last_used_s) / (now_s - self._last_s)
         self._last_s, self._last_used_s = now_s, used_s
-        reason = ""
+        reason, memory = "", memory_bytes()
         if memory > self._memory:
             reason = f"memory: {memory >> 20} MB are over the ceiling of {self._memory >> 20} MB"
         return self._judge_share(), reason

@@ -75,7 +75,7 @@ def watched(
         at_work.end()
 
 
-def _code(code: str) -> Callable[[Event], bool]:
+def code(code: str) -> Callable[[Event], bool]:
     return lambda e: e["metadata"].get("event_code") == code
 
 
@@ -120,7 +120,7 @@ def test_a_process_is_told_with_parent_hash_and_end(source: str) -> None:
     if not can(processes.SOURCES[source]):
         pytest.skip(f"this kernel has no {source}")
     with watched(processes, {"sources": [source]}) as at_work:
-        at_work.until(_code("source_opened"))
+        at_work.until(code("source_opened"))
         words = [sys.executable, "-c", "input()", "a b"]
         child = subprocess.Popen(words, stdin=subprocess.PIPE)
         start = at_work.until(
@@ -176,12 +176,12 @@ def test_what_the_kernel_had_no_room_for_is_told_as_an_interval(
 @as_root
 def test_a_restart_tells_no_running_process_twice() -> None:
     with watched(processes, {}) as first:
-        first.until(_code("source_opened"))
+        first.until(code("source_opened"))
         first.until(lambda e: e.get("process", {}).get("pid") == os.getpid())
         notes = first.end()
     notes = json.loads(json.dumps(notes))
     with watched(processes, {}, notes) as second:
-        second.until(_code("source_opened"))
+        second.until(code("source_opened"))
         second.end()
     assert [e for e in second.events if e.get("process", {}).get("pid") == os.getpid()] == []
 
@@ -234,7 +234,7 @@ def test_a_changed_file_is_told_with_both_hashes(tmp_path: Path, by: str) -> Non
     kept.parent.mkdir()
     kept.write_text("one")
     with watched(file_integrity, {"paths": [str(kept.parent)], "by": [by]}) as at_work:
-        at_work.until(_code("source_opened"))
+        at_work.until(code("source_opened"))
         subprocess.run(["sh", "-c", f"echo two > {kept}; sleep 0.5"], check=True)
         changed = at_work.until(_of(kept))
         folder.mkdir()
@@ -256,7 +256,7 @@ def test_a_file_changed_while_the_agent_was_off_is_told(tmp_path: Path) -> None:
     file.write_text("one")
     options = {"paths": [str(tmp_path)], "by": ["inotify"]}
     with watched(file_integrity, options) as first:
-        first.until(_code("source_opened"))
+        first.until(code("source_opened"))
         notes = json.loads(json.dumps(first.end()))
     file.write_text("other")
     with watched(file_integrity, options, notes) as second:

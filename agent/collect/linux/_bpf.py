@@ -4,6 +4,7 @@ Source: Documentation/bpf/ of the kernel (instruction set, ring buffer), include
 """
 
 import ctypes
+import functools
 import os
 import platform
 import struct
@@ -144,13 +145,23 @@ def assemble(steps: list[Step]) -> bytes:
     return bytes(code)
 
 
-def _bpf(command: int, attributes: bytes) -> int:
+@functools.cache
+def _call_number() -> int:
     number = _CALL_NUMBER.get(platform.machine())
     if number is None:
         raise OSError(f"bpf(2) is not known on {platform.machine()}")
+    return number
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    number = _call_number()
     held = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
-    library = ctypes.CDLL(None, use_errno=True)
-    answer = library.syscall(number, command, held, 128)
+    answer = _library().syscall(number, command, held, 128)
     if answer < 0:
         wrong = ctypes.get_errno()
         raise OSError(wrong, f"bpf({command}): {os.strerror(wrong)}")

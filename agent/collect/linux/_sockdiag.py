@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from agent.collect._shape import now_us
+
 _SOCK_DIAG: Final = 4
 _BY_FAMILY, _DONE, _ERROR = 20, 3, 2
 _DUMP: Final = 0x301
@@ -19,6 +21,7 @@ _HEAD: Final = struct.Struct("=IHHII")
 _GROUPS: Final = (1, 3)
 """Ends of TCP sockets, IPv4 and IPv6."""
 _ADD_MEMBERSHIP: Final = 1
+_SO_RCVBUFFORCE, _BUFFER = 33, 8 << 20
 _SOL_NETLINK: Final = 270
 PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 STATES: Final = {
@@ -113,6 +116,7 @@ class Endings:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
         self._link = socket.socket(socket.AF_NETLINK, kind, _SOCK_DIAG)
         try:
+            self._link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
             self._link.bind((0, 0))
             for group in _GROUPS:
                 self._link.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -120,7 +124,9 @@ class Endings:
         except BaseException:
             self._link.close()
             raise
-        self.overruns = 0
+        self._heard_us = now_us()
+        self.missed_since_us = 0
+        """Begin of the interval in which the kernel had no room; 0 if there was none."""
 
     def read(self) -> list[Sock]:
         """Give the sockets that ended since the last time."""
@@ -129,9 +135,10 @@ class Endings:
             try:
                 data = self._link.recv(1 << 16)
             except BlockingIOError:
+                self._heard_us = now_us()
                 return found
             except OSError:  # ENOBUFS: the kernel had no room
-                self.overruns += 1
+                self.missed_since_us = self.missed_since_us or self._heard_us
                 continue
             found += [_sock("tcp", body) for kind, body in _messages(data) if kind == _BY_FAMILY]
 

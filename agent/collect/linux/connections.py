@@ -36,7 +36,7 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
         while not stop.is_set():
             ended = endings.read() if endings else []
             events = known.compare(sockets(), ended, now_us())
-            if endings and endings.overruns:
+            if endings and endings.missed_since_us:
                 events.append(_overrun(endings))
             is_noted = rounds % NOTE_ROUNDS == 0
             if events or is_noted:
@@ -50,9 +50,11 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
 
 
 def _overrun(endings: Endings) -> Event:
-    count, endings.overruns = endings.overruns, 0
-    text = "the kernel had no room for ends of connections"
-    return agent_event("kernel_overrun", now_us(), text, record_count=count, collector=NAME)
+    since_us, endings.missed_since_us = endings.missed_since_us, 0
+    text = "the kernel had no room for ends of connections; short ones are missing"
+    at_us = now_us()
+    more = {"start_time_us": since_us, "end_time_us": at_us, "collector": NAME}
+    return agent_event("kernel_overrun", at_us, text, **more)
 
 
 class Known:

@@ -1,9 +1,8 @@
 """See every process start and end, as the kernel tells it, with what is needed to judge it.
 
-The first source that this kernel and these rights allow: eBPF (command line in the event), the
-audit multicast where execve is audited, else the proc connector with /proc read at once. What is
-missed is an event too: `kernel_overrun` with its interval, `execs_without_command_line` with a
-count.
+The first source that this kernel and these rights allow: eBPF (command line in the event), else the
+proc connector with /proc read at once. What is missed is an event too: `kernel_overrun` with its
+interval, `execs_without_command_line` with a count.
 """
 
 import threading
