@@ -34,8 +34,10 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/inopsio demo
 
+# Two workers: many tests wait for processes they started. A file's tests stay together, its houses too.
+TEST_WORKERS ?= 2
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Be the `inopsio-agent` command."""
 
 import argparse
+import importlib
 import json
 import os
 import signal
@@ -15,7 +16,10 @@ from agent import doctor, install
 from agent.collect._shape import agent_event, now_us
 from agent.deliver import SKEW, ship_all
 from agent.errors import AgentError
+from agent.identity import alone
+from agent.identity import load as load_identity
 from agent.keep import keep
+from agent.renewal import keep_renewed
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
@@ -58,8 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", type=Path, help=f"settings, TOML (default {CONFIG})")
     acts = parser.add_subparsers(
-        required=True, metavar="run|once|status|queue|doctor|install|uninstall"
+        required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall"
     )
+    sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
+    sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
+    sub.add_argument("--token", default="", help="the enrolment token (else as run takes its own)")
+    sub.add_argument("--token-file", type=Path, help="file with the token")
+    sub.add_argument(
+        "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
+    )
+    sub.set_defaults(act=_enroll)
     for name, act, text in (
         ("run", _run, "look and ship until stopped"),
         ("once", _once, "look once, ship all, end"),
@@ -82,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _server_words(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--url", help="the server, https://...")
+    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument(
         "--token-file", type=Path, help="file with the token (else INOPSIO_AGENT_TOKEN)"
     )
@@ -102,9 +114,15 @@ def _settings(given: argparse.Namespace) -> Settings:
 
 def _server(given: argparse.Namespace, said: Settings) -> Server:
     url = given.url or said.url
-    if not url:
-        raise AgentError(f"no server; give --url or write url = ... to {CONFIG}")
-    file = given.token_file or said.token_file
+    if url:
+        return Server(url, _token(given.token_file or said.token_file), given.ca or said.ca)
+    identity = load_identity(given.data)
+    if identity is None:
+        raise AgentError(f"not enrolled in {given.data}; enroll first, or give --url and a token")
+    return Server(identity.url, identity=identity)
+
+
+def _token(file: Path | None) -> str:
     if file:
         try:
             token = file.read_text(encoding="utf-8").strip()
@@ -114,7 +132,18 @@ def _server(given: argparse.Namespace, said: Settings) -> Server:
         token = os.environ.get("INOPSIO_AGENT_TOKEN", "")
     if not token:
         raise AgentError("no token; give --token-file or set INOPSIO_AGENT_TOKEN")
-    return Server(url, token, given.ca or said.ca)
+    return token
+
+
+def _enroll(given: argparse.Namespace) -> int:
+    held = alone(given.data)
+    # By name: the key's library is needed here, and not by an agent that runs.
+    made = importlib.import_module("agent.enroll").enroll(
+        given.data, given.url, given.token or _token(given.token_file), given.ca_fingerprint
+    )
+    os.close(held)
+    tell(f"enrolled in tenant {made.tenant_id} as agent {made.agent_id}")
+    return DONE
 
 
 def _logs(given: argparse.Namespace, said: Settings) -> list[tuple[Path, str]]:
@@ -127,12 +156,18 @@ def _spool(given: argparse.Namespace, said: Settings) -> Spool:
 
 def _run(given: argparse.Namespace) -> int:
     said = _settings(given)
+    # Two lookers would tell everything twice, two shippers look like a stolen key.
+    halves = {"look": ("look",), "ship": ("",), None: ("look", "")}[given.only]
+    held = [alone(given.data / half) for half in halves]
     sender = None
     spool, stop = _spool(given, said), threading.Event()
     if given.only != "look":
         server = _server(given, said)
         sender = Sender(server, agent_id(spool), socket.gethostname())
-        tell(f"agent {agent_id(spool)} ships to {server.url}")
+        tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
+        if server.identity is not None:
+            papers = (server.identity, stop, tell)
+            threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
@@ -142,6 +177,8 @@ def _run(given: argparse.Namespace) -> int:
     else:
         run(spool, sender, _logs(given, said), stop, said.rest, _Keeper(spool, said, stop))
     spool.close()
+    for handle in held:
+        os.close(handle)
     return DONE
 
 
@@ -193,11 +230,14 @@ def _health(spool: Spool, share: float) -> dict[str, object]:
 
 def _once(given: argparse.Namespace) -> int:
     said = _settings(given)
+    held = [alone(given.data / half) for half in ("look", "")]
     server, spool = _server(given, said), _spool(given, said)
     kept = look_once(spool, tasks(spool, _logs(given, said), said.rest), now_us())
     sent = ship_all(spool, Sender(server, agent_id(spool), socket.gethostname()))
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
+    for handle in held:
+        os.close(handle)
     return DONE
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError, Away, Refused
-from agent.ship import Sender, Server, tls_context
+from agent.ship import Sender, Server
 from agent.spool import Batch, Spool
 
 MOST_SKEW_S: Final = 300.0
@@ -73,7 +73,7 @@ def _road(server: Server) -> Iterator[Found]:
 
 def _certificate(server: Server, link: socket.socket, host: str) -> Found:
     try:
-        with tls_context(server).wrap_socket(link, server_hostname=host) as safe:
+        with server.context().wrap_socket(link, server_hostname=host) as safe:
             return Found(True, "certificate", f"{safe.version()}, issued by a CA that is trusted")
     except ssl.SSLCertVerificationError as wrong:
         fix = "give the CA of the server with --ca, or the name that its certificate has in --url"
@@ -89,11 +89,12 @@ def _door(server: Server) -> Iterator[Found]:
         sender.send(Batch("doctor", "ocsf_json", 0, []))
         yield Found(True, "token", "the server takes events")
     except Refused:
-        yield Found(True, "token", "the server takes events with this token")
+        yield Found(True, "token", "the server takes events from this agent")
     except Away as said:
         text = str(said)
         fix = "wait: the server asks to" if " 429" in text or " 503" in text else ""
-        fix = fix or "make a new token on the Agents page, for this tenant, with the role ingest"
+        again = "enrol again" if server.identity else "make a new token"
+        fix = fix or f"{again}: the Agents page gives the command"
         yield Found(False, "token", text, fix)
     except (AgentError, http.client.HTTPException) as wrong:
         yield Found(False, "token", str(wrong), "check --url: does the house listen there?")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
+from agent.identity import load
 from agent.ship import Server
 from agent.voice import tell
 
@@ -22,6 +23,7 @@ UNITS: Final = Path("etc/systemd/system")
 PACKAGED: Final = Path("lib/systemd/system")
 """Where a package puts them; then `install` only says where the server is."""
 CONFIG: Final = Path("etc/inopsio-agent")
+DATA: Final = Path("var/lib/inopsio-agent")
 USER: Final = "inopsio-agent"
 
 _COMMON: Final = """\
@@ -123,7 +125,7 @@ CAPABILITIES: Final = (
 def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the two commands."""
     sub = acts.add_parser("install", help="run at boot, as two hardened systemd units")
-    sub.add_argument("--url", required=True, help="the server, https://...")
+    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
     sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
@@ -144,12 +146,15 @@ def units(program: str) -> dict[str, str]:
 
 def _install(given: argparse.Namespace) -> int:
     root: Path = given.root
-    Server(given.url, "not read")  # refuses an address that would show the token
+    if given.url:
+        Server(given.url)  # refuses an address that would show the token
+    elif load(root / DATA) is None:
+        raise AgentError("give --url and a token, or enroll first")
     if root == Path("/") and os.geteuid() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
     folder = root / CONFIG
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    said = [f'url = "{given.url}"']
+    said = [f'url = "{given.url}"'] if given.url else []
     for name, source, target in (
         ("token_file", given.token_file, "token"),
         ("ca", given.ca, "ca.pem"),
@@ -189,12 +194,17 @@ def _program() -> str:
 def _account(folder: Path) -> None:
     """Make the account that both units run as, and give it the settings."""
     shell = shutil.which("nologin") or "/usr/sbin/nologin"
-    words = ("useradd", "--system", "--no-create-home", "--shell", shell, USER)
+    words = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", shell, USER)
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
-    for path in (folder, *folder.iterdir()):
+    for path in (folder, *folder.iterdir(), *_enrolled(Path("/") / DATA)):
         shutil.chown(path, USER, USER)
+
+
+def _enrolled(data: Path) -> list[Path]:
+    """Give what enrolment left there, the folder too."""
+    return [data, *data.iterdir()] if data.is_dir() else []
 
 
 def _uninstall(given: argparse.Namespace) -> int:
@@ -207,7 +217,7 @@ def _uninstall(given: argparse.Namespace) -> int:
         (root / UNITS / name).unlink(missing_ok=True)
     shutil.rmtree(root / CONFIG, ignore_errors=True)
     if not given.keep_data:
-        shutil.rmtree(root / "var/lib/inopsio-agent", ignore_errors=True)
+        shutil.rmtree(root / DATA, ignore_errors=True)
     if root == Path("/"):
         _systemctl("daemon-reload")
         subprocess.run(("userdel", USER), check=False, capture_output=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError, Away, Refused
+from agent.identity import Identity
 from agent.spool import Batch
 
 try:
@@ -24,6 +25,8 @@ except ImportError:  # an extra: without it gzip does
     zstandard = None  # type: ignore[assignment]  # what an absent extra is
 
 TIMEOUT_S: Final = 30
+LINK_S: Final = 300
+"""A connection is kept so long: papers that were renewed meanwhile count from then on."""
 _FINAL: Final = frozenset({400, 413, 415, 422})
 """Answers that will be the same next time for the same bytes."""
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._:@/+=-]")
@@ -32,11 +35,12 @@ _LONGEST_STREAM: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to send, as whom. `token` never shows in a repr or a message."""
+    """Where to send, as whom: by `identity` (enrolled) or by `token`, which never shows."""
 
     url: str
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
     ca_file: Path | None = None
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         """Refuse clear text to anywhere but this machine: the token would be readable."""
@@ -44,6 +48,33 @@ class Server:
         if parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or "")):
             return
         raise AgentError(f"{self.url}: use https:// (http:// goes to this machine only)")
+
+    def sender(self, spool_id: str) -> str:
+        """Give the name that sources begin with.
+
+        An enrolled host stays the same agent when it is installed anew, but its spool counts from 0
+        again: the spool's id beside the agent's keeps its events from being taken for repeats.
+        """
+        if self.identity is None:
+            return spool_id
+        return f"{self.identity.agent_id}.{spool_id[:12]}"
+
+    def credentials(self) -> dict[str, str]:
+        """Give the headers that say who sends; an identity's certificate says it by itself."""
+        if self.identity is not None:
+            return self.identity.headers()
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def context(self) -> ssl.SSLContext:
+        """Make whom to trust: the house's authority if enrolled, else the given or system's CA."""
+        if self.identity is not None:
+            return self.identity.context()
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise AgentError(f"the CA file {self.ca_file} cannot be used: {error}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
 
 
 def _is_here(host: str) -> bool:
@@ -53,16 +84,6 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def tls_context(server: Server) -> ssl.SSLContext:
-    """Make how to trust the server: TLS 1.2 or newer, the given CA or the system's."""
-    try:
-        context = ssl.create_default_context(cafile=server.ca_file)
-    except OSError as error:
-        raise AgentError(f"the CA file {server.ca_file} cannot be used: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class Sender:
@@ -77,11 +98,10 @@ class Sender:
         agent_id: str,
         host: str,
         now_s: Callable[[], float] = time.time,
-        context: Callable[[Server], ssl.SSLContext] = tls_context,
     ) -> None:
         """Keep it; the first `send` connects."""
-        self._server, self._agent_id, self._host = server, agent_id, host
-        self._now_s, self._context = now_s, context
+        self._server, self._agent_id, self._host = server, server.sender(agent_id), host
+        self._now_s, self._made_s = now_s, 0.0
         self._link: http.client.HTTPConnection | None = None
         self.skew_s: float | None = None
 
@@ -94,7 +114,7 @@ class Sender:
         body, encoding = _pack(b"\n".join(batch.rows) + b"\n")
         target = f"{urllib.parse.urlsplit(self._server.url).path.rstrip('/')}/v1/ingest?"
         headers = {
-            "Authorization": f"Bearer {self._server.token}",
+            **self._server.credentials(),
             "Content-Type": "application/x-ndjson",
             "Content-Encoding": encoding,
             "User-Agent": "inopsio-agent",
@@ -116,6 +136,8 @@ class Sender:
     def _ask(
         self, target: str, body: bytes, headers: dict[str, str]
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        if self._link is not None and not 0 <= self._now_s() - self._made_s < LINK_S:
+            self.close()
         is_used = self._link is not None
         try:
             link = self._link = self._link or self._connect()
@@ -136,11 +158,11 @@ class Sender:
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urllib.parse.urlsplit(self._server.url)
-        host = parts.hostname or ""
+        host, self._made_s = parts.hostname or "", self._now_s()
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
         return http.client.HTTPSConnection(
-            host, parts.port or 443, timeout=TIMEOUT_S, context=self._context(self._server)
+            host, parts.port or 443, timeout=TIMEOUT_S, context=self._server.context()
         )
 
     def _measure(self, date: str, here_s: float) -> None:

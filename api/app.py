@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from api.auth.gate import Require
+from api.auth.gate import Require, by_credentials
 from api.desk import Desk, desk_of, wall_clock_us
 from api.door import Door
 from api.guard import Guard
@@ -62,6 +62,7 @@ def create_app(
     )
     desk = Desk(settings, database, log, lake, now_us)
     app.state.desk = desk
+    app.state.identify = by_credentials
     app.state.script_hashes = []
     routes = include_resources(app)
     app.state.routes = tuple(routes)

@@ -35,6 +35,8 @@ class Desk:
     pair_tries: Throttle = field(default_factory=lambda: Throttle(8, 300))
     account_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
     address_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
+    enrol_tries: Throttle = field(default_factory=lambda: Throttle(20, 300))
+    told: Throttle = field(default_factory=lambda: Throttle(1, 600))
     quotas: Quotas = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,10 @@
 """Find out what would stop the house from working here, and say what to do about it."""
 
+import contextlib
+import http.client
 import os
 import shutil
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from typing import Final
 
 from deploy.house import opened
 from deploy.process import names
-from deploy.running import check_port, is_alive, is_ready, running
+from deploy.running import agents_url_of, check_port, is_alive, is_ready, running
 from pipelines.parsers import CONTRACT as PARSER
 from storage.errors import InopsioError, Unavailable
 from storage.plugins import discover
@@ -31,7 +34,7 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Look at everything once; never raises."""
-    for look in (_python, _folder, _space, _door, _processes, _plugins, _rules, _ledger):
+    for look in (_python, _folder, _space, _door, _agents, _processes, _plugins, _rules, _ledger):
         yield from _safely(look, settings)
 
 
@@ -76,6 +79,23 @@ def _door(settings: Settings) -> Check:
     except Unavailable as taken:
         return Check("port", well=False, seen=str(taken), mend="use --port N")
     return Check("port", well=True, seen=f"{settings.http_port} is free")
+
+
+def _agents(settings: Settings) -> Check:
+    place = agents_url_of(settings)
+    if not place or running(settings) is None:
+        return Check("agents' listener", well=True, seen=place or "off")
+    log = settings.data_dir / "logs" / "api.log"
+    # Its authority is the house's own, which this program does not look up: it asks who answers.
+    anybody = ssl.create_default_context()
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    host, port = settings.agents_place
+    door = http.client.HTTPSConnection(host, port, timeout=5, context=anybody)
+    with contextlib.closing(door):
+        door.request("GET", "/v1/agents/authority")
+        well = door.getresponse().status == http.HTTPStatus.OK
+    return Check("agents' listener", well, place, f"see {log}; another program may have the port")
 
 
 def _processes(settings: Settings) -> Check:

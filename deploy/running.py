@@ -86,21 +86,38 @@ def is_tls_wanted(settings: Settings) -> bool:
 
 def url_of(settings: Settings) -> str:
     """Give the address of the console."""
-    host = settings.http_host if settings.http_host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if is_tls_wanted(settings) else 'http'}://{shown}:{settings.http_port}"
+    scheme = "https" if is_tls_wanted(settings) else "http"
+    return f"{scheme}://{_shown(settings.http_host)}:{settings.http_port}"
+
+
+def agents_url_of(settings: Settings) -> str:
+    """Give the address of the agents' listener, '' if there is none."""
+    host, port = settings.agents_place
+    return f"https://{_shown(host)}:{port}" if port else ""
+
+
+def _shown(host: str) -> str:
+    own = host if host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104  comparison, not a bind
+    return f"[{own}]" if ":" in own else own
 
 
 def check_port(settings: Settings) -> None:
-    """Raise Unavailable if another program has the port: its answers must not pass for ours."""
-    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    with socket.socket(family) as probe:
+    """Raise Unavailable if another program has the port: its answers must not pass for ours.
+
+    The agents' port too, where it was chosen; the one beside ours is tried again until it is free.
+    """
+    _check(settings.http_host, settings.http_port, "use --port N")
+    if settings.agents_port > 0:
+        _check(*settings.agents_place, "change INOPSIO_AGENTS_PORT")
+
+
+def _check(host: str, port: int, way_out: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.http_host, settings.http_port))
+            probe.bind((host, port))
         except (OSError, OverflowError) as taken:
-            place = f"{settings.http_host} port {settings.http_port}"
-            raise Unavailable(f"{place} cannot be had ({taken}); use --port N") from None
+            raise Unavailable(f"{host} port {port} cannot be had ({taken}); {way_out}") from None
 
 
 def state_file(settings: Settings) -> Path:

@@ -13,6 +13,7 @@ from deploy.output import say
 from deploy.process import names
 from deploy.running import (
     READY_WAIT_S,
+    agents_url_of,
     check_port,
     environment_of,
     is_ready,
@@ -77,6 +78,8 @@ def _serve(
         say(f"Inopsio is up: {url_of(settings)}")
         if link:
             say(f"First sign-in (works once, for one hour): {url_of(settings)}{link}")
+        if settings.agents_place[1]:
+            say(f"Agents enrol at {agents_url_of(settings)}")
         say(f"Data: {settings.data_dir}   Stop: Ctrl-C, or inopsio down")
     with _beside(when_ready, stop):
         while not stop.wait(0.5):

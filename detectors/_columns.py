@@ -18,6 +18,9 @@ _NOWHERE: Final = (
     r"^(?:0\.|127\.|169\.254\.|2(?:2[4-9]|[34]\d|5[0-5])\.|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:|::1?$)"
 )
 
+_NOTHING: Final = ("new", "refused", "S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR")
+"""States of such connections: the sensor's words and Suricata's, then Zeek's."""
+
 
 def filled(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
     """Give the frame with every named column, null where the batch has none of it."""
@@ -57,6 +60,12 @@ def is_outside(name: str) -> pl.Expr:
     """Tell whether an address is on the internet: neither private, nor local, nor multicast."""
     text = pl.col(name).str.to_lowercase()
     return (~text.str.contains(_INSIDE) & ~text.str.contains(_NOWHERE)).fill_null(value=False)
+
+
+def came_to_nothing() -> pl.Expr:
+    """Tell which connections were refused or never answered; false where nobody says."""
+    failed = pl.col("connection_info.state").is_in(_NOTHING) | pl.col("activity_id").is_in([4, 5])
+    return failed.fill_null(value=False)
 
 
 def newest(table: pl.DataFrame, by: str, most: int) -> pl.DataFrame:

@@ -46,6 +46,10 @@ class Settings:
     )
     http_host: str = _setting("127.0.0.1", "address the API and the console listen on")
     http_port: int = _setting(8600, "port the API and the console listen on")
+    agents_host: str = _setting("", "address the agents' listener is on; empty = as http_host")
+    agents_port: int = _setting(
+        0, "port of the agents' listener (mutual TLS); 0 = http_port + 1, -1 = no listener"
+    )
     tls: str = _setting(
         "auto", "auto, on or off: auto = HTTPS with the machine's own CA beyond loopback"
     )
@@ -147,6 +151,12 @@ class Settings:
         Secret(""), "key that secrets of feeds are encrypted with; empty = one made in data_dir"
     )
     log_level: str = _setting("info", "debug, info, warning or error")
+
+    @property
+    def agents_place(self) -> tuple[str, int]:
+        """Give address and port of the agents' listener; port 0 = there is none."""
+        port = self.agents_port or self.http_port + 1
+        return self.agents_host or self.http_host, max(port, 0)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":

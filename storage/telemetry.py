@@ -18,6 +18,7 @@ class Metric:
 
 METRICS: Final[tuple[Metric, ...]] = (
     Metric("inopsio_events_read_total", "counter", "events parsed and committed"),
+    Metric("inopsio_agents_refused_total", "counter", "requests of agents and enrolments refused"),
     Metric("inopsio_events_late_total", "counter", "events behind the watermark when read"),
     Metric(
         "inopsio_events_clamped_total", "counter", "events that claimed a time over 5 min ahead"

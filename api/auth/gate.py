@@ -1,5 +1,6 @@
 """Turn a request into a Scope, or refuse it: the one place where that happens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,12 +40,18 @@ def require(grant: str = "") -> params.Depends:
 
 
 def scope(request: Request) -> Scope:
-    """Find out whose request it is: a bearer token, else a session cookie (writes need CSRF)."""
-    desk = desk_of(request)
-    header = request.headers.get("authorization")
-    found = _by_token(desk, header) if header else _by_cookie(desk, request)
+    """Find out whose request it is, in the way of the application that it came to."""
+    identify: Callable[[Request], Scope] = request.app.state.identify
+    found = identify(request)
     request.scope.setdefault("state", {})["scope"] = found
     return found
+
+
+def by_credentials(request: Request) -> Scope:
+    """Give the scope of a bearer token, else of a session cookie (writes need CSRF)."""
+    desk = desk_of(request)
+    header = request.headers.get("authorization")
+    return _by_token(desk, header) if header else _by_cookie(desk, request)
 
 
 def _by_token(desk: Desk, header: str) -> Scope:

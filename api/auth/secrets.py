@@ -13,11 +13,12 @@ from typing import Final, Literal
 from storage.errors import InvalidInput, NotSignedIn
 from storage.tenant import tenant_name
 
-Kind = Literal["session", "token", "link"]
+Kind = Literal["session", "token", "link", "enrol"]
 _PREFIX: Final[dict[Kind, tuple[str, str]]] = {
     "session": ("", "."),
     "token": ("inop_", "_"),
     "link": ("once_", "_"),
+    "enrol": ("enrol_", "_"),
 }
 LONGEST: Final = 200
 

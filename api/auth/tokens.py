@@ -20,6 +20,8 @@ LONGEST_TTL_S: Final = 366 * 24 * 3600
 LINK_TTL_S: Final = 3600
 FIRST_USER: Final = "admin"
 _LINK_NAME: Final = "sign-in:"
+_OWN_NAMES: Final = (_LINK_NAME, "enrol:")
+"""Beginnings of names that the house gives by itself."""
 
 
 def create_token(
@@ -38,14 +40,14 @@ def create_token(
     scope.require("tokens:write")
     given = frozenset(roles)
     check_givable(scope, given)
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name.startswith(_LINK_NAME):
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name.startswith(_OWN_NAMES):
         raise InvalidInput(f"a token's name has 1 to {LONGEST_NAME} printable characters")
     if not given or not 1 <= ttl_s <= LONGEST_TTL_S or (uses is not None and uses < 1):
         raise InvalidInput("a token needs a role, a life of 1 s to 366 days and uses above 0")
-    return _keep(database, scope, new_key("token", scope.tenant_id), name, given, ttl_s, uses)
+    return keep_key(database, scope, new_key("token", scope.tenant_id), name, given, ttl_s, uses)
 
 
-def _keep(
+def keep_key(
     database: Database,
     scope: Scope,
     key: Key,
@@ -54,6 +56,7 @@ def _keep(
     ttl_s: int,
     uses: int | None,
 ) -> str:
+    """Store a key's hash and what it is for; give its text. The caller checked the grant."""
     now = datetime.now(UTC)
     token_id = new_id(wall_clock_us())
     words = sorted(r.value for r in roles)
@@ -125,7 +128,7 @@ def make_first_link(database: Database, tenant_id: str, user: str = FIRST_USER) 
     with database.app(scope) as tx:
         execute(tx, "tokens_revoke_named", name=name, now=datetime.now(UTC))
     key = new_key("link", tenant_id)
-    text = _keep(database, scope, key, name, frozenset({Role.ADMIN}), LINK_TTL_S, 1)
+    text = keep_key(database, scope, key, name, frozenset({Role.ADMIN}), LINK_TTL_S, 1)
     return f"/sign-in/once?token={text}"
 
 

@@ -1,5 +1,6 @@
 """Take raw records in: durable in the event log before the answer 202."""
 
+import re
 import time
 from typing import Annotated, Final
 
@@ -8,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from api.auth import require
+from api.auth.agents import check_sender, tell_refusal
 from api.body import cut, decompress, most_records
 from api.desk import Desk, desk_of
 from api.lag import check_lag
@@ -21,6 +23,8 @@ from storage.wire import HEADER, RAW
 
 router: Final = APIRouter(prefix="/v1", tags=["ingest"])
 TOPIC: Final = "raw.events"
+_TENANT_WORDS: Final = ("tenant", "tenant_id")
+_TENANT_FIELD: Final = re.compile(rb'"tenant_id"\s{0,8}:\s{0,8}"([a-z0-9-]{1,63})"')
 _WORD: Final = r"^[A-Za-z0-9._:@/+=-]*$"
 
 Format = Annotated[
@@ -96,6 +100,7 @@ async def post(
     if position is not None and source is None:
         raise InvalidInput("'position' needs 'source': a place in what?")
     desk = desk_of(request)
+    named = {n: v for n in _TENANT_WORDS if (v := _said(request, n)) is not None}
     encoding = request.headers.get("content-encoding", "")
     place = {
         "tenant": scope.tenant_id,
@@ -107,7 +112,9 @@ async def post(
     }
     with desk.room.held(scope.tenant_id, _most_bytes(request, desk.settings.ingest_max_bytes)):
         body = await request.body()
-        return await run_in_threadpool(_append, desk, body, encoding, place, position or 0)
+        return await run_in_threadpool(
+            _append, desk, (scope, named), body, encoding, place, position or 0
+        )
 
 
 def _most_bytes(request: Request, limit: int) -> int:
@@ -126,14 +133,38 @@ def _take(desk: Desk, tenant_id: str, size_bytes: int) -> None:
         raise
 
 
-def _append(desk: Desk, body: bytes, encoding: str, place: dict[str, str], start: int) -> Accepted:
+def _said(request: Request, name: str) -> str | None:
+    return request.query_params.get(name) or request.headers.get(f"x-{name.replace('_', '-')}")
+
+
+def _tell_forged(desk: Desk, scope: Scope, plain: bytes) -> None:
+    """Write down that records name another tenant; the parsers take the credential's alone."""
+    own = scope.tenant_id.encode()
+    other = next((m[1] for m in _TENANT_FIELD.finditer(plain) if m[1] != own), None)
+    if other is not None:
+        told: dict[str, object] = {"reason": "tenant overruled", "named": other.decode()}
+        tell_refusal(desk, scope, "events.forged-tenant", scope.actor.name, told)
+
+
+def _append(
+    desk: Desk,
+    sender: tuple[Scope, dict[str, str]],
+    body: bytes,
+    encoding: str,
+    place: dict[str, str],
+    start: int,
+) -> Accepted:
+    """Keep the body. `sender`: who sends, and what tenants the request names."""
+    scope, named = sender
     try:
+        check_sender(desk, scope, place["source"], named)
         check_lag(desk)
         limits = desk.settings.ingest_max_bytes, desk.settings.ingest_max_ratio
         plain = decompress(body, encoding, *limits)
         if not plain.strip():
             raise InvalidInput("the body is empty")
         _take(desk, place["tenant"], len(plain))
+        _tell_forged(desk, scope, plain)
         key = f"{place['tenant']}/{place['source']}".encode()
         pieces = list(cut(plain))
         desk.log.append(

@@ -1,13 +1,14 @@
 """Show which hosts are watched and which went silent; give the command that adds one."""
 
 import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 import dash_mantine_components as dmc
-from dash import Input, Output, State, dcc, html, no_update
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
+from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
 from dashboards.console import Console
 from dashboards.pages import Page, View
@@ -20,6 +21,7 @@ from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, moment
 from dashboards.ui.panels import copy_line, head, pill, table
 from dashboards.ui.states import Part, command, empty, problem_box
+from dashboards.ui.toasts import TOASTS, toast
 from storage.errors import InvalidInput
 from storage.tenant import Scope
 
@@ -33,6 +35,17 @@ PAGE: Final = Page(
     group="Platform",
 )
 EVERY_MS: Final = 5000
+WRITE: Final = "tokens:write"
+_UNDO: Final = "agent-revoke"
+_OFF: Final = "The agents' listener is off: INOPSIO_AGENTS_PORT is -1."
+_STATES: Final = {
+    "sending": ("Sending", "good", "check"),
+    "enrolled": ("Enrolled", "plain", "clock"),
+    "silent": ("Silent", "medium", "alert"),
+    "ended": ("Certificate ended", "medium", "alert"),
+    "cloned": ("Two hosts, one key", "high", "alert"),
+    "revoked": ("Revoked", "plain", "alert"),
+}
 _ARRIVAL_S: Final = 120.0
 """Twice the minute within which something arrives in a house that is used."""
 _COLUMNS: Final = (
@@ -48,7 +61,7 @@ def layout(view: View) -> Part:
     live = html.Div(_live(console, scope), id="agents-live", className="stack")
     # With no agent yet, adding the first is what one is here for.
     is_first = not read.agents(console.database, scope)
-    add, hosts = _add(scope, is_first), _hosts(console, scope)
+    add, hosts = _add(console, scope, is_first), _hosts(console, scope)
     order = [add, live, hosts] if is_first else [live, html.Div([hosts, add], className="split")]
     return html.Div(
         [
@@ -63,7 +76,10 @@ def _live(console: Console, scope: Scope) -> list[Part]:
     found, now = read.agents(console.database, scope), console.now()
     if not found:
         return [_none_yet()]
-    return [html.Div(_figures(found, now), className="figures three flat"), _agents(found, now)]
+    return [
+        html.Div(_figures(found, now), className="figures three flat"),
+        _agents(found, now, scope.may(WRITE)),
+    ]
 
 
 def _none_yet() -> Part:
@@ -72,11 +88,13 @@ def _none_yet() -> Part:
 
 
 def _figures(found: list[Agent], now: datetime) -> list[Part]:
-    silent = sum(a.is_silent(now) for a in found)
+    states = [a.state(now) for a in found]
+    sending = states.count("sending")
+    silent = states.count("silent") + states.count("ended")
     minutes = int(read.SILENT_AFTER.total_seconds() // 60)
     return [
-        figure_card("Agents", count_of(len(found)), period="that ever sent"),
-        figure_card("Sending", count_of(len(found) - silent), period=f"in the last {minutes} min"),
+        figure_card("Agents", count_of(len(found)), period="enrolled, or that ever sent"),
+        figure_card("Sending", count_of(sending), period=f"in the last {minutes} min"),
         figure_card(
             "Silent",
             count_of(silent),
@@ -86,7 +104,7 @@ def _figures(found: list[Agent], now: datetime) -> list[Part]:
     ]
 
 
-def _agents(found: list[Agent], now: datetime) -> Part:
+def _agents(found: list[Agent], now: datetime, may_revoke: bool) -> Part:
     rows = [
         (
             _state(a, now),
@@ -94,41 +112,57 @@ def _agents(found: list[Agent], now: datetime) -> Part:
             ", ".join(a.streams[:4]) + (" and more" if len(a.streams) > 4 else ""),
             count_of(a.events),
             count_of(a.rejected),
-            moment(a.last_seen, now),
-            html.Code(a.agent_id[:12], className="mono"),
+            moment(a.last_seen, now) if a.last_seen else "never",
+            html.Code(a.agent_id[:13], className="mono", title=a.agent_id),
+            _revoke(a, now) if may_revoke else None,
         )
         for a in found[:200]
     ]
-    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity")
+    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity", "")
     late_s = 2 * read.SILENT_AFTER.total_seconds()
-    fresh = freshness(max(a.last_seen for a in found), now, late_s)
+    heard = [a.last_seen for a in found if a.last_seen is not None]
+    fresh = freshness(max(heard), now, late_s) if heard else None
     return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)
 
 
 def _state(agent: Agent, now: datetime) -> Part:
-    if agent.is_silent(now):
-        return pill("Silent", "medium", "alert")
-    return pill("Sending", "good", "check")
+    return pill(*_STATES[agent.state(now)])
 
 
-def _sample() -> Part:
+def _revoke(agent: Agent, now: datetime) -> Part | None:
+    if agent.papers is None or agent.state(now) == "revoked":
+        return None
+    return html.Button(
+        "Revoke",
+        id={"type": "agent-revoke", "agent": agent.agent_id},
+        className="act second",
+        type="button",
+        **{"aria-label": f"Revoke the agent of {agent.host}"},
+    )
+
+
+def _sample(port: int) -> Part:
     """Show what the command will look like, so that one knows what is asked of the host."""
-    words = "The command will look like this; its token is made for this one host."
+    words = "The command will look like this; its token lets in this one host, once."
+    text = _command_text("TOKEN", "sha256:...", _address(port))
     return html.Div(
         [
             html.P(words, className="muted small"),
-            command(_command_text("ws-104", "TOKEN", _address()), "What the command looks like"),
+            command(text, "What the command looks like"),
         ],
         className="stack tight",
     )
 
 
-def _add(scope: Scope, is_first: bool) -> Part:
-    if not scope.may("tokens:write"):
+def _add(console: Console, scope: Scope, is_first: bool) -> Part:
+    if not scope.may(WRITE):
         why = "An administrator of your tenant makes the token that a new host needs."
         return panel("Add a host", html.P(why, className="muted"))
-    said = "One command for one host. Its token can send events and nothing else, for 30 days."
-    sample = _sample() if is_first else None
+    port = console.settings.agents_place[1]
+    if not port:
+        return panel("Add a host", html.P(_OFF, className="muted"))
+    said = "One command for one host. Its token works once, within an hour."
+    sample = _sample(port) if is_first else None
     inside = [_form(), html.Div(sample, id="agents-command", **{"aria-live": "polite"})]
     if not is_first:
         return panel("Add a host", *inside, said=said)
@@ -155,22 +189,22 @@ def _form() -> Part:
     )
 
 
-def _command_text(host: str, token: str, address: str) -> str:
-    file = shlex.quote(f"{quote(host, safe='')}.token")
+def _command_text(token: str, fingerprint: str, address: str) -> str:
+    agent = "inopsio-agent --data ./inopsio-agent"
     return (
-        f"umask 077 && printf %s {shlex.quote(token)} > {file} && "
-        f"inopsio-agent --data ./inopsio-agent run --url {shlex.quote(address)} --token-file {file}"
+        f"{agent} enroll --url {shlex.quote(address)} --token {token} "
+        f"--ca-fingerprint {fingerprint} && {agent} run"
     )
 
 
-def _command(host: str, token: str, address: str) -> Part:
-    text = _command_text(host, token, address)
+def _command(host: str, token: str, fingerprint: str, address: str) -> Part:
+    text = _command_text(token, fingerprint, address)
     return html.Div(
         [
             html.P(
                 [
                     html.Strong("Shown this once. "),
-                    "Paste it into a shell on the host. It turns green on this page when it sends.",
+                    "Paste it into a shell on the host within an hour; it turns green here.",
                 ]
             ),
             copy_line(text, f"Command for {host}"),
@@ -201,10 +235,10 @@ def _row(found: Watched) -> dict[str, Any]:
     }
 
 
-def _address() -> str:
-    """Give this console's address as the person's browser knows it."""
-    url = this_request().base_url
-    return f"{url.scheme}://{url.netloc}"
+def _address(port: int) -> str:
+    """Give the agents' listener at this console's address as the person's browser knows it."""
+    host = this_request().base_url.hostname or "localhost"
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def register(console: Console) -> None:
@@ -224,16 +258,42 @@ def register(console: Console) -> None:
         if not clicks:
             return no_update, no_update
         try:
-            token = read.add_host(console.database, scope, host or "")
+            told = read.let_in(console, scope, host or "")
         except InvalidInput as error:
             return problem_box(str(error)), no_update
-        return _command((host or "").strip(), token, _address()), ""
+        port = console.settings.agents_place[1]
+        return _command((host or "").strip(), *told, _address(port)), ""
 
     console.scoped_callback(
         Output("agents-command", "children"),
         Output("agents-host", "value"),
         Input("agents-add", "n_clicks"),
         State("agents-host", "value"),
-        grant="tokens:write",
+        grant=WRITE,
         prevent_initial_call=True,
     )(add)
+    _register_revoke(console)
+
+
+def _register_revoke(console: Console) -> None:
+    def revoke(scope: Scope, clicks: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
+        asked = ctx.triggered_id
+        if not isinstance(asked, dict) or not any(clicks or ()):
+            return no_update, no_update
+        agent_id = str(asked["agent"])
+        revoke_agent(console.database, scope, agent_id, console.now())
+        words = "Revoked: the agent is refused from its next request on."
+        return _live(console, scope), toast(words, (_UNDO, {"agent": agent_id}))
+
+    def undo(scope: Scope, data: Mapping[str, Any]) -> str:
+        restore_agent(console.database, scope, str(data.get("agent")))
+        return "The agent is let in again."
+
+    console.scoped_callback(
+        Output("agents-live", "children", allow_duplicate=True),
+        Output(TOASTS, "children", allow_duplicate=True),
+        Input({"type": "agent-revoke", "agent": ALL}, "n_clicks"),
+        grant=WRITE,
+        prevent_initial_call=True,
+    )(revoke)
+    console.undoable(_UNDO, WRITE, undo)

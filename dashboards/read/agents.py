@@ -1,38 +1,48 @@
-"""Read which hosts are watched: agents that ship, hosts that events tell of, tokens made here."""
+"""Read which hosts are watched: agents enrolled or shipping, hosts that events tell of."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from api.auth import create_token
+from api.authority import authority_of
+from api.enrolment import create_enrolment_token
+from dashboards.console import Console
 from storage.database import Database
 from storage.database.queries import select
-from storage.errors import InvalidInput
-from storage.tenant import Role, Scope
+from storage.sealing import Seal
+from storage.tenant import Scope
 
 Row = dict[str, Any]
 QUERY_MS: Final = "10000"
 MOST: Final = 1000
 SILENT_AFTER: Final = timedelta(minutes=5)
 HOST_SPAN: Final = timedelta(days=1)
-TOKEN_TTL_S: Final = 30 * 24 * 3600
-_PREFIX: Final = "host:"
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Describe one installed agent: its streams put together."""
+    """Describe one installed agent: its streams put together, and its papers if it has any."""
 
     agent_id: str
     host: str
     streams: tuple[str, ...]
     events: int
     rejected: int
-    last_seen: datetime
+    last_seen: datetime | None
+    papers: Row | None = None
 
-    def is_silent(self, now: datetime) -> bool:
-        """Answer whether it has sent nothing for longer than it should."""
-        return now - self.last_seen > SILENT_AFTER
+    def state(self, now: datetime) -> str:
+        """Give its state in one word: revoked, cloned, ended, enrolled, silent or sending."""
+        papers = self.papers or {}
+        if papers.get("revoked_at"):
+            return "revoked"
+        if papers.get("cloned_at"):
+            return "cloned"
+        if papers and papers["not_after"] < now:
+            return "ended"
+        if self.last_seen is None:
+            return "enrolled"
+        return "silent" if now - self.last_seen > SILENT_AFTER else "sending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +55,35 @@ class Watched:
 
 
 def agents(database: Database, scope: Scope) -> list[Agent]:
-    """Give the agents that ever shipped, the latest heard first."""
+    """Give the agents that are enrolled or ever shipped, the latest heard first."""
     scope.require("ops:read")
     with database.app(scope) as tx:
         select(tx, "limit_statement_time", milliseconds=QUERY_MS)
         rows = select(tx, "pages_agents", limit=MOST)
-    held: dict[str, list[Row]] = {}
+        enrolled = select(tx, "agents_all", limit=MOST)
+    held: dict[str, list[Row]] = {str(row["agent_id"]): [] for row in enrolled}
     for row in rows:
         _, agent_id, *_ = [*str(row["source"]).split(":", 2), ""]
-        held.setdefault(agent_id, []).append(row)
-    return [_agent(agent_id, streams) for agent_id, streams in held.items()]
+        held.setdefault(agent_id.partition(".")[0], []).append(row)
+    papers = {str(row["agent_id"]): row for row in enrolled}
+    found = [_agent(agent_id, streams, papers.get(agent_id)) for agent_id, streams in held.items()]
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(found, key=lambda a: a.last_seen or never, reverse=True)
 
 
-def _agent(agent_id: str, rows: list[Row]) -> Agent:
-    host = str(rows[0]["name"]).partition(":")[0]
-    streams = sorted(str(r["source"]).split(":", 2)[-1] for r in rows)
+def _agent(agent_id: str, rows: list[Row], papers: Row | None) -> Agent:
+    told = str(rows[0]["name"]).partition(":")[0] if rows else ""
+    seen = [r["updated_at"] for r in rows]
+    if papers and papers["seen_at"]:
+        seen.append(papers["seen_at"])
     return Agent(
         agent_id=agent_id,
-        host=host or agent_id[:12],
-        streams=tuple(streams),
+        host=told or (str(papers["host"]) if papers else agent_id[:12]),
+        streams=tuple(sorted({str(r["source"]).split(":", 2)[-1] for r in rows})),
         events=sum(int(r["events"]) for r in rows),
         rejected=sum(int(r["rejected"]) for r in rows),
-        last_seen=max(r["updated_at"] for r in rows),
+        last_seen=max(seen, default=None),
+        papers=papers,
     )
 
 
@@ -92,20 +109,10 @@ def _time(value: object) -> datetime:
     return value
 
 
-def add_host(database: Database, scope: Scope, host: str) -> str:
-    """Make a token with which one host can send events and do nothing else; shown once, 30 days.
+def let_in(console: Console, scope: Scope, host: str) -> tuple[str, str]:
+    """Make what one host enrols with: a token that works once, and the authority's fingerprint.
 
-    InvalidInput for an empty or odd name; NotAllowed without `tokens:write`; written to the audit
-    trail in the same transaction.
+    InvalidInput for an empty or odd name; NotAllowed without `tokens:write`. Audited.
     """
-    name = host.strip()
-    if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise InvalidInput("Give the host a name of 1 to 100 printable characters.")
-    return create_token(database, scope, _PREFIX + name, [Role.INGEST], TOKEN_TTL_S)
-
-
-def tokens(database: Database, scope: Scope) -> list[Row]:
-    """Give the newest tokens that were made for hosts; never their text."""
-    scope.require("tokens:write")
-    with database.app(scope) as tx:
-        return select(tx, "pages_agent_tokens")
+    authority = authority_of(console.database, Seal.of(console.settings), console.now())
+    return create_enrolment_token(console.database, scope, host), authority.fingerprint

@@ -22,7 +22,7 @@ from agent.cli import main
 
 main()
 START
-(cd "$work" && venv/bin/pyinstaller --log-level ERROR --noconfirm --onedir --strip --name inopsio-agent \
+(cd "$work" && PYTHONPATH=$work venv/bin/pyinstaller --log-level ERROR --noconfirm --onedir --strip --name inopsio-agent \
   --paths . --collect-submodules agent --collect-data agent.checks \
   --exclude-module tkinter --exclude-module psutil --exclude-module unittest --exclude-module pydoc \
   --exclude-module asyncio --exclude-module multiprocessing --exclude-module setuptools start.py)
@@ -61,7 +61,7 @@ cat > "$tree/DEBIAN/postinst" <<'POSTINST'
 set -e
 if [ "$1" = configure ]; then
   getent passwd inopsio-agent >/dev/null || \
-    useradd --system --no-create-home --shell /usr/sbin/nologin inopsio-agent
+    useradd --system --user-group --no-create-home --shell /usr/sbin/nologin inopsio-agent
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     systemctl try-restart inopsio-agent-watch.service inopsio-agent.service

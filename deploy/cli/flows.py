@@ -8,12 +8,14 @@ import cyclopts
 import polars as pl
 
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit, say, table
+from pipelines.network import sightings
 from pipelines.network.dns_messages import DnsSighting
 from pipelines.network.sensor import watch
+from pipelines.network.sightings import Sighting
 from storage.errors import InvalidInput
 
-KINDS: Final = ("flows", "dns")
-LATER_KINDS: Final = ("tls", "http", "dhcp", "arp", "ot")
+KINDS: Final = ("flows", "dns", *sightings.KINDS)
+LATER_KINDS: Final = ("files",)
 CHUNK_BYTES: Final = 1 << 20
 
 FLOW_COLUMNS: Final = (
@@ -24,6 +26,17 @@ DNS_COLUMNS: Final = (
     "time", "src_ip", "src_port", "dst_ip", "dst_port", "proto", "query", "qtype", "answers",
     "rcode",
 )  # fmt: skip
+_ENDS: Final = ("time", "src_ip", "src_port", "dst_ip", "dst_port", "proto")
+COLUMNS: Final = {
+    "flows": FLOW_COLUMNS,
+    "dns": DNS_COLUMNS,
+    sightings.TLS: (*_ENDS, "sni", "version", "alpn", "ja3", "ja3s", "ja4"),
+    sightings.HTTP: (*_ENDS, "method", "host", "uri", "status", "user_agent"),
+    sightings.DHCP: (*_ENDS, "message_type", "client_mac", "hostname", "address", "server"),
+    sightings.ARP: ("time", "operation", "src_mac", "src_ip", "dst_mac", "dst_ip"),
+    sightings.SSH: (*_ENDS, "banner", "is_server"),
+    sightings.OT: (*_ENDS, "protocol", "function", "is_request", "is_write", "unit", "failure"),
+}
 
 Row = Mapping[str, object]
 
@@ -34,18 +47,18 @@ def register(app: cyclopts.App) -> None:
 
 
 def flows(*captures: Path, kind: str = "flows", json: bool = False) -> int:
-    """Show the flows or the DNS messages of capture files.
+    """Show the flows, or what one protocol says, of capture files.
 
     Exit code 3: a capture was damaged or cut off; what could be read of it is shown.
 
     Parameters
     ----------
     captures: pcap or pcapng files, or folders of them.
-    kind: flows or dns.
+    kind: flows, dns, tls (with QUIC), http, dhcp, arp, ssh or ot (Modbus, DNP3, S7comm, ENIP).
     json: one JSON object a line, with the file as given.
     """
     if kind not in KINDS:
-        now = " and ".join(KINDS)
+        now = ", ".join(KINDS)
         later = f" ('{kind}' comes later)" if kind in LATER_KINDS else ""
         say(f"inopsio flows: --kind '{kind}' is not there{later}; the kinds now are {now}")
         return WRONG_USE
@@ -81,11 +94,11 @@ def _is_named_so(path: Path) -> bool:
 
 
 def _rows(file: Path, kind: str) -> Iterator[Row]:
-    for seen in watch(_chunks(file), flows=kind == "flows", dns=kind == "dns"):
-        if kind == "flows":
-            yield from _flow_rows(seen.flows)
-        else:
-            yield from (_dns_row(message) for message in seen.dns)
+    others = (kind,) if kind in sightings.KINDS else ()
+    for seen in watch(_chunks(file), flows=kind == "flows", dns=kind == "dns", others=others):
+        yield from _flow_rows(seen.flows)
+        yield from (_dns_row(message) for message in seen.dns)
+        yield from (_row(row) for row in seen.others if row.kind == kind)
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -120,6 +133,19 @@ def _dns_row(seen: DnsSighting) -> Row:
     }
 
 
+def _row(seen: Sighting) -> Row:
+    return {
+        "time": seen.time_ns / 1e9,
+        "src_ip": seen.src_ip,
+        "src_port": seen.src_port,
+        "dst_ip": seen.dst_ip,
+        "dst_port": seen.dst_port,
+        "proto": seen.proto,
+        "community_id": seen.community_id,
+        **seen.fields,
+    }
+
+
 def _show(file: Path, rows: Iterator[Row], kind: str, *, json: bool) -> None:
     """Print rows as they come; a table needs all of a file's rows first to be aligned."""
     if json:
@@ -130,6 +156,7 @@ def _show(file: Path, rows: Iterator[Row], kind: str, *, json: bool) -> None:
     try:
         held.extend(rows)
     finally:
-        say(f"{file}: {len(held)} {'flows' if kind == 'flows' else 'DNS messages'}")
+        named = {"flows": "flows", "dns": "DNS messages"}.get(kind, f"{kind} rows")
+        say(f"{file}: {len(held)} {named}")
         if held:
-            table(held, FLOW_COLUMNS if kind == "flows" else DNS_COLUMNS)
+            table(held, COLUMNS[kind])

@@ -1,4 +1,4 @@
-"""Serve the API and the console on one port."""
+"""Serve the API and the console on one port, and agents on another."""
 
 import signal
 from datetime import UTC, datetime
@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from dashboards.app import mount
+from deploy.agents_listener import listening
 from deploy.house import House, opened
 from deploy.process._hasty import Hasty
 from deploy.running import LOOPBACK, is_tls_wanted, until_told_to_stop
@@ -25,7 +27,8 @@ def run(settings: Settings) -> None:
         log.warning("listening_beyond_loopback_in_clear", host=settings.http_host)
     stop = until_told_to_stop()
     with opened(settings) as house:
-        server = uvicorn.Server(_web(settings, house))
+        app = create_app(settings, house.database, house.log, house.lake)
+        server = uvicorn.Server(_web(settings, house, app))
 
         def told(_signal: int, _frame: object) -> None:
             server.should_exit = True
@@ -35,11 +38,11 @@ def run(settings: Settings) -> None:
         signal.signal(signal.SIGTERM, told)
         signal.signal(signal.SIGINT, told)
         if not stop.is_set():
-            server.run()
+            with listening(app.state.desk):
+                server.run()
 
 
-def _web(settings: Settings, house: House) -> uvicorn.Config:
-    app = create_app(settings, house.database, house.log, house.lake)
+def _web(settings: Settings, house: House, app: FastAPI) -> uvicorn.Config:
     mount(app, settings, house.database, house.lake)
     tls: dict[str, Any] = {}
     if is_tls_wanted(settings):

@@ -226,7 +226,8 @@ def _ends_before(rows: Flows, group_starts: Bools) -> Bools:
     cut[1:] = rows.first_ns[1:] - rows.last_ns[:-1] > _timeout_ns(rows.protocol[1:])
     syn = np.flatnonzero(rows.syn_side != _NO_SYN)
     if len(syn):
-        cut[syn[_reopens(rows, syn, group_starts)]] = True
+        # What a flow before the silence said does not count for the one behind it.
+        cut[syn[_reopens(rows, syn, group_starts | cut)]] = True
     return cut & ~group_starts
 
 

@@ -35,7 +35,8 @@ class Headers:
 
     One value a packet of the block. `version`: 4, 6, or 0 where there is no IP; addresses as two
     halves (IPv4 in the lower one); `payload` and `payload_end`: offsets of what TCP or UDP
-    carries; `tcp_flags` and `sequence` are 0 unless TCP; `fragment`: 0, FIRST_ or LATER_FRAGMENT.
+    carries; `tcp_flags` and `sequence` are 0 unless TCP; `fragment`: 0, FIRST_ or LATER_FRAGMENT;
+    `arp`: offset of an ARP message (which ends at `payload_end`), else 0.
     """
 
     version: Int64s
@@ -52,6 +53,7 @@ class Headers:
     payload_end: Int64s
     fragment: Int64s
     fragment_id: Int64s
+    arp: Int64s
     unknown_links: frozenset[int] = frozenset()
 
     @classmethod
@@ -66,7 +68,7 @@ class Headers:
 
         return cls(
             signed(), signed(), unsigned(), unsigned(), unsigned(), unsigned(), signed(), signed(),
-            signed(), signed(), signed(), signed(), signed(), signed(),
+            signed(), signed(), signed(), signed(), signed(), signed(), signed(),
         )  # fmt: skip
 
 

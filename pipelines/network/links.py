@@ -78,6 +78,14 @@ def under_mpls(octets: bytes, rows: Rows, _: Headers) -> Rows:
     return rows.onward(np.where(u32(octets, rows.at) >> 24 == 0, 4, 0), kind)
 
 
+def arp(_octets: bytes, rows: Rows, headers: Headers) -> Rows:
+    """Write where an ARP message lies."""
+    rows = rows.with_room(28)
+    headers.arp[rows.row] = rows.at
+    headers.payload_end[rows.row] = rows.end
+    return rows.onward(0, NOTHING)
+
+
 def pppoe(_octets: bytes, rows: Rows, _: Headers) -> Rows:
     """Step over the PPPoE session head to the PPP protocol."""
     rows = rows.with_room(8)
@@ -184,6 +192,7 @@ LINK_LAYERS: Final[dict[int, Layer]] = {
     PPP: ppp,
     _LLC: llc,
     _MPLS_INNER: under_mpls,
+    0x0806: arp,
     0x8100: vlan,
     0x88A8: vlan,
     0x9100: vlan,

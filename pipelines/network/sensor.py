@@ -1,7 +1,7 @@
-"""Watch a capture: packets in, flows and DNS messages out, in flat memory."""
+"""Watch a capture: packets in, flows and protocols' rows out, in flat memory."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -11,28 +11,41 @@ from pipelines.network.flow_rows import flow_rows
 from pipelines.network.flow_table import Flows, FlowTable
 from pipelines.network.fragments import FragmentPorts
 from pipelines.network.headers import read_headers
+from pipelines.network.sightings import ARP, KINDS, Sighting
+from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
+from pipelines.network.udp_watch import UdpWatch, arp_sightings
 from storage.errors import InvalidBatch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Hold what a stretch of a capture showed: flows that ended, DNS messages.
+    """Hold what a stretch of a capture showed: flows that ended, messages of protocols.
 
     `flows`: as `pipelines.network.flow_rows.flow_rows` gives them.
     """
 
     flows: pl.DataFrame
     dns: list[DnsSighting]
+    others: list[Sighting] = field(default_factory=list)
 
 
-def watch(chunks: Iterable[bytes], *, flows: bool = True, dns: bool = True) -> Iterator[Seen]:
+def watch(
+    chunks: Iterable[bytes],
+    *,
+    flows: bool = True,
+    dns: bool = True,
+    others: Collection[str] = KINDS,
+) -> Iterator[Seen]:
     """Give what a capture shows; the flows still open come last, also before an error.
+
+    `others`: the kinds of `pipelines.network.sightings` that are wanted.
 
     InvalidBatch, after everything readable, where the bytes are no capture, damaged, cut off, or
     of a link type that the house cannot read.
     """
     table, messages, fragments = FlowTable(), DnsWatch(), FragmentPorts()
+    watchers = TcpWatch(others), UdpWatch(others)
     unknown: set[int] = set()
     problem: InvalidBatch | None = None
     blocks = read_packets(chunks)
@@ -50,8 +63,11 @@ def watch(chunks: Iterable[bytes], *, flows: bool = True, dns: bool = True) -> I
         if flows:
             fragments.fill(headers)
             ended = table.add(block, headers)
-        yield Seen(flow_rows(ended), found)
-    yield Seen(flow_rows(table.close()), [])
+        rows = [r for w in watchers for r in w.find(block, headers)] if others else []
+        if ARP in others:
+            rows += arp_sightings(block, headers)
+        yield Seen(flow_rows(ended), found, rows)
+    yield Seen(flow_rows(table.close()), [], [r for w in watchers for r in w.close()])
     if problem is not None:
         raise problem
     if unknown:

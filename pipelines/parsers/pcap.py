@@ -1,6 +1,7 @@
-"""Read packet captures (pcap, pcapng) as events: flows and DNS messages.
+"""Read packet captures (pcap, pcapng) as events: flows, DNS, TLS, HTTP, DHCP, ARP, SSH, OT.
 
-A flow is an OCSF network_activity event at its start, a DNS message a dns_activity event.
+A flow is an OCSF network_activity event at its start, a DNS message a dns_activity event; what the
+other protocols say comes as `pipelines.parsers._pcap_events` maps it.
 `position` numbers the events in the order in which the capture shows them (a flow counts when it
 ends), which depends on the bytes alone, not on how they are chunked.
 """
@@ -15,6 +16,7 @@ from pipelines.network.dns_messages import DnsSighting
 from pipelines.network.flow_rows import ESTABLISHED, NEW, REFUSED, RESET
 from pipelines.network.sensor import watch
 from pipelines.parsers import Parsed
+from pipelines.parsers._pcap_events import protocol_events
 from storage.schema import MAX_BATCH_ROWS, class_named, dtypes
 
 FORMAT: Final = "pcap"
@@ -33,14 +35,15 @@ def matches(head: bytes) -> float:
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[Parsed]:
-    """Give a capture's DNS messages and flows as OCSF events.
+    """Give a capture's messages and flows as OCSF events.
 
-    Frames: the columns that `_flow_events` and `_dns_events` name. InvalidBatch after the readable
-    part, where the capture is damaged or cut off.
+    Frames: the columns that `_flow_events`, `_dns_events` and `protocol_events` name.
+    InvalidBatch after the readable part, where the capture is damaged or cut off.
     """
     position = 0
     for seen in watch(chunks):
-        for events in (_dns_events(seen.dns), _flow_events(seen.flows)):
+        others = protocol_events(seen.others)
+        for events in (_dns_events(seen.dns), others, _flow_events(seen.flows)):
             for frame in events.iter_slices(MAX_BATCH_ROWS):
                 if frame.height:
                     end = position + frame.height

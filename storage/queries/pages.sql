@@ -85,13 +85,6 @@ WHERE source LIKE 'agent:%%'
 ORDER BY updated_at DESC, source
 LIMIT %(limit)s;
 
--- name: pages_agent_tokens
-SELECT token_id::text, name, roles, uses_left, created_at, expires_at, revoked_at
-FROM tokens
-WHERE name LIKE 'host:%%'
-ORDER BY created_at DESC, token_id
-LIMIT 20;
-
 -- name: pages_audit
 -- One block of the trail, the newest first; texts come as LIKE patterns, escaped by the caller.
 SELECT entry_id::text, at, actor, action, object, result, detail

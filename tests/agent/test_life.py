@@ -95,7 +95,7 @@ def test_doctor_finds_all_well_and_makes_no_event(
     ] == []
     assert {"name", "connection", "token", "clock", "queue"} <= set(found)
     assert [f.fix for f in wrong if f.name == "token"] == [
-        "make a new token on the Agents page, for this tenant, with the role ingest"
+        "make a new token: the Agents page gives the command"
     ]
 
 

@@ -90,6 +90,9 @@ EXPECTED = {
     ("GET", "/v1/tokens"): "tokens:write",
     ("POST", "/v1/tokens"): "tokens:write",
     ("DELETE", "/v1/tokens/{token_id}"): "tokens:write",
+    ("GET", "/v1/agents"): "ops:read",
+    ("POST", "/v1/agents/tokens"): "tokens:write",
+    ("DELETE", "/v1/agents/{agent_id}"): "tokens:write",
     ("GET", "/v1/retention"): "ops:read",
     ("PUT", "/v1/retention/{kind}"): "tenants:write",
     ("DELETE", "/v1/retention/{kind}/{class_uid}"): "tenants:write",
@@ -221,6 +224,7 @@ def test_no_answer_schema_holds_a_secret(front: Front) -> None:
             "NewPassword": {"password"},
             "UserMade": {"password"},
             "TokenMade": {"token"},
+            "EnrolmentMade": {"token"},
             "UserView": {"has_password"},
             "Body_post_sign_in_post": {"password"},
         }

@@ -1,16 +1,21 @@
 """Open the work pages as a browser does: rules, pipelines, agents, audit."""
 
+import json
+from datetime import timedelta
+
 import httpx
 import pytest
 
+from dashboards.pages.agents import _UNDO
 from dashboards.read.audit import AuditFilter
 from dashboards.read.detectors import title_of
 from dashboards.read.rules import read_rules
 from storage.audit import write_audit
+from storage.database.queries import execute
 from storage.log import Record
 from storage.outcome import DeadLetter, dead_letter_message
 from storage.tenant import Role
-from tests.dashboards.conftest import CANARY, RULE, House
+from tests.dashboards.conftest import CANARY, RULE, House, outputs_of
 
 PATHS = ("/rules", f"/rule/{RULE}", "/pipelines", "/agents", "/audit")
 
@@ -79,13 +84,42 @@ def test_dead_letters_are_the_tenants_own(filled: House, admin: httpx.Client) ->
 def test_a_host_gets_a_token_that_can_only_send(filled: House, admin: httpx.Client) -> None:
     add = filled.named("agents-command.children")
     told = {"agents-add.n_clicks": 1, "agents-host.value": "ws-1"}
-    shown = filled.call(admin, add, **told).text
-    assert "inopsio-agent --data" in shown
+    shown = filled.call(admin, add, **told).text.replace("\\u002f", "/")
+    assert "inopsio-agent --data ./inopsio-agent enroll --url https://house:8601 " in shown
+    assert "--ca-fingerprint sha256:" in shown
     with filled.database.app(filled.acme) as tx:
-        rows = tx.execute("SELECT name, roles FROM tokens WHERE name LIKE 'host:%'").fetchall()
+        rows = tx.execute("SELECT name, roles, uses_left FROM tokens WHERE name LIKE 'enrol:%'")
+        assert rows.fetchall() == [("enrol:ws-1", [], 1)]
         kept = tx.execute("SELECT action FROM audit_entries WHERE action = 'token.create'")
         assert kept.fetchall() == [("token.create",)]
-    assert rows == [("host:ws-1", ["ingest"])]
+
+
+def test_an_agent_is_revoked_and_let_in_again(filled: House, admin: httpx.Client) -> None:
+    agent_id = "0196f000-0000-7000-8000-000000000001"
+    with filled.database.app(filled.acme) as tx:
+        told = {"host": "ws-1", "serial": "1", "version": "", "machine": "", "hardware": ""}
+        now, until = filled.console.now(), filled.console.now() + timedelta(days=7)
+        place = {"agent_id": agent_id, "address": "", "now": now, "not_after": until}
+        execute(tx, "agent_add", **told, **place)
+    assert "Enrolled" in filled.open(admin, "/agents")
+    revoke = next(c for c in filled.callbacks() if "agent-revoke" in str(c["inputs"]))
+    button = {"type": "agent-revoke", "agent": agent_id}
+    press = {"id": button, "property": "n_clicks", "value": 1}
+    body = {
+        "output": revoke["output"],
+        "outputs": outputs_of(revoke["output"]),
+        "inputs": [[press]],
+        "state": [],
+        "changedPropIds": [json.dumps(button, sort_keys=True, separators=(",", ":")) + ".n_clicks"],
+    }
+    shown = admin.post("/_dash-update-component", json=body).text
+    assert "Revoked: the agent is refused" in shown
+    undo = next(c for c in filled.callbacks() if any(i["id"] == "undo" for i in c["inputs"]))
+    given = {"undo.n_clicks": 1, "undo-what.data": {"kind": _UNDO, "data": {"agent": agent_id}}}
+    assert "let in again" in filled.call(admin, undo, **given).text
+    with filled.database.app(filled.acme) as tx:
+        rows = tx.execute("SELECT action FROM audit_entries WHERE object = %s", (agent_id,))
+        assert [a for (a,) in rows.fetchall()] == ["agent.revoke", "agent.restore"]
 
 
 def test_an_analyst_makes_no_token(filled: House) -> None:

@@ -3,10 +3,12 @@ from pathlib import Path
 import cyclopts
 import orjson
 import pytest
+from scapy.layers.inet import TCP
+from scapy.packet import Raw
 
 from deploy.cli import flows
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
-from tests.pipelines.test_parser_pcap import CAPTURE
+from tests.pipelines.test_parser_pcap import CAPTURE, ENDS, ETHER, capture
 
 
 def run(*words: str | Path) -> int:
@@ -49,6 +51,19 @@ def test_dns_is_one_row_a_message(file: Path, capfdbinary: pytest.CaptureFixture
     assert row.items() >= wanted.items()
 
 
+def test_a_protocols_kind_gives_its_rows_with_the_agreed_fields(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    place = tmp_path / "h.pcap"
+    asked = b"GET /x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: test\r\n\r\n"
+    tcp = TCP(sport=5, dport=80, seq=1, flags="PA")
+    place.write_bytes(capture(bytes(ETHER / ENDS / tcp / Raw(asked))))
+    assert run("flows", place, "--kind", "http", "--json") == DONE
+    (row,) = rows(capfdbinary.readouterr().out.decode())
+    wanted = {"method": "GET", "host": "a.example", "uri": "/x", "user_agent": "test"}
+    assert row.items() >= {"file": str(place), "status": None, **wanted}.items()
+
+
 def test_damaged_capture_is_shown_as_far_as_it_goes_and_named(
     file: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -71,8 +86,8 @@ def test_without_json_it_is_a_table(file: Path, capfdbinary: pytest.CaptureFixtu
 def test_a_kind_that_is_not_there_is_wrong_use_and_says_which_are(
     file: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    assert run("flows", file, "--kind", "tls", "--json") == WRONG_USE
-    assert "the kinds now are flows and dns" in capfdbinary.readouterr().err.decode()
+    assert run("flows", file, "--kind", "files", "--json") == WRONG_USE
+    assert "the kinds now are flows, dns, tls, http" in capfdbinary.readouterr().err.decode()
 
 
 def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

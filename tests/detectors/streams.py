@@ -120,6 +120,7 @@ def _oddities(tenant: str) -> list[dict[str, Any]]:
         *_one_hand(tenant),
         *_relatives(tenant),
         *_remote(tenant),
+        *_intruder(tenant),
     ]
 
 
@@ -226,6 +227,44 @@ def _remote(tenant: str) -> list[dict[str, Any]]:
             "metadata.log_format": "sample",
         },
     ]
+
+
+def _intruder(tenant: str) -> list[dict[str, Any]]:
+    """Give a scan, a fan-out, a tunnel, a new service and a stop, on the second day."""
+    day = 26 * 60
+    ports = [
+        _flow(tenant, day, "10.1.1.66", "10.1.1.20", 60, "inopsio")
+        | {"dst_endpoint.port": n + 1, "connection_info.state": "refused", "traffic.bytes_in": 0}
+        for n in range(50)
+    ]
+    teacher = _flow(tenant, 4, "10.1.1.5", "10.1.1.20", 60) | {"dst_endpoint.port": 22}
+    reached = [
+        _flow(tenant, day + 2, "10.1.1.66", f"10.1.1.{n + 20}", 900) | {"dst_endpoint.port": 445}
+        for n in range(12)
+    ]
+    service = _flow(tenant, day + 3, "203.0.113.50", "10.1.1.20", 900)
+    service |= {"dst_endpoint.port": 8443, "traffic.bytes_in": 5_000}
+    names = [
+        _at(tenant, day + 4, 4003, n)
+        | {
+            "activity_id": 1,
+            "src_endpoint.ip": "10.1.1.66",
+            "query.hostname": f"{n:04d}aaaabbbbccccddddeeeeffff.t.example",
+            "metadata.log_format": "sample",
+        }
+        for n in range(70)
+    ]
+    stop = _at(tenant, day + 5, 0) | {
+        "activity_id": 0,
+        "metadata.log_name": "s7comm",
+        "src_endpoint.ip": "10.1.1.66",
+        "dst_endpoint.ip": "10.1.9.1",
+        "unmapped.function": "stop controller",
+        "unmapped.is_request": "true",
+        "unmapped.is_write": "true",
+        "metadata.log_format": "sample",
+    }
+    return [*ports, teacher, *reached, service, *names, stop]
 
 
 def _event(tenant: str, time_us: int, class_uid: int, host: str) -> dict[str, Any]:

@@ -129,3 +129,9 @@ def test_open_flows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = table.add(*as_block([(t, (t, 1), B, -1, 0) for t in range(30)]))
     assert (len(table), len(ended)) == (10, 20)
     assert ended.first_ns.max() < table.close().first_ns.min()
+
+
+def test_silence_ends_a_flow_also_for_a_syn_that_comes_late_with_an_old_time() -> None:
+    found: list[Packet] = [(0, A, B, SYN, 1), (0, A, B, SYN, 1), (3_601, A, B, SYN | ACK, 1)]
+    found.append((0, A, B, SYN, 1))
+    assert len(flows(found)) == len(flows(found, 1))

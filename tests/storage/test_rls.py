@@ -20,7 +20,7 @@ from storage.database.dialect import ensure_days
 from storage.tenant import Scope
 from tests.storage.made_events import START, batch_of
 
-_OURS = frozenset({"migrations", "flow_offsets", "flow_state", "flow_lanes"})
+_OURS = frozenset({"migrations", "flow_offsets", "flow_state", "flow_lanes", "agent_authorities"})
 _VALUES = {
     "text": "'bolt'",
     "uuid": "'00000000-0000-4000-8000-000000000001'",
@@ -59,6 +59,7 @@ _TENANT_TABLES = (
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("retried_letters", "tenant_quotas"),
+    *("agents", "agent_certificates"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
 )
 _VIEWS = ("window_counts",)

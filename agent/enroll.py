@@ -1,0 +1,192 @@
+"""Enrol this host and renew its certificate. Needs `cryptography`, for the key and the request.
+
+Loaded only when it is used: an agent that runs does without it for days.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.errors import AgentError, Away
+from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save, trusting
+
+TIMEOUT_S: Final = 30
+LARGEST: Final = 64 << 10
+VERSION: Final = "0.1.0"
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: object) -> None:
+        # A redirect would carry the token to an address nobody chose.
+        return None
+
+
+def enroll(
+    folder: Path,
+    url: str,
+    token: str,
+    fingerprint: str,
+    machine_id: Path = MACHINE_ID,
+    hardware_id: Path = HARDWARE_ID,
+) -> Identity:
+    """Make a key, have it certified for the token, and keep both in the folder.
+
+    The token is sent only to a server that the authority of this fingerprint certifies. AgentError
+    says what is wrong; what was in the folder stays until the new identity is whole.
+    """
+    place = urllib.parse.urlsplit(url)
+    if place.scheme != "https" or not place.hostname:
+        raise AgentError(f"{url}: the agents' listener is an https:// address")
+    machine = machine_hash(machine_id)
+    authority = _authority(url, fingerprint)
+    key = ec.generate_private_key(ec.SECP256R1())
+    told = {
+        "csr": _request(key, "enrol"),
+        "host": _readable(socket.gethostname()),
+        "machine": machine,
+        "hardware": machine_hash(hardware_id),
+        "version": VERSION,
+    }
+    answer = _post(trusting(authority), f"{url.rstrip('/')}/v1/agents/enrol", told, token=token)
+    made = Identity(
+        folder,
+        url.rstrip("/"),
+        str(answer["tenant_id"]),
+        str(answer["agent_id"]),
+        machine,
+        _second(answer["renew_at"]),
+        _second(answer["not_after"]),
+    )
+    save(made, authority, _key_text(key) + str(answer["certificate"]))
+    return made
+
+
+def renew(identity: Identity) -> Identity:
+    """Have a new key certified over the old certificate; Away if it cannot be had now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    answer = _post(
+        identity.context(),
+        f"{identity.url}/v1/agents/renew",
+        {"csr": _request(key, identity.agent_id)},
+        headers=identity.headers(),
+    )
+    made = replace(
+        identity,
+        renew_at_s=_second(answer["renew_at"]),
+        not_after_s=_second(answer["not_after"]),
+    )
+    authority = (identity.folder / "authority.pem").read_text(encoding="ascii")
+    save(made, authority, _key_text(key) + str(answer["certificate"]))
+    return made
+
+
+def _authority(url: str, fingerprint: str) -> str:
+    """Fetch the authority's certificate; AgentError unless it has the fingerprint."""
+    wanted = fingerprint.strip().lower().removeprefix("sha256:").replace(":", "")
+    if len(wanted) != 64 or not set(wanted) <= set("0123456789abcdef"):
+        raise AgentError("--ca-fingerprint is sha256: and 64 hex digits, as the console shows it")
+    # Nobody is trusted yet. What comes is public, and is compared before anything is sent.
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    asked = urllib.request.Request(f"{url.rstrip('/')}/v1/agents/authority")  # noqa: S310  https only
+    text = _sent(stranger, asked).decode("ascii", "replace")
+    try:
+        der = ssl.PEM_cert_to_DER_cert(text)
+    except ValueError:
+        raise AgentError(f"{url} is not an agents' listener") from None
+    if not hmac.compare_digest(hashlib.sha256(der).hexdigest(), wanted):
+        raise AgentError(
+            f"{url} is not the house that you were given: its authority has another fingerprint. "
+            "Nothing was sent; compare --ca-fingerprint with the console"
+        )
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def _request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(named).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _post(
+    context: ssl.SSLContext,
+    url: str,
+    told: dict[str, str],
+    token: str = "",
+    headers: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    request = urllib.request.Request(  # noqa: S310  the scheme was checked
+        url,
+        data=json.dumps(told).encode(),
+        method="POST",
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        found: dict[str, Any] = json.loads(_sent(context, request))
+    except ValueError:
+        raise AgentError(f"{url} did not answer as the house does") from None
+    return found
+
+
+def _sent(context: ssl.SSLContext, request: urllib.request.Request) -> bytes:
+    out = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=context),
+        _NoRedirects,
+    )
+    try:
+        with out.open(request, timeout=TIMEOUT_S) as answer:
+            return bytes(answer.read(LARGEST))
+    except urllib.error.HTTPError as said:
+        raise _judged(said) from said
+    except (OSError, ValueError) as gone:
+        reason = getattr(gone, "reason", gone)
+        raise Away(f"{request.host} is not reachable: {reason}") from gone
+
+
+def _judged(said: urllib.error.HTTPError) -> AgentError:
+    told = ""
+    with contextlib.suppress(ValueError, AttributeError, OSError):
+        told = str(json.loads(said.read(4096)).get("detail", ""))[:300]
+    message = f"the server answered {said.code} {told}".rstrip()
+    if said.code == 429 or said.code >= 500:
+        wait = said.headers.get("Retry-After", "")
+        return Away(message, float(wait) if wait.isdigit() else 0.0)
+    return AgentError(message)
+
+
+def _second(text: object) -> float:
+    try:
+        return dt.datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        raise AgentError(f"the server told no time: {str(text)[:40]}") from None
+
+
+def _key_text(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def _readable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)[:200] or "host"

@@ -1,0 +1,155 @@
+"""Be known to the house: the key and certificate that enrolment left on this host.
+
+Three files in the data folder: `identity.pem` (key and certificate, 0600), `authority.pem` (whom
+the agent trusts) and `identity.json` (what the certificate says). Needs the standard library only.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import AgentError
+
+HOUSE: Final = "agents.inopsio.internal"
+"""What every listener is called in its certificate, by whatever address it is reached."""
+MACHINE_ID: Final = Path("/etc/machine-id")
+HARDWARE_ID: Final = Path("/sys/class/dmi/id/product_uuid")
+
+
+class _ToHouse(ssl.SSLContext):
+    """Ask for the house's one name: addresses change, and it certifies no other server."""
+
+    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401  ssl's own
+        """Wrap as ssl does, for the house's name."""
+        return super().wrap_socket(*given, **{**named, "server_hostname": HOUSE})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this host is to the house. `run` is this process's own, kept in memory only."""
+
+    folder: Path
+    url: str
+    tenant_id: str
+    agent_id: str
+    machine: str
+    renew_at_s: float
+    not_after_s: float
+    run: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+
+    def context(self) -> ssl.SSLContext:
+        """Give TLS 1.3 that trusts the house's authority alone and shows our certificate."""
+        context = trusting((self.folder / "authority.pem").read_text(encoding="ascii"))
+        try:
+            context.load_cert_chain(self.folder / "identity.pem")
+        except (OSError, ssl.SSLError) as error:
+            raise AgentError(f"the agent's key cannot be read: {error}; enrol again") from error
+        return context
+
+    def headers(self) -> dict[str, str]:
+        """Give what goes with each request: two processes with one key are told apart by it."""
+        return {"Inopsio-Run": self.run}
+
+    def is_due(self, now_s: float) -> bool:
+        """Answer whether the certificate is to be renewed."""
+        return now_s >= self.renew_at_s
+
+
+def trusting(authority: str) -> ssl.SSLContext:
+    """Give TLS 1.3 that trusts this authority (PEM) alone, and the house's name."""
+    context = _ToHouse(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=authority)
+    return context
+
+
+def machine_hash(path: Path = MACHINE_ID) -> str:
+    """Give a hash of what the file says, '' if it cannot be read: the id itself stays here."""
+    try:
+        told = path.read_bytes().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(b"inopsio/machine\x1f" + told).hexdigest() if told else ""
+
+
+def load(folder: Path, machine_id: Path = MACHINE_ID) -> Identity | None:
+    """Give the identity that lies in the folder, or None.
+
+    AgentError if it is broken, or was made on another machine: a copied disk must enrol by itself.
+    """
+    try:
+        told = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+        if not (folder / "identity.pem").exists():
+            return None
+        found = Identity(
+            folder,
+            str(told["url"]),
+            str(told["tenant_id"]),
+            str(told["agent_id"]),
+            str(told["machine"]),
+            float(told["renew_at_s"]),
+            float(told["not_after_s"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as broken:
+        raise AgentError(
+            f"{folder}/identity.json cannot be read: {broken!r}; enrol again"
+        ) from None
+    if found.machine != machine_hash(machine_id):
+        raise AgentError(f"the identity in {folder} is another machine's; enrol this one")
+    return found
+
+
+def save(identity: Identity, authority: str, key_and_certificate: str) -> None:
+    """Keep an identity so that a crash at any moment leaves the old one or the new one whole."""
+    folder = identity.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told = {
+        "url": identity.url,
+        "tenant_id": identity.tenant_id,
+        "agent_id": identity.agent_id,
+        "machine": identity.machine,
+        "renew_at_s": identity.renew_at_s,
+        "not_after_s": identity.not_after_s,
+    }
+    _write(folder / "authority.pem", authority)
+    _write(folder / "identity.pem", key_and_certificate)
+    # Last: were it older than the certificate, the agent would only renew once more.
+    _write(folder / "identity.json", json.dumps(told))
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(path)
+    place = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
+
+
+def alone(folder: Path) -> int:
+    """Hold the folder for this process's life; AgentError if another agent works in it.
+
+    Two with one key would be taken for a theft of it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise AgentError(f"an agent works in {folder} already") from None
+    return handle

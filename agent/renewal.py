@@ -1,0 +1,39 @@
+"""Renew the agent's certificate two thirds into its life; try again where it cannot be had."""
+
+import importlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from agent.errors import AgentError
+from agent.identity import Identity
+
+LOOK_EVERY_S: Final = 60.0
+FIRST_WAIT_S: Final = 60.0
+LONGEST_WAIT_S: Final = 3600.0
+
+
+def keep_renewed(
+    identity: Identity,
+    stop: threading.Event,
+    tell: Callable[[str], None],
+    now_s: Callable[[], float] = time.time,
+) -> None:
+    """Renew whenever it is due, until told to stop. What sends reads the new files by itself."""
+    wait_s, pause_s = FIRST_WAIT_S, 0.0
+    while not stop.wait(pause_s):
+        pause_s = LOOK_EVERY_S
+        if not identity.is_due(now_s()):
+            continue
+        try:
+            # By name: the key's library costs ten megabytes, and is needed twice a week.
+            identity = importlib.import_module("agent.enroll").renew(identity)
+        except (AgentError, ImportError, OSError) as failed:
+            tell(f"the certificate was not renewed: {failed}")
+            pause_s = wait_s * random.uniform(0.5, 1.5)  # noqa: S311  not a secret
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        else:
+            wait_s = FIRST_WAIT_S
+            tell("the certificate was renewed")

@@ -1,0 +1,87 @@
+"""Keep the hosts that are enrolled: list, let one in, revoke."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import require
+from api.authority import authority_of
+from api.desk import desk_of
+from api.enrolment import (
+    LONGEST_HOST,
+    TOKEN_TTL_S,
+    create_enrolment_token,
+    list_agents,
+    revoke_agent,
+)
+from storage.sealing import Seal
+from storage.tenant import Scope
+
+router: Final = APIRouter(prefix="/v1", tags=["agents"])
+Admin = Annotated[Scope, require("tokens:write")]
+
+
+class AgentView(BaseModel):
+    """An enrolled agent. `cloned_at`: when two processes were seen with its one key."""
+
+    agent_id: str
+    host: str
+    version: str
+    enrolled_at: datetime
+    enrolments: int = Field(description="how often; a re-install counts")
+    not_after: datetime = Field(description="end of its certificate")
+    seen_at: datetime | None
+    address: str
+    cloned_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Agents(BaseModel):
+    """Enrolled agents, the last seen first, 1,000 at most."""
+
+    items: list[AgentView]
+
+
+class NewEnrolment(BaseModel):
+    """A host to let in."""
+
+    model_config = ConfigDict(extra="forbid")
+    host: str = Field(min_length=1, max_length=LONGEST_HOST)
+
+
+class EnrolmentMade(BaseModel):
+    """What the host is given; the token is shown this once."""
+
+    token: str
+    ca_fingerprint: str
+    port: int = Field(description="of the agents' listener on this machine; 0 = it is off")
+    expires_in_s: int
+
+
+@router.get("/agents", summary="List enrolled agents")
+def listed(request: Request, scope: Annotated[Scope, require("ops:read")]) -> Agents:
+    """Give the agents of the caller's tenant."""
+    return Agents.model_validate({"items": list_agents(desk_of(request).database, scope)})
+
+
+@router.post("/agents/tokens", summary="Let a host in", status_code=201)
+def post(request: Request, scope: Admin, new: NewEnrolment) -> EnrolmentMade:
+    """Make an enrolment token for one host: good once, for an hour."""
+    desk = desk_of(request)
+    authority = authority_of(desk.database, Seal.of(desk.settings), desk.now())
+    return EnrolmentMade(
+        token=create_enrolment_token(desk.database, scope, new.host),
+        ca_fingerprint=authority.fingerprint,
+        port=desk.settings.agents_place[1],
+        expires_in_s=TOKEN_TTL_S,
+    )
+
+
+@router.delete("/agents/{agent_id}", summary="Revoke an agent", status_code=204)
+def delete(request: Request, scope: Admin, agent_id: uuid.UUID) -> None:
+    """Refuse the agent from its next request on."""
+    desk = desk_of(request)
+    revoke_agent(desk.database, scope, str(agent_id), desk.now())

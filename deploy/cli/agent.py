@@ -1,0 +1,111 @@
+"""`inopsio agent`: let hosts in, list them, revoke them."""
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import cyclopts
+
+from api.authority import authority_of
+from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
+from deploy.house import known_tenant, opened
+from deploy.output import DONE, emit, say, show
+from deploy.running import agents_url_of, settings_for
+from storage.errors import InvalidInput
+from storage.sealing import Seal
+from storage.tenant import system_scope
+
+_AGENT: Final = "inopsio-agent --data ./inopsio-agent"
+
+
+def let_in(
+    host: str, *, tenant: str, url: str = "", data: Path | None = None, json: bool = False
+) -> int:
+    """Give the command that enrols one host; its token works once, within an hour.
+
+    Parameters
+    ----------
+    host
+        name of the host.
+    tenant
+        the tenant it belongs to.
+    url
+        address by which the host reaches the agents' listener (default: this machine's own).
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
+    """
+    settings = settings_for(data)
+    place = url or agents_url_of(settings)
+    if not place:
+        raise InvalidInput("the agents' listener is off: INOPSIO_AGENTS_PORT is -1")
+    with opened(settings) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio agent let-in")
+        known = authority_of(house.database, Seal.of(settings), datetime.now(UTC)).fingerprint
+        token = create_enrolment_token(house.database, scope, host)
+    if json:
+        emit({"tenant": tenant, "url": place, "token": token, "ca_fingerprint": known})
+        return DONE
+    say(f"on {host}, within an hour; the token is shown once. Then: {_AGENT} run")
+    show(f"{_AGENT} enroll --url {shlex.quote(place)} --token {token} --ca-fingerprint {known}")
+    return DONE
+
+
+def list_(*, tenant: str, data: Path | None = None, json: bool = False) -> int:
+    """List the enrolled agents of a tenant, the last seen first.
+
+    Parameters
+    ----------
+    tenant
+        whose agents.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a line.
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio agent list")
+        rows = list_agents(house.database, scope)
+    for row in rows:
+        if json:
+            emit(row)
+        else:
+            seen = f"seen {row['seen_at']:%Y-%m-%d %H:%M:%S}" if row["seen_at"] else "never seen"
+            over = "revoked" * bool(row["revoked_at"]) or "cloned" * bool(row["cloned_at"])
+            show(f"{row['agent_id']}  {row['host']}  {over or seen}")
+    return DONE
+
+
+def revoke(agent_id: str, *, tenant: str, undo: bool = False, data: Path | None = None) -> int:
+    """Refuse an agent from its next request on.
+
+    Parameters
+    ----------
+    agent_id
+        which one, as `inopsio agent list` shows it.
+    tenant
+        whose agent.
+    undo
+        let a revoked agent in again.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio agent revoke")
+        if undo:
+            restore_agent(house.database, scope, agent_id)
+        else:
+            revoke_agent(house.database, scope, agent_id, datetime.now(UTC))
+    say(f"agent {agent_id} is {'let in again' if undo else 'refused from its next request on'}")
+    return DONE
+
+
+def register(app: cyclopts.App) -> None:
+    """Add `agent let-in`, `agent list` and `agent revoke`."""
+    group = cyclopts.App(name="agent", help="Let hosts in, list and revoke their agents.")
+    group.command(let_in, name="let-in")
+    group.command(list_, name="list")
+    group.command(revoke)
+    app.command(group)

@@ -1,0 +1,290 @@
+"""Follow the beginnings of messages in TCP connections: put in order, cut, and read.
+
+A connection is known from the first segment that begins like a message. Each side holds at most
+MAX_WAITING bytes of an unfinished message and MAX_EARLY early segments; all together at most
+MAX_HELD bytes and MAX_CONVERSATIONS connections, beyond which the longest untouched go. What is let
+go is counted in `evicted`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pipelines.network.hellos import Handshake
+from pipelines.network.protocols import http, tls
+from pipelines.network.protocols.http import HttpHead
+from pipelines.network.protocols.industrial import CUTTERS
+from pipelines.network.sightings import (
+    HTTP,
+    OT,
+    SSH,
+    Ends,
+    Sighting,
+    Value,
+    function_fields,
+    http_fields,
+    sighting,
+)
+
+MAX_CONVERSATIONS: Final = 16_384
+MAX_HELD: Final = 32 << 20
+MAX_WAITING: Final = 16_384 + 2_048
+MAX_EARLY: Final = 16
+MAX_ASKED: Final = 64
+TLS_RECORDS: Final = (0x14, 0x15, 0x16)
+"""Records with which a segment that holds a hello may begin."""
+FAR: Final = 1 << 20
+"""A segment this far off its place belongs to another connection of the same ends."""
+NOT_YET: Final = -1
+"""Instead of a sequence number, before a side has sent."""
+_HALF: Final = 1 << 31
+_WHOLE: Final = 1 << 32
+
+
+Key = tuple[int, ...]
+"""One direction's IP version, addresses and ports, as numbers."""
+
+
+def distance(sequence: int, expected: int) -> int:
+    """Give how far a sequence number lies behind the expected one (negative: it is old).
+
+    >>> distance(3, 0xFFFFFFFF), distance(0xFFFFFFFF, 3)
+    (4, -4)
+    """
+    return (sequence - expected + _HALF) % _WHOLE - _HALF
+
+
+class Side:
+    """Hold one direction: `expected` sequence number, bytes of an unfinished message.
+
+    `follows`: the next bytes are wanted, wherever in a segment they lie.
+    """
+
+    __slots__ = ("early", "expected", "follows", "mix", "waiting")
+
+    def __init__(self, mix: int) -> None:
+        """Begin with no byte seen."""
+        self.mix = mix
+        self.expected = NOT_YET
+        self.waiting = b""
+        self.early: dict[int, bytes] = {}
+        self.follows = False
+
+    def held_bytes(self) -> int:
+        """Give the bytes that this side keeps."""
+        if not self.early:
+            return len(self.waiting)
+        return len(self.waiting) + sum(map(len, self.early.values()))
+
+    def forget(self) -> None:
+        """Drop what is unfinished."""
+        self.waiting, self.early, self.follows = b"", {}, False
+
+
+def _nearest(told: Side) -> int:
+    return min(told.early, key=lambda at: distance(at, told.expected))
+
+
+class Conversation:
+    """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way.
+
+    `keys`: what tells it from others of the same mix, for either side.
+    """
+
+    __slots__ = (
+        "_asked", "_bodiless", "_cut", "_hellos", "_server", "_turned", "ends", "evicted", "keys",
+        "last_ns", "sides",
+    )  # fmt: skip
+
+    def __init__(self, ends: Ends, keys: tuple[Key, Key], mixes: tuple[int, int]) -> None:
+        """Begin with nothing seen; keys and mixes of the sides 0 and 1."""
+        self.ends, self._turned = ends, ends.turned()
+        self.keys = keys
+        self.sides = (Side(mixes[0]), Side(mixes[1]))
+        self.evicted = 0
+        self.last_ns = 0
+        self._bodiless = False
+        self._hellos: Handshake | None = None
+        self._asked: list[tuple[int, Ends, HttpHead]] = []
+        cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
+        # Of two ports with a protocol the receiver's counts, as if the side were the client.
+        self._cut = cutters[1] or cutters[0]
+        self._server = 0 if cutters[1] else 1
+
+    def add(
+        self, time_ns: int, side: int, sequence: int, payload: bytes, *, begins: bool
+    ) -> Iterator[Sighting]:
+        """Take a segment; give what it completes. `begins`: it begins like a message."""
+        told = self.sides[side]
+        if told.expected == NOT_YET:
+            told.expected = sequence
+        off = distance(sequence, told.expected)
+        if off and begins and abs(off) > FAR and not (told.follows and off < 0):
+            told.forget()
+            told.expected, off = sequence, 0
+        if off < 0:
+            payload = payload[-off:]
+            if not payload:
+                return
+            begins = False
+        elif off > 0:
+            if told.follows:
+                self._hold(told, sequence, payload)
+                if len(told.early) <= MAX_EARLY:
+                    return
+                yield from self._skip_gap(time_ns, side)
+                return
+            if not begins:
+                return
+            told.expected = sequence
+        if not (begins or told.follows):
+            return
+        yield from self._in_order(time_ns, side, payload)
+
+    def _hold(self, told: Side, sequence: int, payload: bytes) -> None:
+        known = told.early.get(sequence, b"")
+        if len(payload) > len(known):
+            told.early[sequence] = payload
+
+    def _skip_gap(self, time_ns: int, side: int) -> Iterator[Sighting]:
+        """Give a message up whose middle does not come; read what was held behind the gap."""
+        told = self.sides[side]
+        self.evicted += 1
+        while told.early:
+            at = _nearest(told)
+            payload = told.early.pop(at)
+            off = distance(at, told.expected)
+            if off > 0:
+                told.waiting, told.expected = b"", at
+            elif off < 0:
+                payload = payload[-off:]
+            if payload:
+                yield from self._in_order(time_ns, side, payload)
+
+    def _in_order(self, time_ns: int, side: int, payload: bytes) -> Iterator[Sighting]:
+        """Read a segment that is next, and the early ones for which it made way."""
+        told = self.sides[side]
+        while True:
+            if payload:
+                told.expected = (told.expected + len(payload)) % _WHOLE
+                data, told.waiting = told.waiting + payload, b""
+                yield from self._consume(time_ns, side, data)
+            if not told.early or not told.follows:
+                return
+            at = _nearest(told)
+            off = distance(at, told.expected)
+            if off > 0:
+                return
+            payload = told.early.pop(at)[-off if off else 0 :]
+
+    def _consume(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+        """Read the messages in bytes that begin one; keep the rest if it may become one."""
+        told = self.sides[side]
+        told.follows = False
+        if self._cut is not None:
+            calls, rest = self._cut(data, from_server=side == self._server)
+            ends = self.ends if side else self._turned
+            for call in calls:
+                yield sighting(OT, time_ns, ends, function_fields(call))
+            self._keep(told, rest)
+        elif data[0] in TLS_RECORDS:
+            yield from self._hello(time_ns, side, data)
+        elif data.startswith(b"SSH-"[: len(data)]):
+            yield from self._banner(time_ns, side, data)
+        else:
+            yield from self._heads(time_ns, side, data)
+
+    def _keep(self, told: Side, rest: bytes) -> None:
+        if rest and len(rest) <= (MAX_WAITING if self._cut is None else 1 << 16):
+            told.waiting, told.follows = rest, True
+        elif rest:
+            self.evicted += 1
+
+    def _hello(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+        try:
+            message = tls.cut_hello(data)
+        except ValueError:
+            return
+        if message is None:
+            self._keep(self.sides[side], data)
+            return
+        if self._hellos is None:
+            self._hellos = Handshake("t")
+        yield from self._hellos.add(time_ns, self.ends if side else self._turned, message)
+
+    def _banner(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+        end = data.find(b"\n", 0, 256)
+        if end < 0:
+            if len(data) < 256:
+                self._keep(self.sides[side], data)
+            return
+        line = data[:end].rstrip(b"\r").decode("utf-8", "replace")
+        ends = self.ends if side else self._turned
+        fields: dict[str, Value] = {"banner": line, "is_server": ends.src_port < ends.dst_port}
+        yield sighting(SSH, time_ns, ends, fields)
+
+    def _heads(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+        told = self.sides[side]
+        while data:
+            try:
+                head = http.read_head(data)
+            except ValueError:
+                return
+            if head is None:
+                self._keep(told, data)
+                return
+            yield from self._head(time_ns, side, head)
+            body = 0 if head.status and self._bodiless else head.length
+            if body is None:
+                return  # chunked or until the end: the next head is known by how it begins
+            if body >= len(data) - head.size:
+                # The body goes on (or ends here): what lies in it is not looked at.
+                missing = body - (len(data) - head.size)
+                if 0 < missing < _HALF // 2:
+                    told.expected = (told.expected + missing) % _WHOLE
+                    told.follows = True
+                return
+            data = data[head.size + body :]
+
+    def _head(self, time_ns: int, side: int, head: HttpHead) -> Iterator[Sighting]:
+        ends = self.ends if side else self._turned
+        if head.method is not None:
+            if len(self._asked) >= MAX_ASKED:
+                yield self._transaction(*self._asked.pop(0), None)
+            self._asked.append((time_ns, ends, head))
+            return
+        status = head.status or 0
+        self._bodiless = status < 200 or status in (204, 304)
+        if status < 200 and status != 101:
+            return  # an interim answer: the real one follows
+        if self._asked:
+            asked = self._asked.pop(0)
+            self._bodiless |= asked[2].method in ("HEAD", "CONNECT")
+            yield self._transaction(*asked, status)
+        else:
+            yield self._transaction(time_ns, ends.turned(), None, status)
+
+    def _transaction(
+        self, time_ns: int, ends: Ends, asked: HttpHead | None, status: int | None
+    ) -> Sighting:
+        return sighting(HTTP, time_ns, ends, http_fields(asked, status))
+
+    def close(self) -> Iterator[Sighting]:
+        """Give the requests and hellos that got no answer, and what was held behind gaps."""
+        for side, told in enumerate(self.sides):
+            if told.early and told.follows:
+                yield from self._skip_gap(self.last_ns, side)
+            if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
+                yield from self._cut_off(told)
+        while self._asked:
+            yield self._transaction(*self._asked.pop(0), None)
+        if self._hellos is not None:
+            yield from self._hellos.close()
+
+    def _cut_off(self, told: Side) -> Iterator[Sighting]:
+        try:
+            head = http.read_head(told.waiting, is_all=True)
+        except ValueError:
+            return
+        told.forget()
+        if head is not None:
+            yield from self._head(self.last_ns, int(told is self.sides[1]), head)

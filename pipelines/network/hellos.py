@@ -1,0 +1,64 @@
+"""Pair the TLS hellos of a connection, over TCP or in QUIC, to one row a handshake."""
+
+from collections.abc import Iterator
+
+from pipelines.network.protocols.fingerprints import ja3, ja3s, ja4
+from pipelines.network.protocols.tls import (
+    CLIENT_HELLO,
+    ClientHello,
+    ServerHello,
+    read_client,
+    read_server,
+    version_name,
+)
+from pipelines.network.sightings import TLS, Ends, Sighting, Value, sighting
+
+
+class Handshake:
+    """Hold a client's hello until the server's comes."""
+
+    __slots__ = ("_asked", "_over")
+
+    def __init__(self, over: str) -> None:
+        """Begin with nothing; `over`: t for TCP, q for QUIC, as JA4 writes it."""
+        self._over = over
+        self._asked: tuple[int, Ends, ClientHello] | None = None
+
+    def add(self, time_ns: int, ends: Ends, message: bytes) -> Iterator[Sighting]:
+        """Take a hello that was sent so; give the rows that are complete with it."""
+        if message[0] == CLIENT_HELLO:
+            client = read_client(message)
+            if client is not None:
+                yield from self.close()
+                self._asked = time_ns, ends, client
+            return
+        server = read_server(message)
+        if server is None:
+            return
+        if self._asked is None:
+            yield self._row(time_ns, ends.turned(), None, server)
+        else:
+            yield self._row(*self._asked, server)
+            self._asked = None
+
+    def close(self) -> Iterator[Sighting]:
+        """Give the row of a client that got no answer."""
+        if self._asked is not None:
+            yield self._row(*self._asked, None)
+            self._asked = None
+
+    def _row(
+        self, time_ns: int, ends: Ends, client: ClientHello | None, server: ServerHello | None
+    ) -> Sighting:
+        chosen = server.chosen if server else None
+        alpn = server.alpn if server and server.alpn else client.alpn if client else []
+        fields: dict[str, Value] = {
+            "sni": client.sni if client else None,
+            "version": version_name(chosen) if chosen is not None else None,
+            "alpn": ",".join(name.decode("utf-8", "replace") for name in alpn) or None,
+            "ja3": ja3(client) if client else None,
+            "ja3s": ja3s(server) if server else None,
+            "ja4": ja4(client, over=self._over) if client else None,
+            "cipher": f"0x{server.cipher:04x}" if server else None,
+        }
+        return sighting(TLS, time_ns, ends, fields)

@@ -1,0 +1,89 @@
+"""Read the heads of HTTP/1 requests and answers (RFC 9112), and of SSDP, which writes alike."""
+
+import re
+from typing import Final, NamedTuple
+
+MAX_HEAD: Final = 16_384
+METHODS: Final = (
+    "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PROPFIND",
+    "PROPPATCH", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT",
+    "SUBSCRIBE", "UNSUBSCRIBE", "NOTIFY", "M-SEARCH", "BITS_POST", "RPC_CONNECT", "RPC_IN_DATA",
+    "RPC_OUT_DATA", "CCM_POST", "VERSION-CONTROL", "CHECKOUT", "CHECKIN", "MERGE", "BIND", "ACL",
+)  # fmt: skip
+
+_REQUEST: Final = re.compile(
+    rb"(?:\r?\n)?("
+    + b"|".join(m.encode() for m in METHODS)
+    + rb") +(\S[^\r\n]*?) +HTTP/1\.\d *\r?\n"
+)
+_OLD_REQUEST: Final = re.compile(rb"(GET|POST|HEAD) +(/\S*) *\r?\n")
+_STATUS: Final = re.compile(rb"HTTP/1\.\d +(\d{3})[^\r\n]*\r?\n")
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_HOST: Final = re.compile(rb"\nhost:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_AGENT: Final = re.compile(rb"\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
+_CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S", re.IGNORECASE)
+_STARTS: Final = (*(m.encode() + b" " for m in METHODS), b"HTTP/1.")
+_START: Final = re.compile(rb"[\r\n]{0,2}(?:" + b"|".join(map(re.escape, _STARTS)) + rb")")
+
+
+class HttpHead(NamedTuple):
+    """Hold one head: a request has `method` and `uri`, an answer has `status`.
+
+    `size`: bytes of the head; `length`: of the body, as told, or None.
+    """
+
+    method: str | None
+    uri: str | None
+    status: int | None
+    host: str | None
+    user_agent: str | None
+    size: int
+    length: int | None
+
+
+def may_begin(data: bytes) -> bool:
+    """Tell whether the bytes are, or could become, the beginning of a head."""
+    if _START.match(data):
+        return True
+    begun = data[:20].lstrip(b"\r\n")
+    return len(data) < 20 and any(s.startswith(begun) for s in _STARTS)
+
+
+def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
+    """Read the head with which the bytes begin; None: more bytes are needed.
+
+    With `is_all` (nothing more comes) a head that is cut off after its first line counts.
+    ValueError where the bytes are no head.
+    """
+    if not may_begin(data):
+        raise ValueError("no HTTP head")
+    end = _END.search(data, 0, MAX_HEAD)
+    if end is None and len(data) < MAX_HEAD and not is_all:
+        return None
+    head = data[: end.end() if end else MAX_HEAD]
+    asked = _REQUEST.match(head) or _OLD_REQUEST.match(head)
+    if asked is not None:
+        method, uri = asked.group(1).decode(), _text(asked.group(2))
+        host, agent = _field(_HOST, head), _field(_AGENT, head)
+        return HttpHead(method, uri, None, host, agent, len(head), _length(head) or 0)
+    said = _STATUS.match(head)
+    if said is None:
+        raise ValueError("no HTTP head")
+    return HttpHead(None, None, int(said.group(1)), None, None, len(head), _length(head))
+
+
+def _length(head: bytes) -> int | None:
+    if _CODED.search(head):
+        return None
+    told = _LENGTH.search(head)
+    return int(told.group(1)) if told else None
+
+
+def _field(pattern: re.Pattern[bytes], head: bytes) -> str | None:
+    found = pattern.search(head)
+    return _text(found.group(1).strip(b" \t")) if found else None
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,184 @@
+"""Read TLS ClientHello and ServerHello messages.
+
+Sources: RFC 8446 and 5246 (handshake), 6066 (server name), 7301 (ALPN), 8701 (GREASE). A message
+may be spread over several records. What is cut off inside a hello ends the reading there; every
+loop ends with the bytes given, of which there are at most MAX_MESSAGE.
+"""
+
+from typing import Final, NamedTuple
+
+MAX_MESSAGE: Final = 16_384
+"""A hello is longer only when somebody plays games."""
+CLIENT_HELLO: Final = 1
+SERVER_HELLO: Final = 2
+
+_HANDSHAKE: Final = 22
+_DRAFTS: Final = 0x7F
+_BEFORE: Final = ((20, 1), (21, 2))
+_SNI, _GROUPS, _FORMATS, _ALGORITHMS, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
+
+VERSIONS: Final = {
+    0x0002: "SSLv2", 0x0300: "SSLv3", 0x0301: "TLSv1.0", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}  # fmt: skip
+
+
+class ClientHello(NamedTuple):
+    """Hold what a client offers, numbers in the order of the wire, GREASE included."""
+
+    version: int
+    ciphers: list[int]
+    extensions: list[int]
+    groups: list[int]
+    formats: list[int]
+    algorithms: list[int]
+    versions: list[int]
+    sni: str | None
+    alpn: list[bytes]
+
+
+class ServerHello(NamedTuple):
+    """Hold what a server chose; `chosen` is the version that counts (RFC 8446, 4.2.1)."""
+
+    version: int
+    cipher: int
+    extensions: list[int]
+    chosen: int
+    alpn: list[bytes]
+
+
+def version_name(number: int) -> str:
+    """Name a version; drafts of 1.3 and unknown ones are their number.
+
+    >>> version_name(0x0304), version_name(0x7F1C)
+    ('TLSv1.3', '0x7f1c')
+    """
+    return VERSIONS.get(number) or f"0x{number:04x}"
+
+
+def is_grease(number: int) -> bool:
+    """Tell whether a value is one of the sixteen that mean nothing (RFC 8701)."""
+    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+def cut_hello(data: bytes) -> bytes | None:
+    """Give the handshake message with which the records begin; None: more bytes are needed.
+
+    ValueError where the bytes are no hello.
+    """
+    message, at = b"", 0
+    while len(data) - at >= 5:
+        kind, major = data[at], data[at + 1]
+        size = int.from_bytes(data[at + 3 : at + 5], "big")
+        if major != 3 or size > MAX_MESSAGE + 256 or not size:
+            raise ValueError("no TLS record")
+        # A warning ("unrecognized name") or, for old middle boxes, a cipher change may precede it.
+        if (kind, size) in _BEFORE and not message:
+            at += 5 + size
+            continue
+        if kind != _HANDSHAKE:
+            raise ValueError("no handshake record")
+        message += data[at + 5 : at + 5 + size]
+        if message and message[0] not in (CLIENT_HELLO, SERVER_HELLO):
+            raise ValueError("no hello")
+        if len(message) >= 4:
+            whole = 4 + int.from_bytes(message[1:4], "big")
+            if whole > MAX_MESSAGE:
+                raise ValueError("the hello is too long")
+            if len(message) >= whole:
+                return message[:whole]
+        if len(data) < at + 5 + size:
+            return None
+        at += 5 + size
+    return None
+
+
+def read_client(message: bytes) -> ClientHello | None:
+    """Read a ClientHello (with its four bytes of handshake head); None where it is none."""
+    if len(message) < 42 or message[0] != CLIENT_HELLO:
+        return None
+    at = 39 + message[38]
+    ciphers, at = _listed(message, at, 2)
+    at += 1 + (message[at] if at < len(message) else 0)
+    extensions, found = _extensions(message, at)
+    names = found.get(_SNI)
+    versions = found.get(_VERSIONS, b"")
+    return ClientHello(
+        version=int.from_bytes(message[4:6], "big"),
+        ciphers=ciphers,
+        extensions=extensions,
+        groups=_listed(found.get(_GROUPS, b""), 0, 2)[0],
+        formats=list(found.get(_FORMATS, b"")[1:]),
+        algorithms=_listed(found.get(_ALGORITHMS, b""), 0, 2)[0],
+        versions=_numbers(versions[1 : 1 + versions[0]]) if versions else [],
+        sni=_host(names) if names else None,
+        alpn=_strings(found.get(_ALPN, b"")),
+    )
+
+
+def read_server(message: bytes) -> ServerHello | None:
+    """Read a ServerHello (with its four bytes of handshake head); None where it is none."""
+    if len(message) < 42 or message[0] != SERVER_HELLO:
+        return None
+    version = int.from_bytes(message[4:6], "big")
+    # Drafts of TLS 1.3 up to 21 had neither session id nor compression here.
+    is_draft = version >> 8 == _DRAFTS
+    at = 38 if is_draft else 39 + message[38]
+    behind = at + 2 if is_draft else at + 3
+    if len(message) < at + 2:
+        return None
+    extensions, found = _extensions(message, behind)
+    chosen = found.get(_VERSIONS, b"")
+    return ServerHello(
+        version=version,
+        cipher=int.from_bytes(message[at : at + 2], "big"),
+        extensions=extensions,
+        chosen=int.from_bytes(chosen, "big") if len(chosen) == 2 else version,
+        alpn=_strings(found.get(_ALPN, b"")),
+    )
+
+
+def _listed(data: bytes, at: int, width: int) -> tuple[list[int], int]:
+    """Read a list of two-byte numbers behind its length of `width` bytes; give where it ends."""
+    size = int.from_bytes(data[at : at + width], "big")
+    at += width
+    return _numbers(data[at : at + size]), at + size
+
+
+def _numbers(data: bytes) -> list[int]:
+    return [data[i] << 8 | data[i + 1] for i in range(0, len(data) - 1, 2)]
+
+
+def _extensions(message: bytes, at: int) -> tuple[list[int], dict[int, bytes]]:
+    """Give the extensions' types in order, and their data; of two of one type the first counts."""
+    end = min(len(message), at + 2 + int.from_bytes(message[at : at + 2], "big"))
+    at += 2
+    types: list[int] = []
+    found: dict[int, bytes] = {}
+    while at + 4 <= end:
+        kind = message[at] << 8 | message[at + 1]
+        behind = at + 4 + (message[at + 2] << 8 | message[at + 3])
+        types.append(kind)
+        if kind not in found:
+            found[kind] = message[at + 4 : min(behind, end)]
+        at = behind
+    return types, found
+
+
+def _host(data: bytes) -> str | None:
+    """Give the host name of a server name list (two bytes of length, type 0, length, name)."""
+    if len(data) < 5 or data[2] != 0:
+        return None
+    size = int.from_bytes(data[3:5], "big")
+    return data[5 : 5 + size].decode("utf-8", "replace") or None
+
+
+def _strings(data: bytes) -> list[bytes]:
+    """Give the ALPN names: two bytes of length, then each behind one byte of length."""
+    found: list[bytes] = []
+    at, end = 2, min(len(data), 2 + int.from_bytes(data[:2], "big"))
+    while at < end:
+        size = data[at]
+        found.append(data[at + 1 : min(at + 1 + size, end)])
+        at += 1 + size
+    return found

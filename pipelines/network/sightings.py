@@ -1,0 +1,96 @@
+"""Name what the watchers of protocols tell: one sighting is one row."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from pipelines.network.addresses import text
+from pipelines.network.community_id import community_id
+from pipelines.network.headers import Headers
+from pipelines.network.internet import TCP
+from pipelines.network.protocols.http import HttpHead
+from pipelines.network.protocols.industrial import Function
+
+TLS: Final = "tls"
+HTTP: Final = "http"
+DHCP: Final = "dhcp"
+ARP: Final = "arp"
+SSH: Final = "ssh"
+OT: Final = "ot"
+KINDS: Final = (TLS, HTTP, DHCP, ARP, SSH, OT)
+
+Value = str | int | bool | None
+
+
+class Ends(NamedTuple):
+    """Hold where a message came from and went to, as text, and the flow's community-id."""
+
+    src_ip: str
+    src_port: int
+    dst_ip: str
+    dst_port: int
+    proto: str
+    community_id: str | None
+
+    def turned(self) -> "Ends":
+        """Give the other direction."""
+        src_ip, src_port, dst_ip, dst_port, proto, uid = self
+        return Ends(dst_ip, dst_port, src_ip, src_port, proto, uid)
+
+
+def ends_of(headers: Headers, row: int, protocol: int) -> Ends:
+    """Give the ends of one packet of TCP or UDP."""
+    size = 4 if headers.version[row] == 4 else 16
+    src, dst = (
+        (int(high[row]) << 64 | int(low[row])).to_bytes(16, "big")[-size:]
+        for high, low in (
+            (headers.src_high, headers.src_low),
+            (headers.dst_high, headers.dst_low),
+        )
+    )
+    ports = int(headers.src_port[row]), int(headers.dst_port[row])
+    uid = community_id(src, dst, protocol, *ports)
+    name = "tcp" if protocol == TCP else "udp"
+    return Ends(text(src), ports[0], text(dst), ports[1], name, uid)
+
+
+class Sighting(NamedTuple):
+    """Hold one row: `fields` are those of its `kind`, see docs/reference/flows.md."""
+
+    kind: str
+    time_ns: int
+    src_ip: str
+    src_port: int
+    dst_ip: str
+    dst_port: int
+    proto: str
+    community_id: str | None
+    fields: Mapping[str, Value]
+
+
+def sighting(kind: str, time_ns: int, ends: Ends, fields: Mapping[str, Value]) -> Sighting:
+    """Make a row."""
+    return Sighting(kind, time_ns, *ends, fields)
+
+
+def http_fields(asked: HttpHead | None, status: int | None) -> dict[str, Value]:
+    """Give the fields of a request and its answer, either of which may not have been seen."""
+    return {
+        "method": asked.method if asked else None,
+        "host": asked.host if asked else None,
+        "uri": asked.uri if asked else None,
+        "status": status,
+        "user_agent": asked.user_agent if asked else None,
+    }
+
+
+def function_fields(call: Function) -> dict[str, Value]:
+    """Give the fields of an industrial function call or answer."""
+    return {
+        "protocol": call.protocol,
+        "function": call.function,
+        "code": call.code,
+        "is_request": call.is_request,
+        "is_write": call.is_write,
+        "unit": call.unit,
+        "failure": call.failure,
+    }

@@ -1,0 +1,290 @@
+"""Pick out of a block the few TCP segments whose protocol is read, and follow their connections.
+
+One pass over columns finds the segments that begin like a message (by their first eight bytes, or
+by an industrial port). Only these, and the segments that an unfinished message still needs, reach
+Python: the body of a download never does.
+"""
+
+import heapq
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipelines.network.conversations import (
+    MAX_CONVERSATIONS,
+    MAX_HELD,
+    MAX_WAITING,
+    TLS_RECORDS,
+    Conversation,
+    Key,
+    Side,
+)
+from pipelines.network.headers import LATER_FRAGMENT, Headers, read_uint64
+from pipelines.network.internet import TCP
+from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
+from pipelines.network.protocols.http import METHODS
+from pipelines.network.protocols.industrial import CUTTERS
+from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, ends_of
+
+WINDOW: Final = 2 * MAX_WAITING
+"""How far ahead of an unfinished message segments are looked at."""
+
+_SYN, _ACK = 2, 16
+_WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
+_STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
+_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, *(word[0] for word in _WORDS)])
+_MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+_TEXTS: Final = frozenset((TLS, HTTP, SSH))
+_PORTS: Final = tuple(CUTTERS)
+
+
+def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
+    """Tell by the first eight bytes which payloads may begin a TLS hello, HTTP head or banner."""
+    chosen: Bools = _IS_FIRST[(first >> np.uint64(56)).astype(np.int64)]
+    places = np.flatnonzero(chosen)
+    first, size = first[places], size[places]
+    # Record type, major version; then hello's type and that its length has three bytes. Records
+    # of under four bytes cut the hello's own head.
+    record = (first >> np.uint64(48)) == 0x1603
+    short = ((first >> np.uint64(24)) & np.uint64(0xFFFF)) < 4
+    hello = np.isin((first >> np.uint64(16)) & np.uint64(0xFF), (1, 2))
+    tls = record & hello & (short | (((first >> np.uint64(8)) & np.uint64(0xFF)) == 0))
+    after_change = (first & np.uint64(0xFFFF00FFFFFFFF00)) == 0x1403000001011600
+    warned = (first & np.uint64(0xFFFF00FFFFFF00FF)) == 0x1503000002010016
+    text = np.isin(first >> np.uint64(32), _STARTS) & (size >= 4)
+    chosen[places] = tls | after_change | warned | text | (size < 8)
+    return chosen
+
+
+class TcpWatch:
+    """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
+
+    def __init__(self, kinds: Collection[str] = KINDS) -> None:
+        """Begin with no connection known; `kinds` of rows are to be found, no others."""
+        self._has_ports = OT in kinds
+        self._has_text = not _TEXTS.isdisjoint(kinds)
+        self._known: dict[int, Conversation] = {}
+        self._following: dict[int, Side] = {}
+        self._held = 0
+        self._evicted = 0
+
+    @property
+    def evicted(self) -> int:
+        """Give how many connections and unfinished messages were let go for want of room."""
+        return self._evicted + sum(c.evicted for c in self._known.values())
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of unfinished messages."""
+        return self._held
+
+    def find(self, block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
+        """Give what this block's segments complete, in the order of the capture."""
+        if not (self._has_ports or self._has_text):
+            return
+        segments = _Segments.of(block, headers, has_ports=self._has_ports)
+        if segments is None:
+            return
+        queue = segments.candidates(self._known, self._following)
+        queued = np.zeros(len(segments), np.bool_)
+        queued[queue] = True
+        segments.load(queue)
+        heap: list[int] = queue.tolist()
+        while heap:
+            at = heapq.heappop(heap)
+            yield from self._take(segments, at, heap, queued)
+            if len(self._known) > MAX_CONVERSATIONS or self._held > MAX_HELD:
+                yield from self._make_room()
+
+    def close(self) -> Iterator[Sighting]:
+        """Give what is unanswered at the capture's end."""
+        for conversation in self._known.values():
+            yield from conversation.close()
+        self._known, self._following, self._held = {}, {}, 0
+
+    def _take(
+        self, segments: "_Segments", at: int, heap: list[int], queued: Bools
+    ) -> Iterator[Sighting]:
+        """Give one segment to its connection, and look for the segments that it then needs."""
+        one = segments.at(at)
+        side_key, begins = one.key, one.begins
+        known = self._known.get(one.mix ^ one.back)
+        if known is not None and (one.is_syn or (begins and side_key not in known.keys)):
+            # A new connection between these ends, or another one with a forged mix.
+            yield from self._let_go(one.mix ^ one.back)
+            known = None
+        if begins:
+            known = known or segments.conversation(at, one)
+            self._known.pop(one.mix ^ one.back, None)  # the latest touched stands last
+            self._known[one.mix ^ one.back] = known
+        if known is None or side_key not in known.keys:
+            return
+        side = 1 if known.keys[1] == side_key else 0
+        told = known.sides[side]
+        before = told.follows, told.expected, told.held_bytes()
+        known.last_ns = one.time_ns
+        payload = segments.octets[one.start : one.end]
+        yield from known.add(one.time_ns, side, one.sequence, payload, begins=begins)
+        for more in self._account(segments, told, before, queued):
+            heapq.heappush(heap, more)
+
+    def _account(
+        self, segments: "_Segments", told: Side, before: tuple[bool, int, int], queued: Bools
+    ) -> list[int]:
+        """Keep the books of what is held and followed; give the segments wanted next."""
+        followed, expected, held = before
+        self._held += told.held_bytes() - held
+        if told.follows:
+            self._following[told.mix] = told
+            if not followed or expected != told.expected:
+                return segments.needed(told, queued)
+        elif followed:
+            self._following.pop(told.mix, None)
+        return []
+
+    def _let_go(self, key: int) -> Iterator[Sighting]:
+        gone = self._known.pop(key)
+        for told in gone.sides:
+            self._held -= told.held_bytes()
+            self._following.pop(told.mix, None)
+        self._evicted += gone.evicted
+        yield from gone.close()
+
+    def _make_room(self) -> Iterator[Sighting]:
+        while self._known and (len(self._known) > MAX_CONVERSATIONS or self._held > MAX_HELD):
+            self._evicted += 1
+            yield from self._let_go(next(iter(self._known)))
+
+
+class _Segments:
+    """Hold the block's TCP segments with payload, and its SYNs, as columns."""
+
+    def __init__(
+        self, block: PacketBlock, headers: Headers, rows: Int64s, *, has_ports: bool
+    ) -> None:
+        self.rows, self._headers, self.octets = rows, headers, block.octets
+        self._loaded: dict[int, _Segment] = {}
+        self.time_ns = block.time_ns[rows]
+        self.start, self.end = headers.payload[rows], headers.payload_end[rows]
+        self.sequence = headers.sequence[rows]
+        self.size = self.end - self.start
+        flags = headers.tcp_flags[rows]
+        self.is_syn: Bools = (flags & (_SYN | _ACK)) == _SYN
+        src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
+        first = read_uint64(block.octets, self.start)
+        shift = np.clip(8 - self.size, 0, 7).astype(np.uint64) * np.uint64(8)
+        first = first >> shift << shift
+        self.begins: Bools = begins_like_a_message(first, self.size)
+        for port in _PORTS if has_ports else ():
+            self.begins |= (src_port == port) | (dst_port == port)
+        self.begins &= ~self.is_syn
+        src = _mixed(headers.src_high[rows], headers.src_low[rows], src_port)
+        dst = _mixed(headers.dst_high[rows], headers.dst_low[rows], dst_port)
+        # Two mixes whose XOR is the same for both directions.
+        self.mix: UInt64s = src * np.uint64(3) ^ dst
+        self.back: UInt64s = dst * np.uint64(3) ^ src
+        self._order: Int64s | None = None
+        self._sorted: UInt64s = self.mix
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(cls, block: PacketBlock, headers: Headers, *, has_ports: bool) -> "_Segments | None":
+        has_payload = headers.payload_end > headers.payload
+        is_syn = (headers.tcp_flags & (_SYN | _ACK)) == _SYN
+        chosen = (headers.protocol == TCP) & (has_payload | is_syn) & (headers.payload > 0)
+        rows = np.flatnonzero(chosen & (headers.fragment != LATER_FRAGMENT))
+        return cls(block, headers, rows, has_ports=has_ports) if len(rows) else None
+
+    def candidates(self, known: dict[int, Conversation], following: dict[int, Side]) -> Int64s:
+        """Give the places of the segments to be read first, ascending."""
+        chosen = self.begins.copy()
+        syns = np.flatnonzero(self.is_syn)
+        if len(syns):
+            keys = self.mix ^ self.back
+            fresh = set(keys[self.begins].tolist())
+            chosen[syns] = [k in known or k in fresh for k in keys[syns].tolist()]
+        for told in following.values() if len(following) < 8 else ():
+            chosen[self._wanted(np.flatnonzero(self.mix == np.uint64(told.mix)), told)] = True
+        if len(following) >= 8:
+            order = np.argsort(np.fromiter(following, np.uint64, len(following)))
+            sides = list(following.values())
+            mixes = np.fromiter(following, np.uint64, len(following))[order]
+            expected = np.array([sides[i].expected for i in order.tolist()], np.int64)
+            place = np.minimum(np.searchsorted(mixes, self.mix), len(mixes) - 1)
+            ahead = (self.sequence + self.size - expected[place]) & 0xFFFFFFFF
+            chosen |= (mixes[place] == self.mix) & (ahead > 0) & (ahead <= WINDOW)
+        return np.flatnonzero(chosen)
+
+    def needed(self, told: Side, queued: Bools) -> list[int]:
+        """Give the places of the segments of one side that are wanted now, and mark them."""
+        if self._order is None:
+            self._order = np.argsort(self.mix, kind="stable")
+            self._sorted = self.mix[self._order]
+        low, high = (
+            np.searchsorted(self._sorted, np.uint64(told.mix), "left"),
+            np.searchsorted(self._sorted, np.uint64(told.mix), "right"),
+        )
+        places = self._wanted(self._order[low:high], told)
+        places = places[~queued[places]]
+        queued[places] = True
+        return [int(place) for place in places]
+
+    def _wanted(self, places: Int64s, told: Side) -> Int64s:
+        ahead = (self.sequence[places] + self.size[places] - (told.expected)) & 0xFFFFFFFF
+        return places[(ahead > 0) & (ahead <= WINDOW)]
+
+    def load(self, places: Int64s) -> None:
+        """Turn the columns of these segments into Python values, all at once."""
+        rows, h = self.rows[places], self._headers
+        columns = [
+            column[rows].tolist()
+            for column in (
+                h.version, h.src_high, h.src_low, h.src_port, h.dst_high, h.dst_low, h.dst_port,
+            )
+        ]  # fmt: skip
+        mine = (
+            self.mix, self.back, self.time_ns, self.start, self.end, self.sequence, self.begins,
+            self.is_syn,
+        )  # fmt: skip
+        rest = [column[places].tolist() for column in mine]
+        for place, key, *values in zip(
+            places.tolist(), zip(*columns, strict=True), *rest, strict=True
+        ):
+            self._loaded[place] = _Segment(key, *values)
+
+    def at(self, place: int) -> "_Segment":
+        """Give one segment."""
+        if place not in self._loaded:
+            self.load(np.array([place]))
+        return self._loaded.pop(place)
+
+    def conversation(self, place: int, one: "_Segment") -> Conversation:
+        """Begin the conversation of a segment, which is sent by its side 1."""
+        version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
+        turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
+        ends = ends_of(self._headers, int(self.rows[place]), TCP)
+        return Conversation(ends, (turned, one.key), (one.back, one.mix))
+
+
+class _Segment(NamedTuple):
+    key: Key
+    mix: int
+    back: int
+    time_ns: int
+    start: int
+    end: int
+    sequence: int
+    begins: bool
+    is_syn: bool
+
+
+def _mixed(high: UInt64s, low: UInt64s, port: Int64s) -> UInt64s:
+    mixed = (high * _MIX[1] + low) * _MIX[0] + port.astype(np.uint64)
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * _MIX[1]

@@ -1,0 +1,201 @@
+"""Find QUIC hellos, DHCP, SSDP and industrial messages in UDP, and ARP messages, in a block."""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import numpy as np
+
+from pipelines.network.headers import LATER_FRAGMENT, Headers, u8, u32
+from pipelines.network.hellos import Handshake
+from pipelines.network.internet import UDP
+from pipelines.network.packets import PacketBlock
+from pipelines.network.protocols import arp, dhcp, http, quic
+from pipelines.network.protocols.industrial import (
+    CUTTERS,
+    DNP3_PORT,
+    ENIP_PORT,
+)
+from pipelines.network.sightings import (
+    ARP,
+    DHCP,
+    HTTP,
+    KINDS,
+    OT,
+    TLS,
+    Ends,
+    Sighting,
+    ends_of,
+    function_fields,
+    http_fields,
+    sighting,
+)
+
+MAX_QUIC: Final = 4_096
+"""QUIC connections that are followed at a time, some 17 KB each at worst, 1 KB as a rule."""
+MAX_KEYS: Final = 4
+MAX_DATAGRAMS: Final = 32
+"""Initial packets that are opened of one connection: a hello needs two or three."""
+
+_DHCP_PORTS: Final = (67, 68)
+_SSDP: Final = 1900
+_INDUSTRIAL: Final = (DNP3_PORT, ENIP_PORT)
+_HTTP: Final = np.array(
+    sorted({int.from_bytes((m + " ").encode()[:4], "big") for m in http.METHODS} | {0x48545450}),
+    np.int64,
+)
+_VERSIONS: Final = np.array(sorted(quic.VERSIONS), np.int64)
+
+
+class _Quic:
+    """Hold one QUIC connection until both hellos are read."""
+
+    __slots__ = ("asked", "client", "crypto", "hellos", "keys", "left", "told")
+
+    def __init__(self, client: Ends) -> None:
+        self.client = client
+        self.keys: dict[tuple[int, bytes], tuple[quic.Keys, quic.Keys]] = {}
+        self.crypto = (quic.Crypto(), quic.Crypto())
+        self.hellos = Handshake("q")
+        self.left = MAX_DATAGRAMS
+        self.asked = self.told = False
+
+
+class UdpWatch:
+    """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
+
+    def __init__(self, kinds: Collection[str] = KINDS) -> None:
+        """Begin with no connection known; `kinds` of rows are to be found, no others."""
+        self._kinds = kinds
+        self._quic: dict[Ends, _Quic] = {}
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._quic)
+
+    def find(self, block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
+        """Give this block's sightings in the order of the capture."""
+        rows = np.flatnonzero(
+            (headers.protocol == UDP)
+            & (headers.payload_end > headers.payload)
+            & (headers.fragment != LATER_FRAGMENT)
+        )
+        src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
+        start, size = headers.payload[rows], (headers.payload_end - headers.payload)[rows]
+        is_dhcp = np.isin(dst_port, _DHCP_PORTS) & np.isin(src_port, _DHCP_PORTS) & (size >= 240)
+        long_head = (u8(block.octets, start) & 0xC0) == 0xC0
+        is_quic = long_head & (size > 40)
+        is_quic &= np.isin(u32(block.octets, start + 1), _VERSIONS)
+        is_http = ((dst_port == _SSDP) | (src_port == _SSDP)) & (size > 12)
+        is_http &= np.isin(u32(block.octets, start), _HTTP)
+        is_ot = (np.isin(dst_port, _INDUSTRIAL) | np.isin(src_port, _INDUSTRIAL)) & (size >= 10)
+        wanted = {DHCP: is_dhcp, TLS: is_quic, HTTP: is_http, OT: is_ot}
+        masks = [mask for kind, mask in wanted.items() if kind in self._kinds]
+        if not masks:
+            return
+        chosen = np.flatnonzero(np.logical_or.reduce(masks))
+        for at, quick, dynamic, text in zip(
+            rows[chosen].tolist(),
+            is_quic[chosen].tolist(),
+            is_dhcp[chosen].tolist(),
+            is_http[chosen].tolist(),
+            strict=True,
+        ):
+            time_ns = int(block.time_ns[at])
+            ends = ends_of(headers, at, UDP)
+            data = block.octets[int(headers.payload[at]) : int(headers.payload_end[at])]
+            if quick:
+                yield from self._hello(time_ns, ends, data)
+            elif dynamic:
+                yield from _lease(time_ns, ends, data)
+            elif text:
+                yield from _simple_service(time_ns, ends, data)
+            else:
+                yield from _functions(time_ns, ends, data)
+
+    def close(self) -> Iterator[Sighting]:
+        """Give the hellos that got no answer."""
+        for known in self._quic.values():
+            yield from known.hellos.close()
+        self._quic = {}
+
+    def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+        known = self._quic.get(ends) or self._quic.get(ends.turned())
+        for packet in quic.initials(data):
+            if known is None:
+                known = self._quic[ends] = _Quic(ends)
+                if len(self._quic) > MAX_QUIC:
+                    self.evicted += 1
+                    yield from self._quic.pop(next(iter(self._quic))).hellos.close()
+            from_client = known.client == ends
+            if (known.asked if from_client else known.told) or not known.left:
+                continue
+            known.left -= 1
+            payload = _opened(known, data, packet, from_client=from_client)
+            if payload is None:
+                continue
+            crypto = known.crypto[from_client]
+            for offset, piece in quic.crypto_frames(payload):
+                crypto.add(offset, piece)
+            message = crypto.message()
+            if message:
+                known.asked |= from_client
+                known.told |= not from_client
+                yield from known.hellos.add(time_ns, ends, message)
+
+
+def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: bool) -> bytes | None:
+    """Open a packet with the keys of this connection; after a Retry the client has new ones."""
+    which = 0 if from_client else 1
+    for keys in known.keys.values():
+        payload = quic.opened(data, packet, keys[which])
+        if payload is not None:
+            return payload
+    own = packet.version, packet.destination
+    if not from_client or own in known.keys or len(known.keys) >= MAX_KEYS:
+        return None
+    both = quic.keys_of(packet.version, packet.destination)
+    payload = quic.opened(data, packet, both[0])
+    if payload is not None:
+        known.keys[own] = both
+    return payload
+
+
+def _lease(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+    message = dhcp.read_message(data)
+    if message is not None:
+        yield sighting(DHCP, time_ns, ends, message._asdict())
+
+
+def _simple_service(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+    try:
+        head = http.read_head(data, is_all=True)
+    except ValueError:
+        return
+    if head is not None:
+        asked = head if head.method else None
+        told = ends if asked else ends.turned()
+        yield sighting(HTTP, time_ns, told, http_fields(asked, head.status))
+
+
+def _functions(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+    from_server = ends.dst_port not in _INDUSTRIAL
+    port = ends.src_port if from_server else ends.dst_port
+    for call in CUTTERS[port](data, from_server=from_server)[0]:
+        yield sighting(OT, time_ns, ends, function_fields(call))
+
+
+def arp_sightings(block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
+    """Give the block's ARP messages; the ends are the addresses they speak of, ports 0."""
+    rows = np.flatnonzero(headers.arp)
+    for at in rows.tolist():
+        start = int(headers.arp[at])
+        message = arp.read_message(block.octets[start : int(headers.payload_end[at])])
+        if message is not None:
+            fields = {
+                "operation": message.operation,
+                "src_mac": message.sender_mac,
+                "dst_mac": message.target_mac,
+            }
+            time_ns = int(block.time_ns[at])
+            ends = Ends(message.sender_ip, 0, message.target_ip, 0, "arp", None)
+            yield sighting(ARP, time_ns, ends, fields)
