@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench screens faults services lock clean
+.PHONY: help setup demo test check bench screens faults agent-deb services lock clean
 
 help:
 	@echo "make setup     environment in .venv, exact versions with hashes"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench     the speed claims, each with a peer in the same run"
 	@echo "make screens   a picture of every page, light and dark, wide and narrow: docs/screens/"
 	@echo "make faults    long fault campaigns: kills by the hundred, outages of a minute (docs/howto/faults.md)"
+	@echo "make agent-deb the endpoint agent as a Debian package: build/inopsio-agent_*.deb"
 	@echo "make services  start a real Kafka and TimescaleDB on loopback, print their addresses"
 	@echo "make clean     remove the environment and everything built"
 
@@ -53,6 +54,9 @@ screens: setup
 
 faults: setup
 	$(BIN)/python -m pytest -s -m faults --timeout 7200 tests/faults
+
+agent-deb:
+	deploy/agent/deb.sh build
 
 services:
 	deploy/local/services.sh start

@@ -5,18 +5,33 @@ import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
+from agent import doctor, install
+from agent.collect._shape import agent_event, now_us
+from agent.deliver import SKEW, ship_all
 from agent.errors import AgentError
-from agent.identity import alone, load
-from agent.run import agent_id, look_once, run, ship_all, tasks, tell
-from agent.ship import Server
+from agent.identity import alone
+from agent.identity import load as load_identity
+from agent.keep import keep
+from agent.renewal import keep_renewed
+from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
+from agent.settings import CONFIG, Settings, load, logs_of
+from agent.ship import Sender, Server
 from agent.spool import Spool
+from agent.voice import tell
+from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, resident_bytes
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+DATA: Final = Path("/var/lib/inopsio-agent")
+HEALTH_S: Final = 60.0
+HEALTH: Final = "health"
+"""Note of the spool: what the agent last said of itself."""
 
 
 def main() -> None:
@@ -43,12 +58,12 @@ def command(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("inopsio-agent", description="Watch this host; ship events.")
     parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("/var/lib/inopsio-agent"),
-        help="folder of the spool (default %(default)s)",
+        "--data", type=Path, default=DATA, help="folder of the spool (default %(default)s)"
     )
-    acts = parser.add_subparsers(required=True, metavar="enroll|run|once|status")
+    parser.add_argument("--config", type=Path, help=f"settings, TOML (default {CONFIG})")
+    acts = parser.add_subparsers(
+        required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall"
+    )
     sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
     sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
     sub.add_argument("--token", default="", help="the enrolment token (else as run takes its own)")
@@ -60,100 +75,200 @@ def _parser() -> argparse.ArgumentParser:
     for name, act, text in (
         ("run", _run, "look and ship until stopped"),
         ("once", _once, "look once, ship all, end"),
+        ("doctor", _doctor, "say what hinders the agent, and the way out"),
     ):
         sub = acts.add_parser(name, help=text)
-        sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
-        sub.add_argument(
-            "--token-file", type=Path, help="file with the token (else INOPSIO_AGENT_TOKEN)"
-        )
-        sub.add_argument("--ca", type=Path, help="certificate of the server's own CA (PEM)")
-        sub.add_argument(
-            "--log",
-            action="append",
-            default=[],
-            metavar="PATH[=FORMAT]",
-            help="a log file to follow (format syslog if not given); repeatable",
-        )
+        _server_words(sub)
         sub.set_defaults(act=act)
-    sub = acts.add_parser("status", help="what waits, was sent, was dropped (JSON)")
-    sub.set_defaults(act=_status)
+        if name == "run":
+            sub.add_argument(
+                "--only", choices=("look", "ship"), help="one half, where two units share the work"
+            )
+    for name, act, text in (
+        ("status", _status, "how the agent is, one JSON row"),
+        ("queue", _queue, "what waits, was sent, was dropped: a JSON row a lane"),
+    ):
+        acts.add_parser(name, help=text).set_defaults(act=act)
+    install.add_words(acts)
     return parser
 
 
-def _server(given: argparse.Namespace) -> Server:
-    if given.url is None:
-        identity = load(given.data)
-        if identity is None:
-            raise AgentError(
-                f"not enrolled in {given.data}; enroll first, or give --url and a token"
-            )
-        return Server(identity.url, identity=identity)
-    return Server(given.url, _token(given), given.ca)
+def _server_words(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
+    sub.add_argument(
+        "--token-file", type=Path, help="file with the token (else INOPSIO_AGENT_TOKEN)"
+    )
+    sub.add_argument("--ca", type=Path, help="certificate of the server's own CA (PEM)")
+    sub.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="PATH[=FORMAT]",
+        help="a log file to follow (format syslog if not given); repeatable",
+    )
 
 
-def _token(given: argparse.Namespace) -> str:
-    if given.token_file:
+def _settings(given: argparse.Namespace) -> Settings:
+    return load(given.config or CONFIG, is_needed=given.config is not None)
+
+
+def _server(given: argparse.Namespace, said: Settings) -> Server:
+    url = given.url or said.url
+    if url:
+        return Server(url, _token(given.token_file or said.token_file), given.ca or said.ca)
+    identity = load_identity(given.data)
+    if identity is None:
+        raise AgentError(f"not enrolled in {given.data}; enroll first, or give --url and a token")
+    return Server(identity.url, identity=identity)
+
+
+def _token(file: Path | None) -> str:
+    if file:
         try:
-            token = given.token_file.read_text(encoding="utf-8").strip()
+            token = file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise AgentError(f"the token file cannot be read: {error}") from error
     else:
         token = os.environ.get("INOPSIO_AGENT_TOKEN", "")
     if not token:
         raise AgentError("no token; give --token-file or set INOPSIO_AGENT_TOKEN")
-    return str(token)
+    return token
 
 
 def _enroll(given: argparse.Namespace) -> int:
     held = alone(given.data)
     # By name: the key's library is needed here, and not by an agent that runs.
     made = importlib.import_module("agent.enroll").enroll(
-        given.data, given.url, given.token or _token(given), given.ca_fingerprint
+        given.data, given.url, given.token or _token(given.token_file), given.ca_fingerprint
     )
     os.close(held)
     tell(f"enrolled in tenant {made.tenant_id} as agent {made.agent_id}")
     return DONE
 
 
-def _logs(given: argparse.Namespace) -> list[tuple[Path, str]]:
-    found = []
-    for text in given.log:
-        path, _, named = text.partition("=")
-        found.append((Path(path), named or "syslog"))
-    return found
+def _logs(given: argparse.Namespace, said: Settings) -> list[tuple[Path, str]]:
+    return list(dict.fromkeys((*said.logs, *logs_of(given.log))))
 
 
-def _spool(given: argparse.Namespace) -> Spool:
-    return Spool(given.data / "spool.sqlite")
+def _spool(given: argparse.Namespace, said: Settings) -> Spool:
+    return Spool(given.data / "spool.sqlite", said.spool_mb << 20)
 
 
 def _run(given: argparse.Namespace) -> int:
-    held = alone(given.data)
-    server, spool, stop = _server(given), _spool(given), threading.Event()
+    said = _settings(given)
+    # Two lookers would tell everything twice, two shippers look like a stolen key.
+    halves = {"look": ("look",), "ship": ("",), None: ("look", "")}[given.only]
+    held = [alone(given.data / half) for half in halves]
+    sender = None
+    spool, stop = _spool(given, said), threading.Event()
+    if given.only != "look":
+        server = _server(given, said)
+        sender = Sender(server, agent_id(spool), socket.gethostname())
+        tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
+        if server.identity is not None:
+            papers = (server.identity, stop, tell)
+            threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
-    tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
-    run(spool, server, _logs(given), stop)
+    notify("READY=1")
+    keep(spool, begun_anew())
+    if given.only == "ship" and sender is not None:
+        run_shipper(spool, sender, stop)
+    else:
+        run(spool, sender, _logs(given, said), stop, said.rest, _Keeper(spool, said, stop))
     spool.close()
-    os.close(held)
+    for handle in held:
+        os.close(handle)
     return DONE
+
+
+class _Keeper:
+    """Look after the agent once a round: its share of the host, its health, systemd."""
+
+    def __init__(self, spool: Spool, said: Settings, stop: threading.Event) -> None:
+        self._spool, self._stop = spool, stop
+        now_s = time.monotonic()
+        share = said.cpu_percent / 100
+        self._dog = Watchdog(said.memory_mb << 20, share, now_s, time.process_time())
+        self._told_s = now_s - HEALTH_S
+        self._rounds = 0
+        watch = threading.Thread(
+            target=guard, args=(lambda: self._rounds, stop, begin_anew), daemon=True
+        )
+        watch.start()
+
+    def __call__(self, loop: Loop) -> None:
+        self._rounds += 1
+        now_s = time.monotonic()
+        events, reason = self._dog.check(now_s, time.process_time(), resident_bytes)
+        loop.slower = self._dog.slower
+        if now_s - self._told_s >= HEALTH_S:
+            self._told_s = now_s
+            health = _health(self._spool, self._dog.share)
+            events.append(agent_event("agent_health", now_us(), "the agent is up", **health))
+            self._spool.set_note(HEALTH, {"at_us": now_us(), **health})
+        if events:
+            keep(self._spool, events)
+        notify("WATCHDOG=1")
+        if reason:
+            self._stop.set()
+            begin_anew(reason)
+
+
+def _health(spool: Spool, share: float) -> dict[str, object]:
+    queue = spool.queue()
+    return {
+        "waiting": sum(int(str(row["waiting"])) for row in queue),
+        "sent": sum(int(str(row["sent"])) for row in queue),
+        "dropped": sum(int(str(row["dropped"])) for row in queue),
+        "spool_bytes": spool.held_bytes(),
+        "clock_skew_s": spool.note(SKEW, 0.0),
+        "memory_bytes": resident_bytes(),
+        "cpu_share": round(share, 4),
+    }
 
 
 def _once(given: argparse.Namespace) -> int:
-    held = alone(given.data)
-    server, spool = _server(given), _spool(given)
-    kept = look_once(tasks(spool, _logs(given)), time.time_ns() // 1000)
-    sent = ship_all(spool, server)
+    said = _settings(given)
+    held = [alone(given.data / half) for half in ("look", "")]
+    server, spool = _server(given, said), _spool(given, said)
+    kept = look_once(spool, tasks(spool, _logs(given, said), said.rest), now_us())
+    sent = ship_all(spool, Sender(server, agent_id(spool), socket.gethostname()))
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
-    os.close(held)
+    for handle in held:
+        os.close(handle)
     return DONE
 
 
-def _status(given: argparse.Namespace) -> int:
+def _doctor(given: argparse.Namespace) -> int:
+    said = _settings(given)
+    server = _server(given, said)
+    is_well = True
+    for found in doctor.examine(server, given.data):
+        is_well = is_well and found.is_ok
+        print(found)  # noqa: T201  the command's result
+    return DONE if is_well else FAILED
+
+
+def _known(given: argparse.Namespace) -> Spool:
     if not (given.data / "spool.sqlite").exists():
         raise AgentError(f"no spool in {given.data}; the agent has not run with this --data")
-    spool = _spool(given)
+    return Spool(given.data / "spool.sqlite")
+
+
+def _status(given: argparse.Namespace) -> int:
+    spool = _known(given)
+    # What this process uses says nothing: memory and share are what the agent last said of itself.
+    now = {k: v for k, v in _health(spool, 0.0).items() if k not in {"memory_bytes", "cpu_share"}}
+    row = {"agent_id": agent_id(spool), **spool.note(HEALTH, {}), **now}
+    print(json.dumps(row))  # noqa: T201  the command's result
+    spool.close()
+    return DONE
+
+
+def _queue(given: argparse.Namespace) -> int:
+    spool = _known(given)
     for row in spool.queue():
         print(json.dumps(row))  # noqa: T201  the command's result
     spool.close()

@@ -1,32 +1,41 @@
 """Look, keep, send: the agent's loop."""
 
 import hashlib
-import json
-import random
-import socket
-import sys
 import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
-from agent.collect import Look, collectors
-from agent.errors import AgentError, Away, Refused
+from agent.collect import Look, Notes, Out, collectors, options_of
+from agent.collect._shape import agent_event, now_us
+from agent.deliver import Sends, deliver
 from agent.follow import follow
-from agent.renewal import keep_renewed
-from agent.ship import Server, opener, send
-from agent.spool import Batch, Spool
+from agent.keep import keep, keep_losses
+from agent.spool import Spool
+from agent.voice import tell
 
 LOG_EVERY_S: Final = 1.0
+ROUND_S: Final = 0.5
+"""One commit a round holds all that was seen in it."""
+AGAIN_S: Final = 30.0
+"""A watcher that failed is started again after so long."""
 MACHINE_ID: Final = Path("/etc/machine-id")
-FIRST_WAIT_S: Final = 1.0
-LONGEST_WAIT_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a task saw, ready for the spool: events, or lines of a log."""
+
+    look: Look
+    stream: str = ""
+    written_as: str = ""
+    lines: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,17 @@ class Task:
 
     name: str
     every_s: float
-    look: Callable[[int], int]
+    look: Callable[[int], Seen]
+
+
+@dataclass(slots=True)
+class Watcher:
+    """One thing that is watched as it happens."""
+
+    name: str
+    module: ModuleType
+    options: dict[str, Any]
+    out: Out
 
 
 def agent_id(spool: Spool, machine_id: Path = MACHINE_ID) -> str:
@@ -56,11 +75,14 @@ def agent_id(spool: Spool, machine_id: Path = MACHINE_ID) -> str:
     return str(known)
 
 
-def tasks(spool: Spool, logs: list[tuple[Path, str]]) -> list[Task]:
-    """Give a task for every collector found, and one for every log file."""
+def tasks(
+    spool: Spool, logs: list[tuple[Path, str]], settings: Mapping[str, Any] | None = None
+) -> list[Task]:
+    """Give a task for every collector that looks in turn, and one for every log file."""
     found = [
         Task(name, module.EVERY_S, partial(_collect, spool, name, module))
-        for name, module in collectors().items()
+        for name, module in _wanted(settings or {}).items()
+        if not hasattr(module, "watch")
     ]
     return found + [
         Task(f"log:{path}", LOG_EVERY_S, partial(_read_log, spool, path, written_as))
@@ -68,100 +90,170 @@ def tasks(spool: Spool, logs: list[tuple[Path, str]]) -> list[Task]:
     ]
 
 
-def _collect(spool: Spool, name: str, module: ModuleType, now_us: int) -> int:
-    seen: Look = module.collect(spool.note(name, {}), now_us)
-    rows = [json.dumps(e, separators=(",", ":")).encode() for e in seen.events]
-    return spool.append("events", "ocsf_json", rows, {name: seen.notes})
+def watchers(spool: Spool, settings: Mapping[str, Any]) -> list[Watcher]:
+    """Give a watcher for every collector that is told by the kernel."""
+    return [
+        Watcher(name, module, options_of(settings, name), Out(spool.note(name, {})))
+        for name, module in _wanted(settings).items()
+        if hasattr(module, "watch")
+    ]
 
 
-def _read_log(spool: Spool, path: Path, written_as: str, _now_us: int) -> int:
+def _wanted(settings: Mapping[str, Any]) -> dict[str, ModuleType]:
+    off = set(settings.get("off", ()))
+    return {name: module for name, module in collectors().items() if name not in off}
+
+
+def _collect(spool: Spool, name: str, module: ModuleType, at_us: int) -> Seen:
+    seen: Look = module.collect(spool.note(name, {}), at_us)
+    return Seen(Look(seen.events, {name: seen.notes}), f"log:{name}", seen.written_as, seen.lines)
+
+
+def _read_log(spool: Spool, path: Path, written_as: str, _at_us: int) -> Seen:
     stream = f"log:{path}"
     lines, place = follow(path, spool.note(stream, {}))
-    return spool.append(stream, written_as, lines, {stream: place}) if lines else 0
+    return Seen(Look([], {stream: place} if lines else {}), stream, written_as, lines)
 
 
-def look_once(found: list[Task], now_us: int) -> int:
-    """Run every task once; give how many events were kept. A failing one does not stop the rest."""
+def look_once(spool: Spool, found: list[Task], at_us: int) -> int:
+    """Run every task; give how many events were kept. A failing one does not stop the rest."""
+    seen = [s for s in (_looked(task, at_us) for task in found) if s is not None]
+    return _keep_all(spool, seen, []) if seen else 0
+
+
+def _looked(task: Task, at_us: int) -> Seen | None:
+    try:
+        return task.look(at_us)
+    except Exception as wrong:  # noqa: BLE001  the agent's loop: one collector must not silence the others
+        tell(f"collector {task.name} failed: {traceback.format_exc(limit=3)}")
+        return Seen(Look([_failed(task.name, wrong)]))
+
+
+def _failed(name: str, wrong: Exception) -> dict[str, Any]:
+    why = f"{type(wrong).__name__}: {wrong}"[:300]
+    return agent_event("collector_failed", now_us(), f"collector {name}: {why}", collector=name)
+
+
+def _keep_all(spool: Spool, seen: list[Seen], watched: list[tuple[str, Look]]) -> int:
+    """Keep all that was seen in one commit; give how many rows."""
     kept = 0
-    for task in found:
-        kept += _looked(task, now_us)
+    with spool.together():
+        for one in seen:
+            if one.lines:
+                kept += spool.append(one.stream, one.written_as, one.lines)
+            kept += keep(spool, one.look.events, _changed(spool, one.look.notes))
+        for name, look in watched:
+            if look.lines:
+                kept += spool.append(f"log:{name}", look.written_as, look.lines)
+            kept += keep(spool, look.events, {name: look.notes} if look.notes else None)
+        keep_losses(spool, now_us())
     return kept
 
 
-def _looked(task: Task, now_us: int) -> int:
-    try:
-        return task.look(now_us)
-    except Exception:  # noqa: BLE001  the agent's loop: one collector must not silence the others
-        tell(f"collector {task.name} failed: {traceback.format_exc(limit=3)}")
-        return 0
+def _changed(spool: Spool, notes: Notes) -> Notes:
+    return {name: value for name, value in notes.items() if spool.note(name, None) != value}
 
 
-def tell(text: str) -> None:
-    """Say something to whoever runs the agent."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  the agent's only voice
+class Loop:
+    """The looking half: tasks in turn, watchers in threads, one commit a round."""
 
+    def __init__(
+        self,
+        spool: Spool,
+        logs: list[tuple[Path, str]],
+        settings: Mapping[str, Any],
+        stop: threading.Event,
+    ) -> None:
+        """Find what is to be looked at; nothing is looked at yet."""
+        self._spool, self._stop = spool, stop
+        self._tasks = tasks(spool, logs, settings)
+        self._watchers = watchers(spool, settings)
+        self._due = dict.fromkeys((t.name for t in self._tasks), 0.0)
+        self.slower = 1.0
+        """Factor on every pause; over 1 while the agent is over its share of the processor."""
+        self.rounds = 0
 
-def ship_all(spool: Spool, server: Server) -> int:
-    """Send all that waits; give how many rows the server took. Away when it cannot be reached."""
-    out, who, host = opener(server), server.sender(agent_id(spool)), socket.gethostname()
-    sent = 0
-    while (batch := spool.next_batch()) is not None:
-        sent += _ship(spool, lambda b: send(out, server, who, host, b), batch)
-    return sent
+    def start(self) -> None:
+        """Start the watchers; they end with the stop event."""
+        for one in self._watchers:
+            threading.Thread(target=self._watch, args=(one,), name=one.name, daemon=True).start()
 
+    def _watch(self, one: Watcher) -> None:
+        while not self._stop.is_set():
+            try:
+                one.module.watch(one.out, self._stop, one.options)
+                return
+            except Exception as wrong:  # noqa: BLE001  the agent's loop: one watcher must not silence the others
+                tell(f"collector {one.name} failed: {traceback.format_exc(limit=3)}")
+                one.out.put([_failed(one.name, wrong)])
+                self._stop.wait(AGAIN_S)
 
-def _ship(spool: Spool, send_: Callable[[Batch], None], batch: Batch) -> int:
-    try:
-        send_(batch)
-    except Refused as no:
-        if len(batch.rows) == 1:
-            tell(f"one event of stream {batch.stream} given up: {no}")
-            spool.give_up(batch)
-            return 0
-        half = len(batch.rows) // 2
-        first = batch._replace(rows=batch.rows[:half])
-        second = batch._replace(first=batch.first + half, rows=batch.rows[half:])
-        return _ship(spool, send_, first) + _ship(spool, send_, second)
-    spool.done(batch)
-    return len(batch.rows)
-
-
-def run(spool: Spool, server: Server, logs: list[tuple[Path, str]], stop: threading.Event) -> None:
-    """Look and ship until told to stop; what waits stays on disk."""
-    shipper = threading.Thread(target=_ship_on, args=(spool.path, server, stop), daemon=True)
-    shipper.start()
-    if server.identity is not None:
-        papers = (server.identity, stop, tell)
-        threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
-    found = tasks(spool, logs)
-    due = dict.fromkeys((t.name for t in found), 0.0)
-    while not stop.is_set():
+    def round(self) -> int:
+        """Look at what is due, take what the watchers saw, keep all; give how many rows."""
         now_s = time.monotonic()
-        for task in found:
-            if now_s >= due[task.name]:
-                _looked(task, time.time_ns() // 1000)
-                due[task.name] = now_s + task.every_s
-        stop.wait(max(0.05, min(due.values()) - time.monotonic()))
-    shipper.join(5)
-
-
-def _ship_on(path: Path, server: Server, stop: threading.Event) -> None:
-    spool = Spool(path)
-    wait_s = FIRST_WAIT_S
-    while not stop.is_set():
+        seen = []
+        for task in self._tasks:
+            if now_s >= self._due[task.name]:
+                found = _looked(task, now_us())
+                self._due[task.name] = now_s + task.every_s * self.slower
+                if found is not None and (found.lines or found.look.events or found.look.notes):
+                    seen.append(found)
+        taken = [(one, one.out.take()) for one in self._watchers]
+        watched = [(one.name, _with_lost(one.name, *got)) for one, got in taken if _is_news(*got)]
+        self.rounds += 1
         try:
-            ship_all(spool, server)
-            wait_s = FIRST_WAIT_S
-            stop.wait(FIRST_WAIT_S)
-        except (Away, AgentError) as gone:
-            tell(str(gone))
-            asked = gone.retry_after_s if isinstance(gone, Away) else 0.0
-        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
-            tell(f"shipping failed: {traceback.format_exc(limit=3)}")
-            asked = 0.0
-        else:
-            continue
-        # Jitter: a thousand agents must not come back in the same second.
-        stop.wait(max(asked, wait_s * random.uniform(0.5, 1.5)))  # noqa: S311  not a secret
-        wait_s = min(wait_s * 2, LONGEST_WAIT_S)
-    spool.close()
+            return _keep_all(self._spool, seen, watched) if seen or watched else 0
+        except Exception:
+            for one, got in taken:
+                one.out.put_back(*got)
+            raise
+
+
+def _is_news(look: Look, lost: int, fresh: bool) -> bool:
+    return bool(look.events or look.lines) or lost > 0 or fresh
+
+
+def _with_lost(name: str, look: Look, lost: int, fresh: bool) -> Look:
+    events = look.events
+    if lost:
+        text = f"{lost} events of {name} found no room in memory"
+        events = [*events, agent_event("events_dropped", now_us(), text, record_count=lost)]
+    return Look(events, look.notes if fresh else {}, look.lines, look.written_as)
+
+
+def run(
+    spool: Spool,
+    sender: Sends | None,
+    logs: list[tuple[Path, str]],
+    stop: threading.Event,
+    settings: Mapping[str, Any] | None = None,
+    each_round: Callable[[Loop], None] = lambda _: None,
+) -> None:
+    """Look, and ship if there is a sender, until told to stop; what waits stays on disk."""
+    shipper = None
+    if sender is not None:
+        shipper = threading.Thread(target=run_shipper, args=(spool, sender, stop), daemon=True)
+        shipper.start()
+    loop = Loop(spool, logs, settings or {}, stop)
+    loop.start()
+    while not stop.is_set():
+        began_s = time.monotonic()
+        _guarded_round(loop, stop)
+        each_round(loop)
+        stop.wait(max(0.02, ROUND_S - (time.monotonic() - began_s)))
+    _guarded_round(loop, stop)
+    if shipper is not None:
+        shipper.join(5)
+
+
+def _guarded_round(loop: Loop, stop: threading.Event) -> None:
+    try:
+        loop.round()
+    except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+        tell(f"what was seen could not be kept: {traceback.format_exc(limit=3)}")
+        stop.wait(1.0)
+
+
+def run_shipper(spool: Spool, sender: Sends, stop: threading.Event) -> None:
+    """Ship until told to stop."""
+    deliver(spool, sender, stop, stop.wait)

@@ -1,14 +1,16 @@
-"""Send batches to the front door: gzip over HTTPS, paced by the server, safe to send again."""
+"""Send batches to the front door: packed, over one kept connection, safe to send again."""
 
+import email.utils
 import gzip
 import hashlib
+import http.client
 import ipaddress
 import json
 import re
 import ssl
-import urllib.error
+import time
 import urllib.parse
-import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,14 @@ from agent.errors import AgentError, Away, Refused
 from agent.identity import Identity
 from agent.spool import Batch
 
+try:
+    import zstandard
+except ImportError:  # an extra: without it gzip does
+    zstandard = None  # type: ignore[assignment]  # what an absent extra is
+
 TIMEOUT_S: Final = 30
+LINK_S: Final = 300
+"""A connection is kept so long: papers that were renewed meanwhile count from then on."""
 _FINAL: Final = frozenset({400, 413, 415, 422})
 """Answers that will be the same next time for the same bytes."""
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._:@/+=-]")
@@ -60,7 +69,10 @@ class Server:
         """Make whom to trust: the house's authority if enrolled, else the given or system's CA."""
         if self.identity is not None:
             return self.identity.context()
-        context = ssl.create_default_context(cafile=self.ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise AgentError(f"the CA file {self.ca_file} cannot be used: {error}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
@@ -74,55 +86,104 @@ def _is_here(host: str) -> bool:
         return False
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: object) -> None:
-        # A redirect would carry the token to an address nobody chose.
-        return None
+class Sender:
+    """Hold one connection to the server; no proxy, no redirects: they would carry the token away.
 
-
-def opener(server: Server) -> urllib.request.OpenerDirector:
-    """Make what sends: TLS as the server's papers say, no redirects, no proxy."""
-    return urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=server.context()),
-        _NoRedirects,
-    )
-
-
-def send(
-    out: urllib.request.OpenerDirector, server: Server, agent_id: str, host: str, batch: Batch
-) -> None:
-    """Send one batch and return when the server has it durably.
-
-    Away: not now (network, 5xx, 429, also 401/403: a renewed token makes it pass). Refused: never.
+    `skew_s`: the server's clock less this host's, by the newest answer (to about a second).
     """
-    query = urllib.parse.urlencode(
-        {
-            "format": batch.format,
-            "source": f"agent:{agent_id}:{_in_source(batch.stream)}",
-            "position": batch.first,
-            "name": _readable(f"{host}:{batch.stream}"),
-        }
-    )
-    request = urllib.request.Request(  # noqa: S310  the scheme was checked in Server
-        f"{server.url.rstrip('/')}/v1/ingest?{query}",
-        data=gzip.compress(b"\n".join(batch.rows) + b"\n", 5),
-        method="POST",
-        headers={
-            **server.credentials(),
+
+    def __init__(
+        self,
+        server: Server,
+        agent_id: str,
+        host: str,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep it; the first `send` connects."""
+        self._server, self._agent_id, self._host = server, server.sender(agent_id), host
+        self._now_s, self._made_s = now_s, 0.0
+        self._link: http.client.HTTPConnection | None = None
+        self.skew_s: float | None = None
+
+    def send(self, batch: Batch) -> None:
+        """Send one batch and return when the server has it durably.
+
+        Away: not now (network, 5xx, 429, also 401/403: a renewed token makes it pass). Refused:
+        never.
+        """
+        body, encoding = _pack(b"\n".join(batch.rows) + b"\n")
+        target = f"{urllib.parse.urlsplit(self._server.url).path.rstrip('/')}/v1/ingest?"
+        headers = {
+            **self._server.credentials(),
             "Content-Type": "application/x-ndjson",
-            "Content-Encoding": "gzip",
+            "Content-Encoding": encoding,
             "User-Agent": "inopsio-agent",
-        },
-    )
-    try:
-        with out.open(request, timeout=TIMEOUT_S) as answer:
-            answer.read(65536)
-    except urllib.error.HTTPError as said:
-        raise _judged(said) from said
-    except (OSError, ValueError) as gone:
-        reason = getattr(gone, "reason", gone)
-        raise Away(f"{server.url} is not reachable: {reason}") from gone
+        }
+        status, said, text = self._ask(target + self._query(batch), body, headers)
+        if status != http.HTTPStatus.ACCEPTED:
+            raise _judged(status, said, text)
+
+    def _query(self, batch: Batch) -> str:
+        return urllib.parse.urlencode(
+            {
+                "format": batch.format,
+                "source": f"agent:{self._agent_id}:{_in_source(batch.stream)}",
+                "position": batch.first,
+                "name": _readable(f"{self._host}:{batch.stream}"),
+            }
+        )
+
+    def _ask(
+        self, target: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        if self._link is not None and not 0 <= self._now_s() - self._made_s < LINK_S:
+            self.close()
+        is_used = self._link is not None
+        try:
+            link = self._link = self._link or self._connect()
+            began_s = self._now_s()
+            link.request("POST", target, body, headers)
+            answer = link.getresponse()
+            text = answer.read(65536)
+        except (OSError, ValueError, http.client.HTTPException) as gone:
+            self.close()
+            # A kept connection that the server has closed meanwhile says nothing about the server.
+            if is_used and isinstance(gone, http.client.RemoteDisconnected | BrokenPipeError):
+                return self._ask(target, body, headers)
+            raise Away(f"{self._server.url} is not reachable: {gone}") from gone
+        self._measure(answer.headers.get("Date", ""), (began_s + self._now_s()) / 2)
+        if answer.will_close or not answer.isclosed():
+            self.close()
+        return answer.status, answer.headers, text
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts = urllib.parse.urlsplit(self._server.url)
+        host, self._made_s = parts.hostname or "", self._now_s()
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
+        return http.client.HTTPSConnection(
+            host, parts.port or 443, timeout=TIMEOUT_S, context=self._server.context()
+        )
+
+    def _measure(self, date: str, here_s: float) -> None:
+        try:
+            there = email.utils.parsedate_to_datetime(date)
+        except ValueError:
+            return
+        # The header has whole seconds: on average half a second is cut off.
+        self.skew_s = round(there.timestamp() + 0.5 - here_s, 1)
+
+    def close(self) -> None:
+        """Close the connection; the next `send` opens a new one, with new papers."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+def _pack(plain: bytes) -> tuple[bytes, str]:
+    if zstandard is not None:
+        return zstandard.ZstdCompressor(level=3).compress(plain), "zstd"
+    return gzip.compress(plain, 5), "gzip"
 
 
 def _in_source(stream: str) -> str:
@@ -144,16 +205,15 @@ def _readable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 
-def _judged(said: urllib.error.HTTPError) -> AgentError:
-    text = said.read(4096)
+def _judged(status: int, said: http.client.HTTPMessage, text: bytes) -> AgentError:
     try:
-        told = str(json.loads(text).get("detail", ""))[:300]
+        told = str(json.loads(text[:4096]).get("detail", ""))[:300]
     except (ValueError, AttributeError):
         told = ""
-    message = f"the server answered {said.code} {told}".rstrip()
+    message = f"the server answered {status} {told}".rstrip()
     # A proxy's own 400 or 413 says nothing about the rows: only the house's word is final.
-    is_ours = said.headers.get_content_type() == "application/problem+json"
-    if said.code in _FINAL and is_ours:
-        return Refused(message, said.code)
-    wait = said.headers.get("Retry-After", "")
-    return Away(message, float(wait) if wait.isdigit() else 0.0)
+    is_ours = said.get_content_type() == "application/problem+json"
+    if status in _FINAL and is_ours:
+        return Refused(message, status)
+    wait = said.get("Retry-After", "")
+    return Away(message, min(float(wait), 3600.0) if wait.isdigit() else 0.0)

@@ -1,27 +1,51 @@
-"""Keep events on disk until the server has them: bounded, oldest dropped first, drops counted."""
+"""Keep events on disk until the server has them: bounded, low value dropped first, all counted.
+
+A stream is written to one of two lanes, each with its own unbroken numbers. When the server comes
+back after a long absence, new rows go to the other lane, so that they need not wait for the old.
+"""
 
 import contextlib
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+LOW, NORMAL, HIGH = 0, 1, 2
+"""What goes first when the disk is full: LOW is what can be learned again."""
+LIVE_MOST: Final = 5000
+"""Rows that may wait in a lane; with more the next ones take the other lane."""
+BLOCK_BYTES: Final = 128 << 10
+_OVERHEAD: Final = 64
+"""Bytes a block costs beside its data."""
+_ROUND: Final = 64
+_SMALL: Final = 300
+
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS rows (
-    stream TEXT NOT NULL, seq INTEGER NOT NULL, value BLOB NOT NULL,
-    PRIMARY KEY (stream, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS streams (
-    stream TEXT PRIMARY KEY, format TEXT NOT NULL, next_seq INTEGER NOT NULL DEFAULT 0,
-    sent_to INTEGER NOT NULL DEFAULT 0, asked_to INTEGER, dropped INTEGER NOT NULL DEFAULT 0
+CREATE TABLE IF NOT EXISTS lanes (
+    lane TEXT PRIMARY KEY, stream TEXT NOT NULL, format TEXT NOT NULL, value INTEGER NOT NULL,
+    is_live INTEGER NOT NULL, next_seq INTEGER NOT NULL DEFAULT 0,
+    sent_to INTEGER NOT NULL DEFAULT 0, asked_to INTEGER, turn INTEGER NOT NULL DEFAULT 0,
+    sent INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS blocks (
+    id INTEGER PRIMARY KEY, lane TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    value INTEGER NOT NULL, size INTEGER NOT NULL, is_packed INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS blocks_in_order ON blocks (lane, first);
+CREATE INDEX IF NOT EXISTS blocks_by_value ON blocks (value, id);
+CREATE TABLE IF NOT EXISTS losses (
+    lane TEXT PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, why TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
 class Batch(NamedTuple):
-    """Rows of one stream, in order: `first` is the sequence number of `rows[0]`."""
+    """Rows of one lane, in order: `first` is the sequence number of `rows[0]`."""
 
     stream: str
     format: str
@@ -29,10 +53,20 @@ class Batch(NamedTuple):
     rows: list[bytes]
 
 
-class Spool:
-    """One SQLite file. A batch that was sent without an answer is sent again exactly the same.
+class Loss(NamedTuple):
+    """What left the spool unsent: `rows` rows of `stream` from number `first` on."""
 
-    `max_bytes`: size of the rows kept; over it the oldest of the fullest stream go, counted.
+    stream: str
+    first: int
+    rows: int
+    why: str
+
+
+class Spool:
+    """One SQLite file, for many threads. A batch without an answer is given again the same.
+
+    `max_bytes`: size of what is kept; over it the oldest of the lowest value go, counted. A batch
+    that was asked for stays until it is answered.
     """
 
     def __init__(self, path: Path, max_bytes: int = 1 << 30) -> None:
@@ -42,22 +76,59 @@ class Spool:
             path.touch(mode=0o600)
         self.path = path
         self._max_bytes = max_bytes
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA journal_size_limit=16777216")
         self._db.executescript(_SCHEMA)
+        self._held = 0
+        self._take_over()
         self._held = self._size()
         """Bytes kept at most, as far as this connection knows: others may have sent some."""
 
+    def _take_over(self) -> None:
+        """Carry on the numbers and rows of a file from before there were lanes."""
+        old = self._db.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('rows', 'streams')"
+        ).fetchone()
+        if old != (2,):
+            return
+        with self.together():
+            kept = self._db.execute(
+                "SELECT stream, value FROM rows ORDER BY stream, seq"
+            ).fetchall()
+            self._db.execute(
+                "INSERT INTO lanes (lane, stream, format, value, is_live, next_seq, sent_to,"
+                " dropped) SELECT stream, stream, format, 1, 1, coalesce((SELECT min(seq) FROM rows"
+                " r WHERE r.stream = s.stream), next_seq), sent_to, dropped FROM streams s"
+            )
+            formats = dict(self._db.execute("SELECT stream, format FROM streams"))
+            for stream, rows in itertools.groupby(kept, lambda row: str(row[0])):
+                self.append(stream, formats[stream], (value for _, value in rows))
+            self._db.execute("DROP TABLE rows")
+            self._db.execute("DROP TABLE streams")
+
     @contextlib.contextmanager
-    def _together(self) -> Any:  # noqa: ANN401  a context manager of nothing
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def together(self) -> Iterator[None]:
+        """Make what is done inside one commit: all of it is on disk afterwards, or none."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                self._held = self._size()
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._depth = 0
 
     def append(
         self,
@@ -65,120 +136,199 @@ class Spool:
         format: str,
         rows: Iterable[bytes],
         notes: Mapping[str, object] | None = None,
+        value: int = NORMAL,
     ) -> int:
         """Keep rows and the collector's notes together, or neither; give how many rows."""
         kept = list(rows)
-        size = sum(map(len, kept))
-        with self._together():
-            self._db.execute(
-                "INSERT INTO streams (stream, format) VALUES (?, ?) "
-                "ON CONFLICT (stream) DO UPDATE SET format = excluded.format",
-                (stream, format),
-            )
-            (next_seq,) = self._db.execute(
-                "SELECT next_seq FROM streams WHERE stream = ?", (stream,)
-            ).fetchone()
-            self._db.executemany(
-                "INSERT INTO rows VALUES (?, ?, ?)",
-                ((stream, next_seq + i, value) for i, value in enumerate(kept)),
-            )
-            self._db.execute(
-                "UPDATE streams SET next_seq = ? WHERE stream = ?", (next_seq + len(kept), stream)
-            )
-            for name, value in (notes or {}).items():
-                self._note(name, value)
-            held = self._held + size
-            if held > self._max_bytes:
+        with self.together():
+            if kept:
+                self._keep(stream, format, kept, value)
+            for name, noted in (notes or {}).items():
+                self._note(name, noted)
+            if self._held > self._max_bytes:
                 # What another connection sent meanwhile is still in the count: look.
-                held = self._size()
-                held -= self._make_room(held - self._max_bytes)
-        self._held = held
+                self._held = self._size()
+                self._make_room()
         return len(kept)
 
+    def _keep(self, stream: str, written_as: str, rows: list[bytes], value: int) -> None:
+        found = self._db.execute(
+            "SELECT lane, next_seq FROM lanes WHERE stream = ? AND is_live = 1", (stream,)
+        ).fetchone()
+        if found is None:
+            self._db.execute(
+                "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 1)",
+                (stream, stream, written_as, value),
+            )
+            found = (stream, 0)
+        lane, next_seq = found
+        for block in _blocks(rows):
+            plain = b"\n".join(block)
+            if plain.count(b"\n") >= len(block):  # a row is a line, or numbers go wrong
+                plain = b"\n".join(row.replace(b"\n", b" ") for row in block)
+            packed = zlib.compress(plain, 1) if len(plain) > _SMALL else plain
+            size = len(packed) + _OVERHEAD
+            self._db.execute(
+                "INSERT INTO blocks (lane, first, count, value, size, is_packed, data) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (lane, next_seq, len(block), value, size, packed is not plain, packed),
+            )
+            next_seq += len(block)
+            self._held += size
+        self._db.execute(
+            "UPDATE lanes SET next_seq = ?, format = ? WHERE lane = ?", (next_seq, written_as, lane)
+        )
+
     def _size(self) -> int:
-        (held,) = self._db.execute("SELECT coalesce(sum(length(value)), 0) FROM rows").fetchone()
+        (held,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM blocks").fetchone()
         return int(held)
 
-    def _make_room(self, over: int) -> int:
-        freed = 0
-        while freed < over:
-            row = self._db.execute(
-                "SELECT stream FROM rows GROUP BY stream ORDER BY sum(length(value)) DESC LIMIT 1"
-            ).fetchone()
-            if row is None:
-                break
+    def _make_room(self) -> None:
+        while self._held > self._max_bytes:
             oldest = self._db.execute(
-                "SELECT seq, length(value) FROM rows WHERE stream = ? ORDER BY seq LIMIT 256", row
+                "SELECT b.id, b.lane, b.first, b.count, b.size FROM blocks b JOIN lanes "
+                "USING (lane) WHERE b.first >= coalesce(asked_to, 0) "
+                "ORDER BY b.value, b.id LIMIT ?",
+                (_ROUND,),
             ).fetchall()
-            last = oldest[-1][0]
-            self._db.execute("DELETE FROM rows WHERE stream = ? AND seq <= ?", (row[0], last))
-            self._db.execute(
-                "UPDATE streams SET dropped = dropped + ?, sent_to = max(sent_to, ?), "
-                "asked_to = CASE WHEN asked_to <= ? THEN NULL ELSE asked_to END WHERE stream = ?",
-                (len(oldest), last + 1, last + 1, row[0]),
-            )
-            freed += sum(size for _, size in oldest)
-        return freed
+            if not oldest:
+                return
+            for id_, lane, first, count, size in oldest:
+                if self._held <= self._max_bytes:
+                    return
+                self._db.execute("DELETE FROM blocks WHERE id = ?", (id_,))
+                self._lose(lane, first, count, "spool full")
+                self._held -= size
+
+    def _lose(self, lane: str, first: int, count: int, why: str) -> None:
+        self._db.execute("UPDATE lanes SET dropped = dropped + ? WHERE lane = ?", (count, lane))
+        self._db.execute(
+            "UPDATE lanes SET sent_to = ? WHERE lane = ? AND sent_to <= ? AND asked_to IS NULL",
+            (first + count, lane, first),
+        )
+        self._db.execute(
+            "INSERT INTO losses VALUES (?, ?, ?, ?) ON CONFLICT (lane) DO UPDATE SET "
+            "count = count + excluded.count, why = excluded.why",
+            (lane, first, count, why),
+        )
+
+    def losses(self) -> list[Loss]:
+        """Give what was lost and not told yet, and forget it: call it in the commit that tells."""
+        with self.together():
+            found = self._db.execute("SELECT lane, first, count, why FROM losses").fetchall()
+            if found:
+                self._db.execute("DELETE FROM losses")
+        return [Loss(*row) for row in found]
 
     def next_batch(self, most: int = 2000, max_bytes: int = 1 << 20) -> Batch | None:
-        """Give the batch to send now, or None: the one that had no answer first, unchanged."""
-        with self._together():  # what is dropped between two looks must not be asked for
-            return self._asked(most, max_bytes)
+        """Give the batch to send now, or None. Lanes take turns, so none waits for another."""
+        with self.together():  # what is dropped between two looks must not be asked for
+            row = self._db.execute(
+                "SELECT lane, format, asked_to FROM lanes WHERE next_seq > sent_to AND EXISTS "
+                "(SELECT 1 FROM blocks WHERE blocks.lane = lanes.lane) ORDER BY turn, lane LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return None
+            lane, written_as, asked_to = row
+            first, rows = self._rows(lane, asked_to, most, max_bytes)
+            self._db.execute(
+                "UPDATE lanes SET asked_to = ?, turn = (SELECT max(turn) + 1 FROM lanes) "
+                "WHERE lane = ?",
+                (first + len(rows), lane),
+            )
+            return Batch(lane, written_as, first, rows)
 
-    def _asked(self, most: int, max_bytes: int) -> Batch | None:
-        row = self._db.execute(
-            "SELECT stream, format, asked_to FROM streams WHERE next_seq > sent_to "
-            "ORDER BY asked_to IS NULL, (SELECT min(seq) FROM rows r WHERE r.stream = "
-            "streams.stream), stream LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return None
-        stream, written_as, asked_to = row
-        rows = self._db.execute(
-            "SELECT seq, value FROM rows WHERE stream = ? AND seq < ? ORDER BY seq LIMIT ?",
-            (stream, asked_to if asked_to is not None else 2**62, most),
-        ).fetchall()
-        taken: list[tuple[int, bytes]] = []
-        size = 0
-        for seq, value in rows:
-            size += len(value)
-            if taken and size > max_bytes and asked_to is None:
-                break
-            taken.append((seq, value))
-        if not taken:
-            return None
-        self._db.execute(
-            "UPDATE streams SET asked_to = ? WHERE stream = ?", (taken[-1][0] + 1, stream)
+    def _rows(
+        self, lane: str, asked_to: int | None, most: int, max_bytes: int
+    ) -> tuple[int, list[bytes]]:
+        """Give the rows to ask for: blocks that follow on each other, cut at `most`."""
+        found = self._db.execute(
+            "SELECT b.first, count, is_packed, data, sent_to FROM blocks b JOIN lanes USING (lane)"
+            " WHERE lane = ? AND b.first < ? ORDER BY b.first LIMIT ?",
+            (lane, 2**62 if asked_to is None else asked_to, most),
         )
-        return Batch(stream, written_as, taken[0][0], [value for _, value in taken])
+        start, rows, size = -1, list[bytes](), 0
+        for first, count, is_packed, data, sent_to in found:
+            if rows and first != start + len(rows):
+                break
+            plain = zlib.decompress(data) if is_packed else data
+            skip = max(0, sent_to - first)
+            if (
+                asked_to is None
+                and rows
+                and (len(rows) + count - skip > most or size + len(plain) > max_bytes)
+            ):
+                break
+            start = first + skip if start < 0 else start
+            size += len(plain)
+            rows += plain.split(b"\n")[skip:]
+        found.close()
+        end = most if asked_to is None else asked_to - start
+        return start, rows[:end]
 
     def done(self, batch: Batch) -> None:
         """Forget a batch: the server has it."""
-        end = batch.first + len(batch.rows)
-        with self._together():
-            self._db.execute("DELETE FROM rows WHERE stream = ? AND seq < ?", (batch.stream, end))
+        with self.together():
+            self._forget(batch)
             self._db.execute(
-                "UPDATE streams SET sent_to = max(sent_to, ?), asked_to = NULL WHERE stream = ?",
-                (end, batch.stream),
+                "UPDATE lanes SET sent = sent + ? WHERE lane = ?", (len(batch.rows), batch.stream)
             )
-        self._held -= sum(map(len, batch.rows))
+            self._split(batch.stream)
+
+    def _forget(self, batch: Batch) -> None:
+        end = batch.first + len(batch.rows)
+        with self.together():
+            gone = self._db.execute(
+                "DELETE FROM blocks WHERE lane = ? AND first + count <= ? RETURNING size",
+                (batch.stream, end),
+            ).fetchall()
+            self._held -= sum(size for (size,) in gone)
+            self._db.execute(
+                "UPDATE lanes SET sent_to = max(sent_to, ?), "
+                "asked_to = CASE WHEN asked_to <= ? THEN NULL ELSE asked_to END WHERE lane = ?",
+                (end, end, batch.stream),
+            )
+
+    def _split(self, lane: str) -> None:
+        """Send new rows by the other lane if many wait in this one and none in the other."""
+        row = self._db.execute(
+            "SELECT stream, format, value FROM lanes WHERE lane = ? AND is_live = 1 "
+            "AND next_seq - sent_to > ?",
+            (lane, LIVE_MOST),
+        ).fetchone()
+        if row is None:
+            return
+        stream, written_as, value = row
+        other = f"{stream}@2" if lane == stream else stream
+        self._db.execute(
+            "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 0) "
+            "ON CONFLICT DO NOTHING",
+            (other, stream, written_as, value),
+        )
+        free = self._db.execute(
+            "UPDATE lanes SET is_live = 1 WHERE lane = ? AND NOT EXISTS "
+            "(SELECT 1 FROM blocks WHERE blocks.lane = lanes.lane)",
+            (other,),
+        )
+        if free.rowcount:
+            self._db.execute("UPDATE lanes SET is_live = 0 WHERE lane = ?", (lane,))
 
     def give_up(self, batch: Batch) -> None:
         """Forget a batch that the server refuses for good; it is counted as dropped."""
-        self.done(batch)
-        self._db.execute(
-            "UPDATE streams SET dropped = dropped + ? WHERE stream = ?",
-            (len(batch.rows), batch.stream),
-        )
+        with self.together():
+            self._lose(batch.stream, batch.first, len(batch.rows), "refused by the server")
+            self._forget(batch)
 
     def note(self, name: str, default: Any) -> Any:  # noqa: ANN401  JSON
         """Give what a collector noted under the name."""
-        row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        with self._lock:
+            row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
 
     def set_note(self, name: str, value: object) -> None:
         """Keep a note by itself."""
-        self._note(name, value)
+        with self.together():
+            self._note(name, value)
 
     def _note(self, name: str, value: object) -> None:
         self._db.execute(
@@ -188,13 +338,35 @@ class Spool:
         )
 
     def queue(self) -> list[dict[str, object]]:
-        """Give a row a stream: what waits, what was sent, what was dropped."""
-        found = self._db.execute(
-            "SELECT stream, format, next_seq - sent_to, sent_to, dropped FROM streams ORDER BY 1"
-        )
-        names = ("stream", "format", "waiting", "sent", "dropped")
+        """Give a row a lane: what waits, what was sent, what was dropped."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT lane, format, value, is_live, coalesce((SELECT sum(count) FROM blocks b "
+                "WHERE b.lane = lanes.lane), 0) - max(0, sent_to - coalesce((SELECT min(first) "
+                "FROM blocks b WHERE b.lane = lanes.lane), sent_to)), sent, dropped "
+                "FROM lanes ORDER BY 1"
+            ).fetchall()
+        names = ("stream", "format", "value", "is_live", "waiting", "sent", "dropped")
         return [dict(zip(names, row, strict=True)) for row in found]
+
+    def held_bytes(self) -> int:
+        """Give the size of what is kept."""
+        with self._lock:
+            return self._size()
 
     def close(self) -> None:
         """Close the file; what was appended stays."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
+
+
+def _blocks(rows: list[bytes]) -> Iterator[list[bytes]]:
+    """Cut rows so that a block fits in memory and in a batch."""
+    block, size = list[bytes](), 0
+    for row in rows:
+        if block and (size + len(row) > BLOCK_BYTES or len(block) >= 1000):
+            yield block
+            block, size = [], 0
+        block.append(row)
+        size += len(row) + 1
+    yield block

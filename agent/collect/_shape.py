@@ -3,6 +3,7 @@
 import functools
 import platform
 import socket
+import time
 from typing import Any
 
 
@@ -22,3 +23,15 @@ def event(class_uid: int, activity_id: int, time_us: int, more: dict[str, Any]) 
         "device": _host(),
         **more,
     }
+
+
+def agent_event(code: str, now_us: int, message: str, **more: object) -> dict[str, Any]:
+    """Give an event that the agent tells of itself; `more` comes as the source's own fields."""
+    seen = event(0, 0, now_us, {"message": message, **more})
+    seen["metadata"] = {**seen["metadata"], "event_code": code, "log_provider": "inopsio-agent"}
+    return seen
+
+
+def now_us() -> int:
+    """Give the time, us since 1970."""
+    return time.time_ns() // 1000

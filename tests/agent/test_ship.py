@@ -1,9 +1,9 @@
 """Ship to a real HTTPS server with a CA of its own, a strange CA, a busy one and a refusing one."""
 
-import gzip
 import re
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-import agent.run
+import agent.ship
+from agent import deliver
 from agent.errors import AgentError, Away
-from agent.run import agent_id, ship_all
-from agent.ship import Server
-from agent.spool import Spool
+from agent.run import agent_id
+from agent.ship import Sender, Server
+from agent.spool import Batch, Spool
+from api.body import decompress
 from deploy.tls import papers
 from storage.settings import Settings
 
@@ -29,14 +31,21 @@ class _Door(ThreadingHTTPServer):
         self.taken: list[tuple[int, list[bytes], str]] = []
         self.asked: list[dict[str, list[str]]] = []
         self.busy = 0
+        self.encodings: list[str] = []
+        self.ports: list[int] = []
         self.no, self.no_as = 422, "application/problem+json"
 
 
 class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_POST(self) -> None:
         door = self.server
         assert isinstance(door, _Door)
-        body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = decompress(raw, self.headers["Content-Encoding"], 1 << 24, 10**6)
+        door.ports.append(self.client_address[1])
+        door.encodings.append(self.headers["Content-Encoding"])
         asked = parse_qs(urlsplit(self.path).query)
         door.asked.append(asked)
         rows = body.splitlines()
@@ -50,6 +59,7 @@ class _Answer(BaseHTTPRequestHandler):
         else:
             door.taken.append((int(asked["position"][0]), rows, self.headers["Authorization"]))
             self.send_response(202)
+        self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -69,6 +79,15 @@ def door(tmp_path: Path) -> Iterator[tuple[_Door, Server]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def ship_all(spool: Spool, server: Server) -> int:
+    """Ship with a connection of its own."""
+    sender = Sender(server, agent_id(spool), "host")
+    try:
+        return deliver.ship_all(spool, sender)
+    finally:
+        sender.close()
 
 
 def _spool(tmp_path: Path, *rows: bytes) -> Spool:
@@ -134,21 +153,66 @@ def test_a_log_of_any_name_is_taken(tmp_path: Path, door: tuple[_Door, Server]) 
     assert all(len(asked["name"][0]) <= 300 for asked in door[0].asked)
 
 
-def test_a_sender_that_fails_unforeseen_tries_again(
-    tmp_path: Path, door: tuple[_Door, Server], monkeypatch: pytest.MonkeyPatch
+class _Failing:
+    """Fail first in a way that nobody foresaw, then carry."""
+
+    skew_s: float | None = None
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.errors: list[Exception] = [OSError("disk full"), Away("gone", 7), Away("gone")]
+        self.taken: list[list[bytes]] = []
+        self._stop = stop
+
+    def send(self, batch: Batch) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.taken.append(batch.rows)
+        self._stop.set()
+
+
+def test_a_sender_that_fails_tries_again_ever_later_and_as_the_server_asks(tmp_path: Path) -> None:
+    spool, stop, waits = _spool(tmp_path, b"a"), threading.Event(), list[float]()
+    sender = _Failing(stop)
+    deliver.deliver(spool, sender, stop, waits.append)
+    assert sender.taken == [[b"a"]]
+    assert 0.5 <= waits[0] <= 1.5
+    assert 7 <= waits[1] <= 8.4
+    assert 2 <= waits[2] <= 6
+
+
+def test_one_connection_carries_many_batches_and_the_skew_is_known(
+    tmp_path: Path, door: tuple[_Door, Server]
 ) -> None:
-    spool, stop, errors = _spool(tmp_path, b"a"), threading.Event(), [OSError("disk full")]
-    monkeypatch.setattr(agent.run, "FIRST_WAIT_S", 0.01)
+    spool = _spool(tmp_path, *(b"%d" % n for n in range(5000)))
+    sender = Sender(door[1], "id", "host", now_s=lambda: time.time() + 600)
+    assert deliver.ship_all(spool, sender) == 5000
+    sender.close()
+    assert len(set(door[0].ports)) == 1
+    assert float(spool.note(deliver.SKEW, 0)) == pytest.approx(-600, abs=3)
 
-    def ship(spool: Spool, server: Server) -> int:
-        if errors:
-            raise errors.pop()
-        stop.set()
-        return ship_all(spool, server)
 
-    monkeypatch.setattr(agent.run, "ship_all", ship)
-    agent.run._ship_on(spool.path, door[1], stop)
-    assert door[0].taken == [(0, [b"a"], "Bearer inop_main_x")]
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew(
+    tmp_path: Path, door: tuple[_Door, Server]
+) -> None:
+    spool, sender = _spool(tmp_path, b"a"), Sender(door[1], "id", "host")
+    deliver.ship_all(spool, sender)
+    assert sender._link is not None
+    sender._link.sock.close()
+    spool.append("events", "ocsf_json", [b"b"])
+    with pytest.raises(Away):
+        deliver.ship_all(spool, sender)
+    assert deliver.ship_all(spool, sender) == 1
+    sender.close()
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+def test_batches_are_packed_as_the_host_can(
+    tmp_path: Path, door: tuple[_Door, Server], monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    if encoding == "gzip":
+        monkeypatch.setattr(agent.ship, "zstandard", None)
+    ship_all(_spool(tmp_path, b"a"), door[1])
+    assert door[0].encodings == [encoding]
 
 
 def test_the_word_of_a_proxy_is_not_final(tmp_path: Path, door: tuple[_Door, Server]) -> None:

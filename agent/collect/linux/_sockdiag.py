@@ -1,0 +1,147 @@
+"""Ask the kernel for its sockets by netlink (sock_diag): one request, no reading of /proc/net."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from agent.collect._shape import now_us
+
+_SOCK_DIAG: Final = 4
+_BY_FAMILY, _DONE, _ERROR = 20, 3, 2
+_DUMP: Final = 0x301
+ESTABLISHED, CLOSED, LISTEN = 1, 7, 10
+_ALL_BUT_DONE: Final = 0xFFFFFFFF & ~(1 << 6 | 1 << 7 | 1 << 12 | 1 << 3)
+"""Not TIME_WAIT, CLOSE, NEW_SYN_RECV, SYN_RECV: nobody holds them."""
+_UDP_STATES: Final = 0xFFFFFFFF
+_MESSAGE: Final = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
+_HEAD: Final = struct.Struct("=IHHII")
+_GROUPS: Final = (1, 3)
+"""Ends of TCP sockets, IPv4 and IPv6."""
+_ADD_MEMBERSHIP: Final = 1
+_SO_RCVBUFFORCE, _BUFFER = 33, 8 << 20
+_SOL_NETLINK: Final = 270
+PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+STATES: Final = {
+    1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2",
+    6: "TIME_WAIT", 7: "CLOSE", 8: "CLOSE_WAIT", 9: "LAST_ACK", 10: "LISTEN", 11: "CLOSING",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sock:
+    """One socket: this host's end and the other one."""
+
+    proto: str
+    state: int
+    here: str
+    here_port: int
+    there: str
+    there_port: int
+    uid: int
+    inode: int
+    cookie: bytes
+    """The kernel's own name for it, never given twice while it is up."""
+
+
+def sockets() -> list[Sock]:
+    """Give all TCP and UDP sockets that somebody holds."""
+    found = []
+    with socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG
+    ) as link:
+        link.settimeout(5)
+        for proto, number in PROTOCOLS.items():
+            for family in (socket.AF_INET, socket.AF_INET6):
+                states = _ALL_BUT_DONE if proto == "tcp" else _UDP_STATES
+                request = struct.pack("=BBBBI48x", family, number, 0, 0, states)
+                size = _HEAD.size + len(request)
+                link.send(_HEAD.pack(size, _BY_FAMILY, _DUMP, 1, 0) + request)
+                found += list(_answers(link, proto))
+    return found
+
+
+def _answers(link: socket.socket, proto: str) -> Iterator[Sock]:
+    while True:
+        for kind, body in _messages(link.recv(1 << 16)):
+            if kind == _DONE:
+                return
+            if kind == _ERROR:
+                code = -struct.unpack_from("=i", body)[0]
+                raise OSError(code, f"sock_diag: {os.strerror(code)}")
+            yield _sock(proto, body)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _HEAD.size <= len(data):
+        size, kind, _, _, _ = _HEAD.unpack_from(data, at)
+        if size < _HEAD.size:
+            return
+        yield kind, data[at + _HEAD.size : at + size]
+        at += (size + 3) & ~3
+
+
+def _sock(proto: str, body: bytes) -> Sock:
+    (family, state, _, _, sport, dport, src, dst, _, cookie, _, _, _, uid, inode) = (
+        _MESSAGE.unpack_from(body)
+    )
+    return Sock(
+        proto,
+        state,
+        _address(family, src),
+        int.from_bytes(sport, "big"),
+        _address(family, dst),
+        int.from_bytes(dport, "big"),
+        uid,
+        inode,
+        cookie,
+    )
+
+
+def _address(family: int, raw: bytes) -> str:
+    if family == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, raw[:4])
+    text = socket.inet_ntop(socket.AF_INET6, raw)
+    return text.removeprefix("::ffff:") if "." in text else text
+
+
+class Endings:
+    """Hear of TCP sockets as they end, so that those between two looks are seen too."""
+
+    def __init__(self) -> None:
+        """Listen; OSError without CAP_NET_ADMIN."""
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._link = socket.socket(socket.AF_NETLINK, kind, _SOCK_DIAG)
+        try:
+            self._link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            self._link.bind((0, 0))
+            for group in _GROUPS:
+                self._link.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+            self._link.setblocking(False)
+        except BaseException:
+            self._link.close()
+            raise
+        self._heard_us = now_us()
+        self.missed_since_us = 0
+        """Begin of the interval in which the kernel had no room; 0 if there was none."""
+
+    def read(self) -> list[Sock]:
+        """Give the sockets that ended since the last time."""
+        found: list[Sock] = []
+        while True:
+            try:
+                data = self._link.recv(1 << 16)
+            except BlockingIOError:
+                self._heard_us = now_us()
+                return found
+            except OSError:  # ENOBUFS: the kernel had no room
+                self.missed_since_us = self.missed_since_us or self._heard_us
+                continue
+            found += [_sock("tcp", body) for kind, body in _messages(data) if kind == _BY_FAMILY]
+
+    def close(self) -> None:
+        """Stop hearing."""
+        self._link.close()

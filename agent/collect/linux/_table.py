@@ -1,0 +1,167 @@
+"""Know the processes that run: who started whom, told once each, bounded by what runs."""
+
+import os
+from collections import OrderedDict
+from typing import Any, Final
+
+from agent.collect import Event
+from agent.collect._shape import event
+from agent.collect.linux import _proc
+from agent.collect.linux._hashes import Hashes
+from agent.collect.linux._kernel import Exec, Exit
+from agent.collect.linux._proc import NOBODY, Process
+from agent.collect.linux._recent import RECENT
+
+_LAUNCH, _TERMINATE = 1, 2
+_LONGEST_ANCESTRY: Final = 200
+_MOST_PATHS: Final = 2048
+
+
+class Table:
+    """The processes by pid. `told`: those that an event has told of, by their lasting name."""
+
+    def __init__(self, told: set[str]) -> None:
+        """Begin with what was told before a restart."""
+        self._live: dict[int, Process] = {}
+        self._told = told
+        self._hashes = Hashes()
+        self._paths: OrderedDict[tuple[int, int], str] = OrderedDict()
+        self.without_command = 0
+        """Starts whose command line was gone, since somebody last looked."""
+
+    def told(self) -> list[str]:
+        """Give the lasting names of the live processes that were told, for the notes."""
+        return sorted(p.uid_text for p in self._live.values() if p.uid_text in self._told)
+
+    def scan(self, now_us: int) -> list[Event]:
+        """Compare with /proc: tell what runs untold, and what is gone unheard."""
+        boot_us, events = _proc.boot_us(), list[Event]()
+        alive = set(_proc.pids())
+        for pid in alive - set(self._live):
+            found = _proc.read(pid)
+            if found is not None:
+                self._live[pid] = found
+        for pid in sorted(alive & set(self._live)):
+            process = self._live[pid]
+            if process.uid_text not in self._told:
+                started_us = boot_us + process.start_ticks * _proc.TICK_US
+                events.append(self._launch(process, min(started_us, now_us), "scan"))
+        gone = [self._exit(pid, now_us, None) for pid in set(self._live) - alive]
+        left = {p.uid_text for p in self._live.values()}
+        events += [
+            event(
+                1007, _TERMINATE, now_us, {"process": {"uid": uid, "pid": int(uid.split("-")[1])}}
+            )
+            for uid in sorted(self._told - left)
+        ]
+        self._told &= left
+        return events + [e for e in gone if e is not None]
+
+    def started(self, seen: Exec, provider: str) -> Event:
+        """Take a start in; what the source did not say is read from /proc at once."""
+        if seen.ppid is None:
+            process = _proc.read(seen.pid) or Process(seen.pid, 0, 0, path=seen.called)
+        else:
+            process = Process(
+                seen.pid, seen.ppid, seen.start_ticks, argv=seen.argv, uid=seen.uid,
+                login_uid=seen.login_uid, path=self._path(seen),
+            )  # fmt: skip
+            try:
+                process.cwd = os.readlink(f"/proc/{seen.pid}/cwd")  # noqa: PTH115  the hot way
+            except OSError:
+                process.cwd = ""
+        if process.argv is None:
+            self.without_command += 1
+        self._live[seen.pid] = process
+        RECENT.remember(process)
+        launch = self._launch(process, seen.time_us, provider)
+        if seen.argv is not None and seen.argv_bytes > len(seen.argv):
+            launch["cmd_line_bytes"] = seen.argv_bytes
+        return launch
+
+    def ended(self, seen: Exit) -> Event | None:
+        """Take an end in; None for a process of which nobody was told."""
+        return self._exit(seen.pid, seen.time_us, seen.code)
+
+    def _path(self, seen: Exec) -> str:
+        """Find the program: by inode, as the process says, or as it was called."""
+        known = self._paths.get(seen.inode)
+        if known is not None and _inode(known) == seen.inode:
+            return known
+        path = _proc.exe(seen.pid)
+        if not path:
+            path = os.path.realpath(seen.called) if seen.called.startswith("/") else seen.called
+        if _inode(path) == seen.inode:
+            self._paths[seen.inode] = path
+            if len(self._paths) > _MOST_PATHS:
+                self._paths.popitem(last=False)
+            return path
+        return path or seen.called
+
+    def _parent(self, process: Process) -> Process | None:
+        parent = self._live.get(process.ppid)
+        if parent is None and process.ppid > 0:
+            parent = _proc.read(process.ppid)
+            if parent is not None:
+                self._live[process.ppid] = parent
+        return parent
+
+    def _launch(self, process: Process, time_us: int, provider: str) -> Event:
+        self._told.add(process.uid_text)
+        process.hashes = process.hashes or (
+            self._hashes.of(process.path) if process.path.startswith("/") else ""
+        )
+        parent = self._parent(process)
+        what = _described(process)
+        what["file"]["hashes"] = process.hashes or None
+        what["working_directory"] = process.cwd or None
+        more: dict[str, Any] = {
+            "process": what,
+            "actor": {"user": {"name": _proc.user_name(process.uid), "uid": str(process.uid)}},
+            "found_by": provider,
+        }
+        if parent is not None:
+            what["parent_process"] = _described(parent)
+            more["ancestry"] = process.ancestry = self._ancestry(parent)
+        if process.login_uid != NOBODY:
+            more["login_user"] = _proc.user_name(process.login_uid)
+        return event(1007, _LAUNCH, time_us, more)
+
+    def _ancestry(self, parent: Process) -> str:
+        """Name the line of parents, the nearest first: `bash < sshd < systemd`."""
+        names, at = list[str](), parent
+        for _ in range(8):
+            names.append(os.path.basename(at.path))  # noqa: PTH119  the hot way
+            above = self._live.get(at.ppid)
+            if above is None or above is at:
+                break
+            at = above
+        return " < ".join(names)[:_LONGEST_ANCESTRY]
+
+    def _exit(self, pid: int, time_us: int, code: int | None) -> Event | None:
+        process = self._live.pop(pid, None)
+        if process is None or process.uid_text not in self._told:
+            return None
+        self._told.discard(process.uid_text)
+        more: dict[str, Any] = {"process": _described(process)}
+        more["actor"] = {"user": {"name": _proc.user_name(process.uid)}}
+        if code is not None:
+            more["exit_code"] = code >> 8 if code & 0x7F == 0 else -(code & 0x7F)
+        return event(1007, _TERMINATE, time_us, more)
+
+
+def _described(process: Process) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "uid": process.uid_text,
+        "file": {"path": process.path or None},
+        "cmd_line": process.cmd_line,
+    }
+
+
+def _inode(path: str) -> tuple[int, int]:
+    try:
+        told = os.stat(path)  # noqa: PTH116  the hot way
+    except OSError:
+        return (-1, -1)
+    return told.st_dev, told.st_ino

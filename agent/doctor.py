@@ -1,0 +1,128 @@
+"""Say what hinders the agent, from the name of the server to its own rights, and the way out."""
+
+import http.client
+import importlib
+import shutil
+import socket
+import ssl
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.errors import AgentError, Away, Refused
+from agent.ship import Sender, Server
+from agent.spool import Batch, Spool
+
+MOST_SKEW_S: Final = 300.0
+LEAST_FREE: Final = 200 << 20
+TIMEOUT_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One examination: well or not, what was found, what to do."""
+
+    is_ok: bool
+    name: str
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        """Give one line."""
+        end = f"; {self.fix}" if self.fix and not self.is_ok else ""
+        return f"{'ok  ' if self.is_ok else 'FAIL'} {self.name}: {self.text}{end}"
+
+
+def examine(server: Server, data: Path) -> Iterator[Found]:
+    """Examine one after the other; what cannot work without an earlier one is left out."""
+    yield from _road(server)
+    yield from _queue(data)
+    if sys.platform == "linux":
+        rights = importlib.import_module("agent.collect.linux._rights")
+        for name, why_not, text, fix in rights.rights():
+            yield Found(not why_not, name, why_not or text, fix)
+
+
+def _road(server: Server) -> Iterator[Found]:
+    parts = urllib.parse.urlsplit(server.url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+    except OSError as wrong:
+        yield Found(False, "name", f"{host}: {wrong}", "check --url and the host's DNS")
+        return
+    yield Found(True, "name", f"{host} is {address}")
+    try:
+        link = socket.create_connection((host, port), TIMEOUT_S)
+    except OSError as wrong:
+        fix = "check that the server listens there and no firewall lies between"
+        yield Found(False, "connection", f"{host}:{port}: {wrong}", fix)
+        return
+    with link:
+        yield Found(True, "connection", f"{host}:{port} answers")
+        if parts.scheme == "https":
+            found = _certificate(server, link, host)
+            yield found
+            if not found.is_ok:
+                return
+    yield from _door(server)
+
+
+def _certificate(server: Server, link: socket.socket, host: str) -> Found:
+    try:
+        with server.context().wrap_socket(link, server_hostname=host) as safe:
+            return Found(True, "certificate", f"{safe.version()}, issued by a CA that is trusted")
+    except ssl.SSLCertVerificationError as wrong:
+        fix = "give the CA of the server with --ca, or the name that its certificate has in --url"
+        return Found(False, "certificate", wrong.verify_message, fix)
+    except (OSError, AgentError) as wrong:
+        return Found(False, "certificate", str(wrong), "check --ca, and what listens at that port")
+
+
+def _door(server: Server) -> Iterator[Found]:
+    """Ask to keep nothing: a door that knows the token refuses an empty body; no event is made."""
+    sender = Sender(server, "doctor", socket.gethostname())
+    try:
+        sender.send(Batch("doctor", "ocsf_json", 0, []))
+        yield Found(True, "token", "the server takes events")
+    except Refused:
+        yield Found(True, "token", "the server takes events from this agent")
+    except Away as said:
+        text = str(said)
+        fix = "wait: the server asks to" if " 429" in text or " 503" in text else ""
+        again = "enrol again" if server.identity else "make a new token"
+        fix = fix or f"{again}: the Agents page gives the command"
+        yield Found(False, "token", text, fix)
+    except (AgentError, http.client.HTTPException) as wrong:
+        yield Found(False, "token", str(wrong), "check --url: does the house listen there?")
+    finally:
+        sender.close()
+    if sender.skew_s is not None:
+        is_ok = abs(sender.skew_s) <= MOST_SKEW_S
+        fix = "set the clock (systemctl enable --now systemd-timesyncd)"
+        yield Found(is_ok, "clock", f"the server's is {sender.skew_s:+.1f} s from this one", fix)
+
+
+def _queue(data: Path) -> Iterator[Found]:
+    path = data / "spool.sqlite"
+    if not path.exists():
+        yield Found(True, "queue", f"none in {data} yet")
+        return
+    try:
+        spool = Spool(path)
+    except Exception as wrong:  # noqa: BLE001  a broken file says anything
+        fix = f"move {path} away; the agent begins a new one"
+        yield Found(False, "queue", f"{type(wrong).__name__}: {wrong}", fix)
+        return
+    rows = spool.queue()
+    waiting = sum(int(str(row["waiting"])) for row in rows)
+    dropped = sum(int(str(row["dropped"])) for row in rows)
+    spool.close()
+    fix = "the spool was full or the server refused them: give it more room (spool_mb)"
+    yield Found(dropped == 0, "queue", f"{waiting} events wait, {dropped} were dropped", fix)
+    free = shutil.disk_usage(data).free
+    fix = f"make room on the disk of {data}"
+    yield Found(free >= LEAST_FREE, "disk", f"{free >> 20} MB free", fix)

@@ -1,0 +1,235 @@
+"""Install the agent as two hardened systemd units, and take it away without trace.
+
+`inopsio-agent.service` ships: it has the network, no rights. `inopsio-agent-watch.service` looks:
+it has rights and no network. They share the spool.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from agent.errors import AgentError
+from agent.identity import load
+from agent.ship import Server
+from agent.voice import tell
+
+SHIP: Final = "inopsio-agent.service"
+WATCH: Final = "inopsio-agent-watch.service"
+UNITS: Final = Path("etc/systemd/system")
+PACKAGED: Final = Path("lib/systemd/system")
+"""Where a package puts them; then `install` only says where the server is."""
+CONFIG: Final = Path("etc/inopsio-agent")
+DATA: Final = Path("var/lib/inopsio-agent")
+USER: Final = "inopsio-agent"
+
+_COMMON: Final = """\
+Restart=always
+RestartSec=5
+User=inopsio-agent
+Group=inopsio-agent
+StateDirectory=inopsio-agent
+StateDirectoryMode=0700
+UMask=0077
+NoNewPrivileges=yes
+ProtectSystem=strict
+PrivateTmp=yes
+PrivateMounts=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+MemoryMax=160M
+CPUQuota=25%
+TasksMax=64
+"""
+
+SHIP_UNIT: Final = (
+    """\
+[Unit]
+Description=Inopsio agent: ships what was seen
+Documentation=https://github.com/inopsio/inopsio
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+ExecStart={program} --data /var/lib/inopsio-agent run --only ship
+"""
+    + _COMMON
+    + """\
+ProtectHome=yes
+PrivateDevices=yes
+PrivateUsers=yes
+ProtectProc=invisible
+ProcSubset=pid
+MemoryDenyWriteExecute=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+)
+
+WATCH_UNIT: Final = (
+    """\
+[Unit]
+Description=Inopsio agent: looks at this host
+Documentation=https://github.com/inopsio/inopsio
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+WatchdogSec=180
+ExecStart={program} --data /var/lib/inopsio-agent run --only look
+"""
+    + _COMMON
+    + """\
+ProtectHome=read-only
+PrivateDevices=yes
+MemoryDenyWriteExecute=yes
+IPAddressDeny=any
+DevicePolicy=closed
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+SystemCallFilter=@system-service bpf fanotify_init fanotify_mark name_to_handle_at
+SystemCallFilter=~@resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+)
+CAPABILITIES: Final = (
+    "CAP_NET_ADMIN CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_AUDIT_READ CAP_BPF CAP_PERFMON "
+    "CAP_SYS_ADMIN"
+)
+"""Netlink; files of others; processes of others; audit; the programs in the kernel; fanotify."""
+
+
+def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the two commands."""
+    sub = acts.add_parser("install", help="run at boot, as two hardened systemd units")
+    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
+    sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
+    sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
+    sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
+    sub.set_defaults(act=_install)
+    sub = acts.add_parser("uninstall", help="take all of it away")
+    sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
+    sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
+    sub.set_defaults(act=_uninstall)
+
+
+def units(program: str) -> dict[str, str]:
+    """Give the text of each unit."""
+    return {
+        SHIP: SHIP_UNIT.format(program=program),
+        WATCH: WATCH_UNIT.format(program=program, capabilities=CAPABILITIES),
+    }
+
+
+def _install(given: argparse.Namespace) -> int:
+    root: Path = given.root
+    if given.url:
+        Server(given.url)  # refuses an address that would show the token
+    elif load(root / DATA) is None:
+        raise AgentError("give --url and a token, or enroll first")
+    if root == Path("/") and os.geteuid() != 0:
+        raise AgentError("install needs root: it writes units and makes an account")
+    folder = root / CONFIG
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    said = [f'url = "{given.url}"'] if given.url else []
+    for name, source, target in (
+        ("token_file", given.token_file, "token"),
+        ("ca", given.ca, "ca.pem"),
+    ):
+        if source is not None:
+            _copy(source, folder / target)
+            said.append(f'{name} = "/{CONFIG / target}"')
+    (folder / "agent.toml").write_text("\n".join(said) + "\n", encoding="utf-8")
+    if not (root / PACKAGED / SHIP).exists():
+        (root / UNITS).mkdir(parents=True, exist_ok=True)
+        for name, text in units(_program()).items():
+            (root / UNITS / name).write_text(text, encoding="utf-8")
+    if root == Path("/"):
+        _account(folder)
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", WATCH, SHIP)
+    tell(f"installed: {', '.join(units(''))}; see `inopsio-agent doctor`")
+    return 0
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise AgentError(f"{source} cannot be read: {error}") from error
+    target.touch(mode=0o600)
+    target.chmod(0o600)
+    target.write_bytes(content)
+
+
+def _program() -> str:
+    if getattr(sys, "frozen", False):
+        return sys.executable
+    return f"{sys.executable} -m agent"
+
+
+def _account(folder: Path) -> None:
+    """Make the account that both units run as, and give it the settings."""
+    shell = shutil.which("nologin") or "/usr/sbin/nologin"
+    words = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", shell, USER)
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode not in {0, 9}:  # 9: it is there
+        raise AgentError(f"useradd: {done.stderr.strip()}")
+    for path in (folder, *folder.iterdir(), *_enrolled(Path("/") / DATA)):
+        shutil.chown(path, USER, USER)
+
+
+def _enrolled(data: Path) -> list[Path]:
+    """Give what enrolment left there, the folder too."""
+    return [data, *data.iterdir()] if data.is_dir() else []
+
+
+def _uninstall(given: argparse.Namespace) -> int:
+    root: Path = given.root
+    if root == Path("/"):
+        if os.geteuid() != 0:
+            raise AgentError("uninstall needs root")
+        _systemctl("disable", "--now", WATCH, SHIP)
+    for name in (SHIP, WATCH):
+        (root / UNITS / name).unlink(missing_ok=True)
+    shutil.rmtree(root / CONFIG, ignore_errors=True)
+    if not given.keep_data:
+        shutil.rmtree(root / DATA, ignore_errors=True)
+    if root == Path("/"):
+        _systemctl("daemon-reload")
+        subprocess.run(("userdel", USER), check=False, capture_output=True)
+    tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))
+    return 0
+
+
+def _systemctl(*words: str) -> None:
+    program = shutil.which("systemctl")
+    if program is None or not Path("/run/systemd/system").is_dir():
+        tell(f"systemd does not run here: systemctl {' '.join(words)} was left out")
+        return
+    done = subprocess.run((program, *words), check=False, capture_output=True, text=True)
+    if done.returncode:
+        tell(f"systemctl {' '.join(words)}: {done.stderr.strip()}")

@@ -1,0 +1,63 @@
+"""Put events on the spool: each by its value into one of three streams; losses are events too."""
+
+import json
+from typing import Final
+
+from agent.collect import Event, Notes
+from agent.collect._shape import agent_event
+from agent.spool import HIGH, LOW, NORMAL, Spool
+
+STREAMS: Final = {LOW: "events.low", NORMAL: "events", HIGH: "events.high"}
+FORMAT: Final = "ocsf_json"
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+_LOW: Final = frozenset({(1007, 2), (4001, 2), (5002, 1), (5002, 2)})
+"""Ends of processes and connections, and states that the next inventory tells again."""
+_HIGH: Final = frozenset({0, 1001, 3001, 3002, 3003, 3006})
+"""What the agent says of itself, files that are watched, sign-ins and changes of accounts."""
+
+
+def value_of(seen: Event) -> int:
+    """Say how much an event is worth when the disk is full.
+
+    >>> value_of({"class_uid": 1007, "activity_id": 2}), value_of({"class_uid": 3002})
+    (0, 2)
+    """
+    kind = int(seen["class_uid"])
+    if kind in _HIGH:
+        return HIGH
+    return LOW if (kind, seen.get("activity_id")) in _LOW else NORMAL
+
+
+def keep(spool: Spool, events: list[Event], notes: Notes | None = None) -> int:
+    """Append events and notes, in one commit; give how many events."""
+    by_value: dict[int, list[bytes]] = {}
+    for seen in events:
+        row = _encode(seen).encode("utf-8", "replace")
+        by_value.setdefault(value_of(seen), []).append(row)
+    with spool.together():
+        for value, rows in by_value.items():
+            spool.append(STREAMS[value], FORMAT, rows, value=value)
+        if notes:
+            spool.append(STREAMS[NORMAL], FORMAT, [], notes)
+    return len(events)
+
+
+def keep_losses(spool: Spool, now_us: int) -> None:
+    """Tell as events what the spool had to drop since the last time."""
+    with spool.together():
+        keep(
+            spool,
+            [
+                agent_event(
+                    "events_dropped",
+                    now_us,
+                    f"{loss.rows} rows of {loss.stream} were dropped from number {loss.first} on: "
+                    f"{loss.why}",
+                    record_count=loss.rows,
+                    stream=loss.stream,
+                    first=loss.first,
+                    why=loss.why,
+                )
+                for loss in spool.losses()
+            ],
+        )

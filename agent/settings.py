@@ -1,0 +1,78 @@
+"""Read the agent's settings: one TOML file, what the command line says comes before it."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import AgentError
+
+CONFIG: Final = Path("/etc/inopsio-agent/agent.toml")
+AUTH_LOGS: Final = (Path("/var/log/auth.log"), Path("/var/log/secure"))
+_WORDS: Final = frozenset(
+    {"url", "token_file", "ca", "logs", "off", "collect", "spool_mb", "memory_mb", "cpu_percent"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the file says. `collect`: options of each collector; `off`: collectors not to run."""
+
+    url: str = ""
+    token_file: Path | None = None
+    ca: Path | None = None
+    logs: tuple[tuple[Path, str], ...] = ()
+    spool_mb: int = 1024
+    memory_mb: int = 128
+    cpu_percent: int = 20
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(path: Path, is_needed: bool = False) -> Settings:
+    """Read the file; without it the defaults. AgentError names what is wrong in it."""
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if is_needed:
+            raise AgentError(f"{path} is not there") from None
+        said = {}
+    except (OSError, ValueError) as wrong:
+        raise AgentError(f"{path} cannot be read: {wrong}") from wrong
+    unknown = sorted(set(said) - _WORDS)
+    if unknown:
+        raise AgentError(
+            f"{path}: {unknown[0]!r} is unknown; known are {', '.join(sorted(_WORDS))}"
+        )
+    numbers = {}
+    for name in ("spool_mb", "memory_mb", "cpu_percent"):
+        if name in said:
+            if not isinstance(said[name], int) or said[name] < 1:
+                raise AgentError(f"{path}: {name} is a whole number from 1 on")
+            numbers[name] = said[name]
+    return Settings(
+        url=str(said.get("url", "")),
+        token_file=Path(said["token_file"]) if "token_file" in said else None,
+        ca=Path(said["ca"]) if "ca" in said else None,
+        logs=logs_of(said["logs"]) if "logs" in said else default_logs(),
+        rest={"collect": said.get("collect", {}), "off": said.get("off", [])},
+        **numbers,
+    )
+
+
+def logs_of(texts: list[str]) -> tuple[tuple[Path, str], ...]:
+    """Read `PATH` or `PATH=FORMAT` each.
+
+    >>> logs_of(["/var/log/audit/audit.log=auditd", "/var/log/syslog"])[0][1]
+    'auditd'
+    """
+    found = []
+    for text in texts:
+        path, _, named = text.partition("=")
+        found.append((Path(path), named or "syslog"))
+    return tuple(found)
+
+
+def default_logs() -> tuple[tuple[Path, str], ...]:
+    """Give the log of sign-ins and rights, where the host has one."""
+    return tuple((path, "syslog") for path in AUTH_LOGS if path.exists())
