@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from storage.database import Database
 from storage.database.queries import execute, select
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, Unavailable
 from storage.identity import new_id
 from storage.sealing import Seal
 from storage.settings import Secret
@@ -115,7 +115,13 @@ def authority_of(database: Database, seal: Seal, now: dt.datetime) -> Authority:
 def _opened(row: dict[str, object], seal: Seal) -> Authority:
     shut = row["sealed_key"]
     assert isinstance(shut, bytes)  # noqa: S101  a NOT NULL bytea
-    text = seal.open(shut, *_PLACE, str(row["authority_id"])).reveal()
+    try:
+        text = seal.open(shut, *_PLACE, str(row["authority_id"])).reveal()
+    except Unavailable:
+        raise Unavailable(
+            "the agents' authority is sealed with another key: give this house the file "
+            "keys/sealing, or the INOPSIO_SEALING_KEY, of the one that made it"
+        ) from None
     key = serialization.load_pem_private_key(text.encode(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101  the only kind made here
     return Authority(x509.load_pem_x509_certificate(str(row["certificate"]).encode()), key)

@@ -37,7 +37,7 @@ VALUES (nullif(current_setting('inopsio.tenant', true), ''), %(agent_id)s::uuid,
 UPDATE agents SET host = %(host)s, version = %(version)s, serial = %(serial)s, next_serial = NULL,
     not_after = %(not_after)s, enrolments = enrolments + 1, enrolled_at = %(now)s,
     hardware = CASE WHEN %(hardware)s::text = '' THEN hardware ELSE %(hardware)s END,
-    address = %(address)s, run_id = '', run_since = NULL, past_runs = '{}', cloned_at = NULL,
+    address = %(address)s, seen_at = NULL, run_id = '', run_since = NULL, past_runs = '{}', cloned_at = NULL,
     revoked_at = NULL
 WHERE agent_id = %(agent_id)s::uuid;
 

@@ -1,10 +1,12 @@
 """Enrol real agents over real TLS, and sit in the attacker's seat."""
 
+import http.client
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -15,14 +17,14 @@ from cryptography.x509.oid import NameOID
 
 from agent.enroll import _key_text, enroll, renew
 from agent.errors import AgentError, Away
-from agent.identity import trusting
+from agent.identity import Identity, trusting
 from api.auth import create_token
 from api.enrolment import revoke_agent
 from storage.database import Database
 from storage.errors import NotAllowed, NotFound
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
-from tests.api.agents_house import House, listening, say, send, why_not
+from tests.api.agents_house import RUN, House, listening, say, send, why_not
 
 WEEK_S = 7 * 86_400
 ADMIN = Scope("acme", Actor("user", "ann"), frozenset({Role.ADMIN}))
@@ -334,3 +336,38 @@ def test_another_tenant_neither_sees_nor_revokes(house: House) -> None:
     with pytest.raises(NotAllowed):
         revoke_agent(house.database, analyst, made.agent_id, now)
     assert send(made)[0] == 202
+
+
+def kept(link: http.client.HTTPSConnection, made: Identity, position: int) -> tuple[int, bool]:
+    """Send over a kept connection; give the status, and whether the house ends it."""
+    row = b'{"time":1795000000000,"class_uid":1007}\n'
+    source = f"agent:{made.agent_id}.0:events"
+    link.request(
+        "POST",
+        f"/v1/ingest?format=ocsf_json&source={source}&position={position}",
+        row,
+        {"Inopsio-Run": RUN},
+    )
+    answer = link.getresponse()
+    answer.read()
+    return answer.status, answer.will_close
+
+
+def test_a_kept_connection_ends_for_newer_papers_and_at_a_revocation(house: House) -> None:
+    made = house.enroll("ws-1")
+    place = urlsplit(made.url)
+    link = http.client.HTTPSConnection("127.0.0.1", place.port, context=made.context())
+    assert kept(link, made, 0) == (202, False)
+    renew(replace(made, run=RUN))
+    assert kept(link, made, 1) == (202, True)  # connect again, with the new certificate
+    link = http.client.HTTPSConnection("127.0.0.1", place.port, context=made.context())
+    assert kept(link, made, 2) == (202, False)
+    revoke_agent(house.database, ADMIN, made.agent_id, house.desk.now())
+    assert kept(link, made, 3) == (403, True)
+    link.close()
+
+
+def test_the_agents_door_knows_nothing_of_the_console(house: House) -> None:
+    made = house.enroll("ws-1")
+    for path in ("/v1/tokens", "/v1/events", "/v1/users", "/sign-in", "/"):
+        assert say(made, path)[0] in {404, 405}, path
