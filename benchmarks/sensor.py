@@ -39,7 +39,7 @@ from storage.errors import InvalidBatch
 CAPTURES: Final = Path(os.environ.get("INOPSIO_SHARED", "../shared")) / "data" / "pcap"
 DAY_NS: Final = 86_400 * 1_000_000_000
 WARM_UP_BYTES: Final = 200_000
-ROUNDS: Final = 3
+ROUNDS: Final = 2
 ETHERNET: Final = 1
 BAR: Final = (TLS, HTTP, DHCP, ARP)
 

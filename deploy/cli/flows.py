@@ -99,6 +99,8 @@ def _rows(file: Path, kind: str) -> Iterator[Row]:
         yield from _flow_rows(seen.flows)
         yield from (_dns_row(message) for message in seen.dns)
         yield from (_row(row) for row in seen.others if row.kind == kind)
+        if seen.evicted:
+            say(f"{file}: {seen.evicted} unfinished messages or connections were let go")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """Find the DNS messages in a block of packets: in UDP by port, in TCP by length prefix."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,8 +46,8 @@ class DnsWatch:
         """Give the block's messages in the order of the capture."""
         chosen = _is_candidate(headers)
         self._notice_http2(block, headers)
-        for end in self._http2:
-            chosen |= _is_between(headers, end)
+        if self._http2:
+            chosen |= _has_ports_of(headers, self._http2)
         rows = np.flatnonzero(chosen)
         spans = zip(
             block.time_ns[rows].tolist(),
@@ -60,8 +60,10 @@ class DnsWatch:
         )
         for end, span in zip(_ends(headers, rows), spans, strict=True):
             time_ns, protocol, start, stop, sequence, flags = span
-            payload = block.octets[start:stop]
             is_udp = protocol == UDP
+            if not is_udp and 53 not in end and end not in self._http2:
+                continue  # other addresses with the ports of a connection that is followed
+            payload = block.octets[start:stop]
             found = [payload] if is_udp else self._follow(end, sequence, flags, payload)
             for data in found:
                 message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
@@ -115,18 +117,14 @@ def _is_cut(octets: bytes, start: int, stop: int) -> bool:
     return int.from_bytes(octets[start - 4 : start - 2], "big") - 8 > stop - start
 
 
-def _is_between(headers: Headers, end: End) -> Bools:
-    """Tell which packets carry bytes in one direction of a connection."""
-    src, src_port, dst, dst_port = end
-    chosen: Bools = (
-        (headers.src_port == src_port)
-        & (headers.dst_port == dst_port)
-        & (headers.protocol == TCP)
-        & (headers.src_low == np.uint64(int.from_bytes(src[-8:], "big")))
-        & (headers.dst_low == np.uint64(int.from_bytes(dst[-8:], "big")))
-        & (headers.payload_end > headers.payload)
-        & (headers.fragment != LATER_FRAGMENT)
-    )
+def _has_ports_of(headers: Headers, ends: Collection[End]) -> Bools:
+    """Tell which packets carry bytes between the ports of one of these directions."""
+    pairs = np.unique([src_port << 16 | dst_port for _, src_port, _, dst_port in ends])
+    carries = (headers.protocol == TCP) & (headers.payload_end > headers.payload)
+    rows = np.flatnonzero(carries & (headers.fragment != LATER_FRAGMENT))
+    between = headers.src_port[rows] << 16 | headers.dst_port[rows]
+    chosen = np.zeros(len(headers.protocol), np.bool_)
+    chosen[rows[np.isin(between, pairs)]] = True
     return chosen
 
 

@@ -22,12 +22,15 @@ from storage.errors import InvalidBatch
 class Seen:
     """Hold what a stretch of a capture showed: flows that ended, messages of protocols.
 
-    `flows`: as `pipelines.network.flow_rows.flow_rows` gives them.
+    `evicted`, in the last stretch only: connections and unfinished messages that were let go for
+    want of room or of a segment that never came. `flows`: as
+    `pipelines.network.flow_rows.flow_rows` gives them.
     """
 
     flows: pl.DataFrame
     dns: list[DnsSighting]
     others: list[Sighting] = field(default_factory=list)
+    evicted: int = 0
 
 
 def watch(
@@ -67,7 +70,8 @@ def watch(
         if ARP in others:
             rows += arp_sightings(block, headers)
         yield Seen(flow_rows(ended), found, rows)
-    yield Seen(flow_rows(table.close()), [], [r for w in watchers for r in w.close()])
+    rest = [r for w in watchers for r in w.close()]
+    yield Seen(flow_rows(table.close()), [], rest, sum(w.evicted for w in watchers))
     if problem is not None:
         raise problem
     if unknown:

@@ -104,6 +104,7 @@ class TcpWatch:
         """Give what is unanswered at the capture's end."""
         for conversation in self._known.values():
             yield from conversation.close()
+        self._evicted = self.evicted
         self._known, self._following, self._held = {}, {}, 0
 
     def _take(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.network.capture import read_packets
 from pipelines.network.headers import read_headers
+from pipelines.network.sensor import watch
 from pipelines.network.sightings import Sighting
 from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
@@ -157,6 +158,12 @@ def test_a_lost_segment_gives_up_its_message_only() -> None:
     frames = lost + [tcp(b"y" * size, seq=1_000 + size * n) for n in range(17)]
     frames.append(tcp(GET, seq=1_000 + size * 17))
     assert said(seen(frames), "uri")[-1:] == [("/a",)]
+
+
+def test_what_is_given_up_is_counted() -> None:
+    frames = [tcp(b"GET /" + b"x" * 50, seq=0), tcp(b"y", seq=100)]
+    assert [part.evicted for part in watch([capture(frames)])][-1] == 1
+    assert [part.evicted for part in watch([capture(segments(GET, [9]))])][-1] == 0
 
 
 def test_banners_of_ssh_are_read_from_both_sides() -> None:
