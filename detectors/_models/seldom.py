@@ -107,12 +107,18 @@ class _Seen:
     def _told(self, cell: Ints, bit: Cells) -> tuple[Bools, Bools]:
         known = self.older[cell] | self.newer[cell]
         rows = np.arange(len(cell))
-        _, first, place = np.unique(cell, return_index=True, return_inverse=True)
-        is_other = bit != bit[first][place]
+        first = _first(cell, rows, CELLS)
+        is_other = bit != bit[first[cell]]
         # The first row of the same cell by a second group.
-        second = np.full(len(first), len(cell))
-        np.minimum.at(second, place[is_other], rows[is_other])
-        others = ((known & ~bit) != 0) | is_other | (second[place] < rows)
-        _, own, use = np.unique(cell * 256 + bit, return_index=True, return_inverse=True)
-        before = ((known & bit) != 0) | (own[use] < rows)
+        second = _first(cell[is_other], rows[is_other], CELLS)
+        others = ((known & ~bit) != 0) | is_other | (second[cell] < rows)
+        use = cell * _GROUPS + np.bitwise_count(bit - np.uint8(1))
+        before = ((known & bit) != 0) | (_first(use, rows, CELLS * _GROUPS)[use] < rows)
         return ~others, others & ~before
+
+
+def _first(what: Ints, rows: Ints, count: int) -> Ints:
+    """Give for each of `count` numbers the first row that has it; a row beyond all if none has."""
+    first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, what, rows)
+    return first
