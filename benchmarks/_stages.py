@@ -65,12 +65,12 @@ class Stages:
     def _timed(self, stage: str, action: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(action)
         def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401  any function
-            start = time.thread_time()
+            start = time.process_time()
             self._inner.append(0.0)
             try:
                 return action(*given, **named)
             finally:
-                whole = time.thread_time() - start
+                whole = time.process_time() - start
                 inner = self._inner.pop()
                 self.spent[stage] = self.spent.get(stage, 0.0) + whole - inner
                 if self._inner:

@@ -12,6 +12,7 @@ import polars as pl
 
 from pipelines.dead_letter import KEPT
 from pipelines.poison import isolate, reason_of
+from pipelines.shown import Shown, Stretches
 from storage.errors import PluginError, Unavailable
 from storage.schema import Context, DetectorMeta, EventBatch, Finding, State
 
@@ -28,12 +29,11 @@ MOST_PROBES: Final = 512
 class Detected:
     """What the detectors made of a stretch of the stream.
 
-    `batches`: all of it, in order; `poison`: (row as a one-row frame, reason naming the detector);
-    `left_out`: detector -> rows it was not shown, as it raised on too many.
+    `poison`: (row as a one-row frame, reason naming the detector); `left_out`: detector -> rows it
+    was not shown, as it raised on too many.
     """
 
     states: States
-    batches: tuple[EventBatch, ...] = ()
     findings: tuple[Finding, ...] = ()
     poison: tuple[tuple[pl.DataFrame, str], ...] = field(default=())
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -61,18 +61,31 @@ def meta_of(module: ModuleType) -> DetectorMeta:
 def fold(
     detectors: Mapping[str, ModuleType],
     states: States,
-    stretches: Sequence[tuple[EventBatch, int]],
+    stretches: Stretches,
     context: Context,
+    whole: pl.DataFrame | None = None,
 ) -> Detected:
-    """Run the detectors over batches in order, each with its watermark (UTC µs) after it."""
-    done = Detected(states)
-    for batch, watermark_us in stretches:
-        now = replace(context, watermark_us=watermark_us)
-        done = replace(done, batches=(*done.batches, batch))
-        for name, module in detectors.items():
-            did = _run(module, done.states[name], batch, now)
-            done = _with(done, name, replace(did, findings=_sieved(did.findings, now)))
-    return done
+    """Run the detectors over batches in order, each with its watermark (UTC µs) after it.
+
+    `whole`: the rows of all batches, where the caller has them in one frame. Findings come in the
+    order of the batches, or of the last of those that a detector was shown together.
+    """
+    shown = Shown(stretches, whole)
+    after = dict(states)
+    found: list[tuple[int, Finding]] = []
+    poison: list[tuple[pl.DataFrame, str]] = []
+    left_out: dict[str, int] = {}
+    for name, module in detectors.items():
+        for number, batch, watermark_us in shown.to(meta_of(module).classes):
+            now = replace(context, watermark_us=watermark_us)
+            did = _run(module, after[name], batch, now)
+            after[name] = did.state
+            found += [(number, finding) for finding in _sieved(did.findings, now)]
+            poison += did.poison
+            if did.left_out is not None:
+                left_out[name] = left_out.get(name, 0) + did.left_out
+    found.sort(key=lambda one: one[0])
+    return Detected(after, tuple(finding for _, finding in found), tuple(poison), left_out)
 
 
 def _sieved(claims: tuple[Finding, ...], context: Context) -> tuple[Finding, ...]:
@@ -85,26 +98,11 @@ def _sieved(claims: tuple[Finding, ...], context: Context) -> tuple[Finding, ...
     return tuple(kept)
 
 
-def _with(done: Detected, name: str, did: _Did) -> Detected:
-    left_out = done.left_out
-    if did.left_out is not None:
-        left_out = {**left_out, name: left_out.get(name, 0) + did.left_out}
-    return Detected(
-        {**done.states, name: did.state},
-        done.batches,
-        (*done.findings, *did.findings),
-        (*done.poison, *did.poison),
-        left_out,
-    )
-
-
 def _run(module: ModuleType, state: State, batch: EventBatch, context: Context) -> _Did:
-    """Show the batch to one detector: the classes it reads; without state it sees no empty one."""
-    meta = meta_of(module)
-    seen = batch.only(pl.col("class_uid").is_in(meta.classes)) if meta.classes else batch
-    if not len(seen) and not meta.tables:
+    """Show the batch to one detector; without state it sees no empty one."""
+    if not len(batch) and not meta_of(module).tables:
         return _Did(state)
-    return _go_on(module, _Did(state), seen, context)
+    return _go_on(module, _Did(state), batch, context)
 
 
 def _go_on(module: ModuleType, did: _Did, batch: EventBatch, context: Context) -> _Did:

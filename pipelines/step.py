@@ -107,12 +107,12 @@ def step(
     marks, stretch = _on_time(decoded, marks, poll.now_s)
     marks = marks.muted(_unreadable(messages, decoded)).advanced(poll.now_s)
     batches = _cut(stretch, house.batch_rows, before.watermarks.flow_us, marks.flow_us)
-    done = fold(house.detectors, before.states, batches, house.context)
+    done = fold(house.detectors, before.states, batches, house.context, stretch.frame)
     offsets = dict(before.offsets)
     for message in poll.messages:
         offsets[message.partition] = message.offset + 1
     after = FlowState(marks, offsets, positions, done.states)
-    outcome = _outcome(house, before, after, decoded, done, skipped)
+    outcome = _outcome(house, before, after, stretch, decoded, done, skipped)
     return after, replace(outcome, marks=told)
 
 
@@ -176,7 +176,8 @@ def _on_time(decoded: list[Decoded], marks: Watermarks, now_s: float) -> tuple[W
         rows += one.frame.height
         marks = marks.advanced(now_s)
         ends.append((rows, marks.flow_us))
-    whole = pl.concat(frames, how="diagonal") if frames else None
+    # In one piece: everything after this gathers rows, and would look for the piece of each.
+    whole = pl.concat(frames, how="diagonal", rechunk=True) if frames else None
     return marks, Stretch(whole, tuple(ends))
 
 
@@ -206,12 +207,13 @@ def _outcome(
     house: House,
     before: FlowState,
     after: FlowState,
+    stretch: Stretch,
     decoded: list[Decoded],
     done: Detected,
     skipped: list[DeadLetter],
 ) -> Outcome:
     kept = house.keeps_events
-    batches = tuple(batch for batch in done.batches if len(batch) and kept)
+    batches = (EventBatch(stretch.frame),) if kept and stretch.frame is not None else ()
     state: dict[tuple[str, int], bytes] = {}
     for module in house.detectors.values():
         meta = meta_of(module)
@@ -242,10 +244,11 @@ def _outcome(
 
 
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Give each finding as it came first, in order of time: the second flow reads them so."""
     first: dict[str, Finding] = {}
     for finding in findings:
         first.setdefault(finding.finding_id, finding)
-    return tuple(first.values())
+    return tuple(sorted(first.values(), key=lambda finding: finding.time_us))
 
 
 def _counted(batches: Sequence[EventBatch], window_s: int) -> pl.DataFrame | None:

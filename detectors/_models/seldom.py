@@ -5,7 +5,8 @@ a cell holds a bit for each of eight groups of entities. Things that share a cel
 than use them, so a full table grows silent, never loud. Of two halves one is emptied every 30 days.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,32 +40,41 @@ def marked(table: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     flags = {f"lone_{n}": np.zeros(rows.height, bool) for n in LONE}
     flags |= {f"foreign_{n}": np.zeros(rows.height, bool) for n in FOREIGN}
     fresh: list[tuple[str, str, int, bytes, bytes]] = []
-    numbered = rows.with_row_index("_row")
-    for name in (*LONE, *FOREIGN):
-        who = pl.coalesce("host", "person") if name in LONE else pl.col("person")
-        used = numbered.select(
-            "_row",
-            "tenant_id",
-            month=pl.col("time").cast(pl.Int64).floordiv(MONTH_US),
-            cell=pl.col(name).hash(_SEED) % CELLS,
-            group=who.hash(_SEED) % _GROUPS,
-            is_used=pl.col(name).is_not_null() & who.is_not_null(),
-        ).filter("is_used")
-        for (tenant,), mine in used.group_by("tenant_id", maintain_order=True):
-            seen = _Seen.read(table, str(tenant), name)
-            place = mine["_row"].to_numpy()
-            cell = mine["cell"].cast(pl.Int64).to_numpy()
-            bit = np.left_shift(1, mine["group"].cast(pl.Int64).to_numpy()).astype(np.uint8)
-            lone, foreign = seen.take(cell, bit, mine["month"].to_numpy())
+    known = {(str(tenant), str(key)): kept for tenant, key, *kept in table.iter_rows()}
+    numbers = rows.select(
+        *(_number(pl.col(name), CELLS).alias(name) for name in (*LONE, *FOREIGN)),
+        anybody=_number(pl.coalesce("host", "person"), _GROUPS),
+        person=_number(pl.col("person"), _GROUPS),
+        month=pl.col("time").cast(pl.Int64).floordiv(MONTH_US),
+    )
+    month = numbers["month"].to_numpy()
+    tenants = rows["tenant_id"]
+    for tenant in tenants.unique(maintain_order=True):
+        is_own = (tenants == tenant).to_numpy()
+        for name in (*LONE, *FOREIGN):
+            group = numbers["anybody" if name in LONE else "person"].to_numpy()
+            cell = numbers[name].to_numpy()
+            place = np.flatnonzero(is_own & (cell >= 0) & (group >= 0))
+            if not len(place):
+                continue
+            seen = _Seen.read(known.get((tenant, name)))
+            bit = np.left_shift(1, group[place]).astype(np.uint8)
+            lone, foreign = seen.take(cell[place], bit, month[place])
             flag = f"lone_{name}" if name in LONE else f"foreign_{name}"
             flags[flag][place] = lone if name in LONE else foreign
-            fresh.append(seen.row(str(tenant), name))
+            fresh.append(seen.row(tenant, name))
     new = pl.DataFrame(fresh, schema=table.schema, orient="row")
     rest = table.join(new.select("tenant_id", "key"), on=["tenant_id", "key"], how="anti")
     return (
         pl.concat([rest, new]).sort("tenant_id", "key"),
         rows.with_columns(pl.Series(name, flag) for name, flag in flags.items()),
     )
+
+
+def _number(what: pl.Expr, count: int) -> pl.Expr:
+    """Give each text a number below `count`, the same for ever; -1 where there is none."""
+    number = (what.hash(_SEED) % count).cast(pl.Int64)
+    return pl.when(what.is_not_null()).then(number).otherwise(-1)
 
 
 class _Seen:
@@ -74,13 +84,12 @@ class _Seen:
         self.month, self.older, self.newer = month, older, newer
 
     @classmethod
-    def read(cls, table: pl.DataFrame, tenant: str, key: str) -> "_Seen":
-        """Give what is known, or nothing yet."""
-        known = table.filter((pl.col("tenant_id") == tenant) & (pl.col("key") == key))
-        for _, _, month, older, newer in known.iter_rows():
-            old, new = (np.frombuffer(raw, np.uint8).copy() for raw in (older, newer))
-            return cls(int(month), old, new)
-        return cls(0, np.zeros(CELLS, np.uint8), np.zeros(CELLS, np.uint8))
+    def read(cls, kept: Sequence[Any] | None) -> "_Seen":
+        """Give what a row of the table holds behind its key, or nothing yet."""
+        if kept is None:
+            return cls(0, np.zeros(CELLS, np.uint8), np.zeros(CELLS, np.uint8))
+        month, older, newer = kept
+        return cls(int(month), *(np.frombuffer(raw, np.uint8).copy() for raw in (older, newer)))
 
     def row(self, tenant: str, key: str) -> tuple[str, str, int, bytes, bytes]:
         """Give the row of the table."""
@@ -107,12 +116,18 @@ class _Seen:
     def _told(self, cell: Ints, bit: Cells) -> tuple[Bools, Bools]:
         known = self.older[cell] | self.newer[cell]
         rows = np.arange(len(cell))
-        _, first, place = np.unique(cell, return_index=True, return_inverse=True)
-        is_other = bit != bit[first][place]
+        first = _first(cell, rows, CELLS)
+        is_other = bit != bit[first[cell]]
         # The first row of the same cell by a second group.
-        second = np.full(len(first), len(cell))
-        np.minimum.at(second, place[is_other], rows[is_other])
-        others = ((known & ~bit) != 0) | is_other | (second[place] < rows)
-        _, own, use = np.unique(cell * 256 + bit, return_index=True, return_inverse=True)
-        before = ((known & bit) != 0) | (own[use] < rows)
+        second = _first(cell[is_other], rows[is_other], CELLS)
+        others = ((known & ~bit) != 0) | is_other | (second[cell] < rows)
+        use = cell * _GROUPS + np.bitwise_count(bit - np.uint8(1))
+        before = ((known & bit) != 0) | (_first(use, rows, CELLS * _GROUPS)[use] < rows)
         return ~others, others & ~before
+
+
+def _first(what: Ints, rows: Ints, count: int) -> Ints:
+    """Give for each of `count` numbers the first row that has it; a row beyond all if none has."""
+    first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, what, rows)
+    return first
