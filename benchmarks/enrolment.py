@@ -29,7 +29,7 @@ import psutil
 
 from agent.errors import AgentError
 from agent.identity import load
-from agent.ship import Server, opener, send
+from agent.ship import Sender, Server
 from agent.spool import Batch
 
 BIN: Final = Path(sys.executable).parent
@@ -149,13 +149,12 @@ def by_token(house: House, name: str) -> float:
 
 
 def cost(house: House, server: Server, requests: int) -> float:
-    """Give CPU-milliseconds of the api for a batch of one row, a connection each."""
+    """Give CPU-milliseconds of the api for a batch of one row over one connection."""
     row = b'{"time":1795000000000,"class_uid":1007,"activity_id":1}'
-    who, api = server.sender("0" * 32), house.api()
-    out = opener(server)
+    sender, api = Sender(server, "0" * 32, "bench"), house.api()
     before = sum(api.cpu_times()[:2])
     for n in range(requests):
-        send(out, server, who, "bench", Batch("bench", "ocsf_json", n, [row]))
+        sender.send(Batch("bench", "ocsf_json", n, [row]))
     return 1000 * (sum(api.cpu_times()[:2]) - before) / requests
 
 
@@ -163,9 +162,9 @@ def revoked(house: House, server: Server) -> float:
     """Give seconds from the revocation to the first refusal."""
     assert server.identity is not None
     house.ask(f"/v1/agents/{server.identity.agent_id}", method="DELETE")
-    began, out, row = time.monotonic(), opener(server), b"{}"
+    sender, began = Sender(server, "1" * 32, "bench"), time.monotonic()
     try:
-        send(out, server, server.sender("1" * 32), "b", Batch("b", "ocsf_json", 0, [row]))
+        sender.send(Batch("b", "ocsf_json", 0, [b"{}"]))
     except AgentError:
         return time.monotonic() - began
     raise SystemExit("a revoked agent was let in")
