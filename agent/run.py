@@ -23,6 +23,7 @@ from agent.voice import tell
 LOG_EVERY_S: Final = 1.0
 ROUND_S: Final = 0.5
 """One commit a round holds all that was seen in it."""
+FINISH_S: Final = 5.0
 AGAIN_S: Final = 30.0
 """A watcher that failed is started again after so long."""
 MACHINE_ID: Final = Path("/etc/machine-id")
@@ -172,11 +173,20 @@ class Loop:
         self.slower = 1.0
         """Factor on every pause; over 1 while the agent is over its share of the processor."""
         self.rounds = 0
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the watchers; they end with the stop event."""
         for one in self._watchers:
-            threading.Thread(target=self._watch, args=(one,), name=one.name, daemon=True).start()
+            thread = threading.Thread(target=self._watch, args=(one,), name=one.name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def finish(self) -> None:
+        """Let the watchers hand over what they hold, once the stop event is set."""
+        end_s = time.monotonic() + FINISH_S
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
 
     def _watch(self, one: Watcher) -> None:
         while not self._stop.is_set():
@@ -241,6 +251,7 @@ def run(
         _guarded_round(loop, stop)
         each_round(loop)
         stop.wait(max(0.02, ROUND_S - (time.monotonic() - began_s)))
+    loop.finish()
     _guarded_round(loop, stop)
     if shipper is not None:
         shipper.join(5)

@@ -86,6 +86,14 @@ def caught(data: Path) -> tuple[int, dict[str, int]]:
     return len(words), said
 
 
+def kept(data: Path) -> int:
+    """Give how many events wait in the spool: what the host does by itself is not rest."""
+    spool = Spool(data / "spool.sqlite")
+    count = sum(int(str(row["waiting"])) for row in spool.queue())
+    spool.close()
+    return count
+
+
 def measure(source: str, given: argparse.Namespace, folder: Path) -> tuple[Cost, Cost, float]:
     """Run the agent with one source; give its cost at rest, in the storm, and the share caught."""
     folder.mkdir()
@@ -96,7 +104,9 @@ def measure(source: str, given: argparse.Namespace, folder: Path) -> tuple[Cost,
     child = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     process = psutil.Process(child.pid)
     time.sleep(given.settle_s)
+    before = kept(folder)
     rest = cost_of(process, given.rest_s)
+    others = (kept(folder) - before) / given.rest_s
     stop, seen = threading.Event(), set[str]()
     asking = threading.Thread(target=peer, args=(stop, seen))
     costs: list[Cost] = []
@@ -117,7 +127,8 @@ def measure(source: str, given: argparse.Namespace, folder: Path) -> tuple[Cost,
     count, said = caught(folder)
     share = count / started
     print(
-        f"{source:9} rest {rest.share:6.2%} of a core, {rest.memory_mb:4.0f} MB | "
+        f"{source:9} rest {rest.share:6.2%} of a core, {rest.memory_mb:4.0f} MB "
+        f"({others:.1f} events/s of others) | "
         f"{rate:.0f} execs/s: {costs[0].share:6.2%}, {costs[0].memory_mb:4.0f} MB, "
         f"{count} of {started} command lines ({share:.2%}); missed, as told: {said or 'nothing'} | "
         f"psutil caught {len(seen) / started:.2%}",

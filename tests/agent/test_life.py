@@ -110,15 +110,14 @@ def test_the_command_runs_looks_and_stops_when_told(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "agent", "--data", str(tmp_path)]
     child = subprocess.Popen([*words, "run", "--only", "look"], cwd=ROOT, stderr=subprocess.PIPE)
     end_s = time.monotonic() + 60
-    while time.monotonic() < end_s:
+    row: dict[str, Any] = {}
+    while time.monotonic() < end_s and not (row.get("memory_bytes") and row["waiting"]):
         done = subprocess.run([*words, "status"], cwd=ROOT, capture_output=True, check=False)
-        if done.returncode == 0 and json.loads(done.stdout).get("memory_bytes"):
-            break
+        row = json.loads(done.stdout) if done.returncode == 0 else {}
     child.send_signal(signal.SIGTERM)
     assert child.stderr is not None
     assert (child.wait(30), child.stderr.read()) == (0, b"")
     child.stderr.close()
-    row = json.loads(done.stdout)
     assert row["waiting"] > 0
     assert 0 < row["memory_bytes"] < 60 << 20
 
@@ -167,6 +166,29 @@ def test_a_loop_that_hangs_is_acted_upon(monkeypatch: pytest.MonkeyPatch) -> Non
     said: list[str] = []
     guard(lambda: 7, threading.Event(), said.append)
     assert said == ["hung: no round ended for 0.05 s"]
+
+
+class _LastWord:
+    """A watcher that says something when it is told to stop."""
+
+    NAME = "last"
+
+    @staticmethod
+    def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
+        stop.wait()
+        time.sleep(0.2)
+        out.put([{"class_uid": 1007, "activity_id": 1, "message": "last word"}])
+
+
+def test_what_a_watcher_says_at_the_end_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent.run, "collectors", lambda: {"last": _LastWord})
+    spool, stop = Spool(tmp_path / "s.sqlite"), threading.Event()
+    agent.run.run(spool, None, [], stop, each_round=lambda _: stop.set())
+    batch = spool.next_batch()
+    assert batch is not None
+    assert b"last word" in batch.rows[0]
 
 
 def test_what_could_not_be_kept_is_kept_in_the_next_round(

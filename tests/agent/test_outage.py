@@ -10,12 +10,12 @@ from tests.agent.door import open_door
 from tests.agent.outage import outage
 
 
-def test_after_half_a_minute_away_all_come_once_and_new_ones_do_not_wait(
+def test_after_an_absence_all_come_once_and_new_ones_do_not_wait(
     settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / "agent" / "spool.sqlite")
     with open_door(settings, database, two_tenants[0], tmp_path) as door:
-        made, longest_s = outage(door, spool, 30)
+        made, longest_s = outage(door, spool, 20)
         stored = door.stored()
     assert stored.height == stored["event_id"].n_unique() == made
     assert sorted(stored["process.pid"]) == list(range(made))

@@ -54,8 +54,8 @@ def test_over_its_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     assert batch.first == queue["dropped"]
 
 
-@settings(deadline=None, max_examples=30)
-@given(sizes=st.lists(st.integers(0, 5), max_size=30), most=st.integers(1, 7))
+@settings(deadline=None, max_examples=20)
+@given(sizes=st.lists(st.integers(0, 5), max_size=15), most=st.integers(1, 7))
 def test_nothing_is_lost_or_doubled_however_it_is_batched(sizes: list[int], most: int) -> None:
     folder = tempfile.TemporaryDirectory()
     spool = Spool(Path(folder.name, "s.sqlite"))
