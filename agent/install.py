@@ -220,7 +220,8 @@ def _uninstall(given: argparse.Namespace) -> int:
         shutil.rmtree(root / DATA, ignore_errors=True)
     if root == Path("/"):
         _systemctl("daemon-reload")
-        subprocess.run(("userdel", USER), check=False, capture_output=True)
+        for program in ("userdel", "groupdel"):  # the group may have gone with the account
+            subprocess.run((program, USER), check=False, capture_output=True)
     tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))
     return 0
 

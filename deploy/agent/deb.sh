@@ -82,6 +82,7 @@ set -e
 if [ "$1" = purge ]; then
   rm -rf /etc/inopsio-agent /var/lib/inopsio-agent
   ! getent passwd inopsio-agent >/dev/null || userdel inopsio-agent
+  ! getent group inopsio-agent >/dev/null || groupdel inopsio-agent
 fi
 POSTRM
 chmod 755 "$tree/DEBIAN/postinst" "$tree/DEBIAN/prerm" "$tree/DEBIAN/postrm"

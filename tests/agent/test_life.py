@@ -122,6 +122,31 @@ def test_the_command_runs_looks_and_stops_when_told(tmp_path: Path) -> None:
     assert 0 < row["memory_bytes"] < 60 << 20
 
 
+def test_the_two_halves_share_one_spool(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
+) -> None:
+    data, token = tmp_path / "agent", tmp_path / "token"
+    words = [sys.executable, "-m", "agent", "--data", str(data), "run"]
+    with open_door(settings, database, two_tenants[0], tmp_path) as door:
+        token.write_text(door.server.token)
+        road = ["--url", door.server.url, "--token-file", str(token)]
+        halves = [
+            subprocess.Popen([*words, "--only", half, *road], cwd=ROOT, stderr=subprocess.PIPE)
+            for half in ("look", "ship")
+        ]
+        end_s = time.monotonic() + 60
+        while time.monotonic() < end_s and not door.taken():
+            time.sleep(0.2)
+        twice = subprocess.run([*words, "--only", "ship", *road], cwd=ROOT, check=False)
+        for half in halves:
+            half.send_signal(signal.SIGTERM)
+        said = [half.communicate(timeout=30)[1] for half in halves]
+        assert door.taken()
+    assert [half.returncode for half in halves] == [0, 0]
+    assert twice.returncode == cli.FAILED
+    assert b"Traceback" not in b"".join(said)
+
+
 def test_over_its_share_it_slows_down_and_recovers() -> None:
     dog, told = Watchdog(1 << 30, 0.2, 0.0, 0.0), list[dict[str, Any]]()
     for n in range(1, SUSTAINED + 1):
