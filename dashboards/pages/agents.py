@@ -118,7 +118,7 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool) -> Part:
         )
         for a in found[:200]
     ]
-    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity", "")
+    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity", "Action")
     late_s = 2 * read.SILENT_AFTER.total_seconds()
     heard = [a.last_seen for a in found if a.last_seen is not None]
     fresh = freshness(max(heard), now, late_s) if heard else None
