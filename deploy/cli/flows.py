@@ -1,5 +1,6 @@
 """`inopsio flows`: show what packet captures hold; needs no running system."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -9,10 +10,13 @@ import polars as pl
 
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit, say, table
 from pipelines.network import sightings
+from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting
-from pipelines.network.sensor import watch
+from pipelines.network.packets import PacketBlock
+from pipelines.network.ring import Ring
+from pipelines.network.sensor import watch_blocks
 from pipelines.network.sightings import Sighting
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, Unavailable
 
 KINDS: Final = ("flows", "dns", *sightings.KINDS)
 LATER_KINDS: Final = ("files",)
@@ -46,7 +50,13 @@ def register(app: cyclopts.App) -> None:
     app.command(flows)
 
 
-def flows(*captures: Path, kind: str = "flows", json: bool = False) -> int:
+def flows(
+    *captures: Path,
+    kind: str = "flows",
+    json: bool = False,
+    live: str | None = None,
+    seconds: float = 10.0,
+) -> int:
     """Show the flows, or what one protocol says, of capture files.
 
     Exit code 3: a capture was damaged or cut off; what could be read of it is shown.
@@ -56,12 +66,16 @@ def flows(*captures: Path, kind: str = "flows", json: bool = False) -> int:
     captures: pcap or pcapng files, or folders of them.
     kind: flows, dns, tls (with QUIC), http, dhcp, arp, ssh or ot (Modbus, DNP3, S7comm, ENIP).
     json: one JSON object a line, with the file as given.
+    live: an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
+    seconds: how long to listen.
     """
     if kind not in KINDS:
         now = ", ".join(KINDS)
         later = f" ('{kind}' comes later)" if kind in LATER_KINDS else ""
         say(f"inopsio flows: --kind '{kind}' is not there{later}; the kinds now are {now}")
         return WRONG_USE
+    if live is not None:
+        return _listen(live, seconds, kind, json=json)
     if not captures:
         say("inopsio flows: name at least one capture file or folder")
         return WRONG_USE
@@ -93,9 +107,28 @@ def _is_named_so(path: Path) -> bool:
     return path.suffix.lower() in (".pcap", ".pcapng", ".cap", ".dmp")
 
 
+def _listen(interface: str, seconds: float, kind: str, *, json: bool) -> int:
+    """Show what passes an interface for a while; say what the kernel had to drop."""
+    end = time.monotonic() + seconds
+    try:
+        with Ring(interface) as ring:
+            blocks = ring.blocks(lambda: time.monotonic() >= end)
+            _show(Path(interface), _shown(Path(interface), blocks, kind), kind, json=json)
+            ring.count()
+    except Unavailable as refused:
+        say(f"inopsio flows: {refused}")
+        return FAILED
+    say(f"{interface}: {ring.packets} packets, {ring.drops} dropped by the kernel")
+    return DONE
+
+
 def _rows(file: Path, kind: str) -> Iterator[Row]:
+    yield from _shown(file, read_packets(_chunks(file)), kind)
+
+
+def _shown(file: Path, blocks: Iterator[PacketBlock], kind: str) -> Iterator[Row]:
     others = (kind,) if kind in sightings.KINDS else ()
-    for seen in watch(_chunks(file), flows=kind == "flows", dns=kind == "dns", others=others):
+    for seen in watch_blocks(blocks, flows=kind == "flows", dns=kind == "dns", others=others):
         yield from _flow_rows(seen.flows)
         yield from (_dns_row(message) for message in seen.dns)
         yield from (_row(row) for row in seen.others if row.kind == kind)

@@ -11,6 +11,7 @@ from pipelines.network.flow_rows import flow_rows
 from pipelines.network.flow_table import Flows, FlowTable
 from pipelines.network.fragments import FragmentPorts
 from pipelines.network.headers import read_headers
+from pipelines.network.packets import PacketBlock
 from pipelines.network.sightings import ARP, KINDS, Sighting
 from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
@@ -47,11 +48,21 @@ def watch(
     InvalidBatch, after everything readable, where the bytes are no capture, damaged, cut off, or
     of a link type that the house cannot read.
     """
+    yield from watch_blocks(read_packets(chunks), flows=flows, dns=dns, others=others)
+
+
+def watch_blocks(
+    blocks: Iterator[PacketBlock],
+    *,
+    flows: bool = True,
+    dns: bool = True,
+    others: Collection[str] = KINDS,
+) -> Iterator[Seen]:
+    """Give what blocks of packets show, from wherever they come; else as `watch`."""
     table, messages, fragments = FlowTable(), DnsWatch(), FragmentPorts()
     watchers = TcpWatch(others), UdpWatch(others)
     unknown: set[int] = set()
     problem: InvalidBatch | None = None
-    blocks = read_packets(chunks)
     while True:
         try:
             block = next(blocks, None)

@@ -93,3 +93,10 @@ def test_a_kind_that_is_not_there_is_wrong_use_and_says_which_are(
 def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run("flows", tmp_path / "no.pcap", "--json") == FAILED
     assert "no.pcap" in capfdbinary.readouterr().err.decode()
+
+
+def test_listening_where_nothing_is_fails_and_names_it(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    assert run("flows", "--live", "nowhere0", "--json") == FAILED
+    assert "nowhere0" in capfdbinary.readouterr().err.decode()
