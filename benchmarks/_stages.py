@@ -1,4 +1,4 @@
-"""Tell where a flow's CPU time goes: the seconds of one thread, by stage, nested ones taken out."""
+"""Tell where a flow's CPU time goes: this process' seconds, by stage, nested ones taken out."""
 
 import functools
 import time
@@ -30,7 +30,7 @@ _PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
 
 
 class Stages:
-    """Time the places while in use. `spent`: stage -> CPU-seconds of the calling thread."""
+    """Time the places while in use. `spent`: stage -> CPU-seconds of this process."""
 
     def __init__(self) -> None:
         """Begin with nothing spent."""

@@ -7,7 +7,7 @@ Windows rules of Sigma, all detectors, both flows. Events per CPU-second of that
 and its first fifth of the events not counted), RSS, the CPU of the database beside it; once more
 with those 50 rules and no other detector; the same
 lines through the parser alone as the raw limit; then the flow once more in this process, to say
-where the time goes.
+where the time goes: of all its threads, as the frame library works in one of its own.
 """
 
 import os

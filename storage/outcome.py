@@ -108,6 +108,7 @@ class PartitionStep:
 class Outcome:
     """Everything that one step of `flow` leaves behind; sinks write it inside one transaction.
 
+    `batches`: its events, in batches of any size; `findings`: in order of time.
     `window_counts`: columns tenant_id, entity_type, entity, class_uid (Int32), window_start
     (Datetime us UTC), window_s (Int32), events (Int64: what to ADD to the stored count).
     `state`: (detector, shard) -> Arrow IPC bytes of the changed shards. `left_out`: detector ->

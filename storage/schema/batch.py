@@ -14,7 +14,9 @@ MAX_BATCH_ROWS: Final = 8192
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventBatch:
-    """Hold up to 8,192 events of one or more tenants as columns; never change the frame in place.
+    """Hold events of one or more tenants as columns; never change the frame in place.
+
+    `of` takes up to 8,192: what is handled at once. What a step leaves behind is one batch of all.
 
     `frame`: envelope columns of `storage.schema.columns` with their exact dtypes and no nulls in
     `tenant_id`, `event_id`, `time` and `class_uid`; any further columns of the schema; and

@@ -1,11 +1,15 @@
 """Show each detector its part of the stream: coarser, never other."""
 
 from itertools import pairwise
+from types import ModuleType
+from typing import cast
 
 import polars as pl
 
+from detectors._columns import claim
+from pipelines.detecting import States, fold
 from pipelines.shown import Shown
-from storage.schema import ENVELOPE, EventBatch
+from storage.schema import ENVELOPE, Context, DetectorMeta, EventBatch, Finding, State
 from tests.detectors.streams import company, frame_of
 
 ROWS = frame_of(company("acme")).head(900)
@@ -63,6 +67,43 @@ def test_columns_without_a_value_are_left_out() -> None:
     assert bare <= {column.name for column in ENVELOPE}
     assert "process.cmd_line" in frame.columns
     assert frame.width < ROWS.width
+
+
+class Recorder:
+    """A detector that tells how many rows each batch had, and claims each at its watermark."""
+
+    def __init__(self, name: str, classes: set[int]) -> None:
+        self.META = DetectorMeta(
+            name,
+            "1",
+            "",
+            frozenset(classes),
+            {"seen": {"tenant_id": pl.String(), "key": pl.String()}},
+        )
+        self.seen: list[int] = []
+
+    def detect(
+        self, state: State, batch: EventBatch, context: Context
+    ) -> tuple[State, list[Finding]]:
+        self.seen.append(len(batch))
+        at, name = context.watermark_us, self.META.name
+        told = claim(
+            self.META, "r", "acme", str(at), title="", level="low", time_us=at,
+            entity_type="host", entity="h", event_ids=(), reasons=(),
+        )  # fmt: skip
+        return {**state, name: state["seen"]}, [told]
+
+
+def test_a_fold_tells_findings_in_the_order_of_the_batches() -> None:
+    narrow, wide = Recorder("narrow", {1}), Recorder("wide", set())
+    detectors = cast("dict[str, ModuleType]", {"narrow": narrow, "wide": wide})
+    states: States = {name: d.META.empty_state() for name, d in detectors.items()}
+    done = fold(detectors, states, STRETCHES, Context(0))
+    assert (narrow.seen, wide.seen) == ([0], [300, 300, 300, 0])
+    assert [(f.detector, f.time_us) for f in done.findings] == [
+        *(("wide", 10), ("wide", 20), ("wide", 30)),
+        *(("narrow", 40), ("wide", 40)),
+    ]
 
 
 def test_nothing_gives_nothing() -> None:
