@@ -9,7 +9,9 @@ from agent.collect.linux._hashes import LARGEST, hash_file
 
 MOST_FILES: Final = 20_000
 File = list[Any]
-"""[size, changed ns, mode, uid, gid, hash, inode]: a list, because it is kept as JSON."""
+"""[size, changed ns, mode, uid, gid, hash, inode]: a list, because it is kept as JSON.
+
+`changed` is the inode's time: unlike the content's, nobody can set it back."""
 SIZE, TIME, MODE, UID, GID, HASH, INODE = range(7)
 
 
@@ -24,10 +26,10 @@ def look(path: str, known: File | None) -> File | None:
             target = "LINK=" + os.fsencode(os.readlink(path)).decode("utf-8", "replace")  # noqa: PTH115  bytes as they are
         except OSError:
             return None
-        return [0, told.st_mtime_ns, told.st_mode, told.st_uid, told.st_gid, target, told.st_ino]
+        return [0, told.st_ctime_ns, told.st_mode, told.st_uid, told.st_gid, target, told.st_ino]
     if not stat.S_ISREG(told.st_mode):
         return None
-    now = [told.st_size, told.st_mtime_ns, told.st_mode, told.st_uid, told.st_gid, "", told.st_ino]
+    now = [told.st_size, told.st_ctime_ns, told.st_mode, told.st_uid, told.st_gid, "", told.st_ino]
     if known is not None and now[:2] == known[:2] and now[INODE] == known[INODE]:
         now[HASH] = known[HASH]
     elif told.st_size <= LARGEST:

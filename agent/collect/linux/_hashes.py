@@ -1,14 +1,16 @@
-"""Hash files once: kept by inode, size and time of change."""
+"""Hash files once: kept by inode, size and times of change, of which one cannot be set back."""
 
 import hashlib
 import os
+import stat
 from collections import OrderedDict
 from typing import Final
 
 LARGEST: Final = 64 << 20
 """A larger file is not hashed: it would hold up what comes after."""
 _MOST: Final = 2048
-_Key = tuple[int, int, int, int]
+_BITE: Final = 256 << 10
+_Key = tuple[int, int, int, int, int]
 
 
 class Hashes:
@@ -24,7 +26,9 @@ class Hashes:
             told = os.stat(path)  # noqa: PTH116  the hot way
         except OSError:
             return ""
-        key = (told.st_dev, told.st_ino, told.st_mtime_ns, told.st_size)
+        if not stat.S_ISREG(told.st_mode):
+            return ""
+        key = (told.st_dev, told.st_ino, told.st_mtime_ns, told.st_ctime_ns, told.st_size)
         found = self._known.get(key)
         if found is None:
             found = "" if told.st_size > LARGEST else hash_file(path)
@@ -37,14 +41,23 @@ class Hashes:
 
 
 def hash_file(path: str) -> str:
-    """Give `SHA256=...` of a regular file's content, empty if it cannot be read."""
+    """Give `SHA256=...` of a regular file of at most 64 MiB, empty if it cannot be read."""
     try:
         # O_NONBLOCK: a pipe put where a file was must not stop the agent.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return ""
     with os.fdopen(handle, "rb", buffering=0) as file:
+        digest, left = hashlib.sha256(), LARGEST
         try:
-            return "SHA256=" + hashlib.file_digest(file, "sha256").hexdigest().upper()
-        except (OSError, ValueError):
+            # Whoever owns the name may have put a device or a pipe there: those have no end.
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return ""
+            while piece := file.read(_BITE):
+                left -= len(piece)
+                if left < 0:
+                    return ""
+                digest.update(piece)
+        except OSError:
             return ""
+    return "SHA256=" + digest.hexdigest().upper()

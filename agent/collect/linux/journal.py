@@ -61,17 +61,23 @@ def line_of(record: dict[str, Any]) -> bytes:
     priority = 8 * _number(record.get("SYSLOG_FACILITY"), 3) + _number(record.get("PRIORITY"), 6)
     at_s = _number(record.get("__REALTIME_TIMESTAMP"), 0) / 1e6
     moment = dt.datetime.fromtimestamp(at_s, dt.UTC).isoformat(timespec="microseconds")
-    said = record.get("MESSAGE") or ""
-    if isinstance(said, list):  # bytes that are no text
-        said = bytes(said).decode("utf-8", "backslashreplace")
     words = (
         record.get("_HOSTNAME") or "-",
         record.get("SYSLOG_IDENTIFIER") or record.get("_COMM") or "-",
         record.get("_PID") or record.get("SYSLOG_PID") or "-",
     )
     head = " ".join("_".join(str(word).split()) for word in words)
-    text = str(said)[:_TEXT_MOST].replace("\n", " ")
+    text = _text(record.get("MESSAGE") or "")[:_TEXT_MOST].replace("\n", " ")
     return f"<{priority}>1 {moment} {head} - - {text}".encode("utf-8", "backslashreplace")
+
+
+def _text(said: object) -> str:
+    """Give a message as text: any program may write bytes that are none, or several messages."""
+    if not isinstance(said, list):
+        return "-" if said is None else str(said)
+    if all(isinstance(n, int) and 0 <= n < 256 for n in said):
+        return bytes(said).decode("utf-8", "backslashreplace")
+    return " ".join(_text(one) for one in said)
 
 
 def _number(text: object, otherwise: int) -> int:
