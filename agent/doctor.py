@@ -85,19 +85,23 @@ def _certificate(server: Server, link: socket.socket, host: str) -> Found:
 def _door(server: Server) -> Iterator[Found]:
     """Ask to keep nothing: a door that knows the token refuses an empty body; no event is made."""
     sender = Sender(server, "doctor", socket.gethostname())
+    name = "certificate" if server.identity else "token"
     try:
-        sender.send(Batch("doctor", "ocsf_json", 0, []))
-        yield Found(True, "token", "the server takes events")
+        if server.identity:
+            sender.greet()
+        else:
+            sender.send(Batch("doctor", "ocsf_json", 0, []))
+        yield Found(True, name, "the server takes events from this agent")
     except Refused:
-        yield Found(True, "token", "the server takes events from this agent")
+        yield Found(True, name, "the server takes events from this agent")
     except Away as said:
         text = str(said)
         fix = "wait: the server asks to" if " 429" in text or " 503" in text else ""
         again = "enrol again" if server.identity else "make a new token"
         fix = fix or f"{again}: the Agents page gives the command"
-        yield Found(False, "token", text, fix)
+        yield Found(False, name, text, fix)
     except (AgentError, http.client.HTTPException) as wrong:
-        yield Found(False, "token", str(wrong), "check --url: does the house listen there?")
+        yield Found(False, name, str(wrong), "check --url: does the house listen there?")
     finally:
         sender.close()
     if sender.skew_s is not None:

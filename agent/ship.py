@@ -123,6 +123,16 @@ class Sender:
         if status != http.HTTPStatus.ACCEPTED:
             raise _judged(status, said, text)
 
+    def greet(self) -> None:
+        """Ask whether the house lets this enrolled host in; it is changed by nothing.
+
+        Without this process's id: it would be taken for a second agent with the first one's key.
+        """
+        path = urllib.parse.urlsplit(self._server.url).path.rstrip("/")
+        status, said, text = self._ask(f"{path}/v1/agents/self", b"", {}, "GET")
+        if status != http.HTTPStatus.OK:
+            raise _judged(status, said, text)
+
     def _query(self, batch: Batch) -> str:
         return urllib.parse.urlencode(
             {
@@ -134,7 +144,7 @@ class Sender:
         )
 
     def _ask(
-        self, target: str, body: bytes, headers: dict[str, str]
+        self, target: str, body: bytes, headers: dict[str, str], method: str = "POST"
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         if self._link is not None and not 0 <= self._now_s() - self._made_s < LINK_S:
             self.close()
@@ -142,14 +152,14 @@ class Sender:
         try:
             link = self._link = self._link or self._connect()
             began_s = self._now_s()
-            link.request("POST", target, body, headers)
+            link.request(method, target, body, headers)
             answer = link.getresponse()
             text = answer.read(65536)
         except (OSError, ValueError, http.client.HTTPException) as gone:
             self.close()
             # A kept connection that the server has closed meanwhile says nothing about the server.
             if is_used and isinstance(gone, http.client.RemoteDisconnected | BrokenPipeError):
-                return self._ask(target, body, headers)
+                return self._ask(target, body, headers, method)
             raise Away(f"{self._server.url} is not reachable: {gone}") from gone
         self._measure(answer.headers.get("Date", ""), (began_s + self._now_s()) / 2)
         if answer.will_close or not answer.isclosed():

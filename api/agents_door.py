@@ -50,6 +50,13 @@ class RenewAsked(BaseModel):
     csr: CsrText
 
 
+class Known(BaseModel):
+    """Who a certificate that is good belongs to."""
+
+    tenant_id: str
+    agent_id: str
+
+
 class Certified(BaseModel):
     """A certificate and whose it is."""
 
@@ -123,6 +130,12 @@ def enrolled(request: Request, asked: EnrolAsked) -> Certified:
     at = request.client.host if request.client else ""
     host = Host(asked.host, asked.machine, asked.hardware, asked.version)
     return _told(enrol(desk_of(request), _authority(request), token.strip(), asked.csr, host, at))
+
+
+@router.get("/self", summary="Who this agent is")
+def known(scope: Annotated[Scope, require()]) -> Known:
+    """Tell an agent that its certificate is good; nothing is changed by it."""
+    return Known(tenant_id=scope.tenant_id, agent_id=scope.actor.name)
 
 
 @router.post("/renew", summary="Renew the certificate", status_code=201)

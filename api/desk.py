@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from fastapi import Request
 
@@ -15,6 +16,9 @@ from storage.log import EventLog
 from storage.quotas import Quotas, rate_of
 from storage.settings import Settings
 from storage.tenant import system_scope
+
+MOST_RUNS: Final = 12
+"""Processes of one agent that may begin within ten minutes."""
 
 
 def wall_clock_us() -> int:
@@ -37,6 +41,7 @@ class Desk:
     address_tries: Throttle = field(default_factory=lambda: Throttle(40, 300))
     enrol_tries: Throttle = field(default_factory=lambda: Throttle(20, 300))
     told: Throttle = field(default_factory=lambda: Throttle(1, 600))
+    runs: Throttle = field(default_factory=lambda: Throttle(MOST_RUNS, 600))
     quotas: Quotas = field(init=False)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from api.desk import Desk
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import execute, select
-from storage.errors import InvalidInput, NotAllowed, NotFound, NotSignedIn
+from storage.errors import InvalidInput, NotAllowed, NotFound, NotSignedIn, Overloaded
 from storage.identity import new_id
 from storage.tenant import Actor, Scope
 
@@ -27,6 +27,9 @@ TOKEN_TTL_S: Final = 3600
 LONGEST_HOST: Final = 100
 MOST: Final = 1000
 KEEP_CERTIFICATES: Final = timedelta(days=30)
+A_DAY: Final = timedelta(days=1)
+MOST_RENEWALS: Final = 48
+"""In a day, the enrolment's certificate not counted: an agent in need tries once an hour."""
 _NAMED: Final = "enrol:"
 _NOT_GOOD: Final = "the enrolment token is unknown, used, over an hour old or revoked"
 
@@ -88,6 +91,7 @@ def enrol(desk: Desk, authority: Authority, token: str, csr: str, host: Host, at
         tell_refusal(desk, actor, "agent.enrol", "", told)
         raise
     desk.enrol_tries.give_back(at, now_us)
+    desk.runs.forgive(f"{made.tenant_id}/{made.agent_id}")
     return made
 
 
@@ -168,7 +172,8 @@ def _issued(tenant_id: str, agent_id: str, made: x509.Certificate, now: datetime
 def renew(desk: Desk, authority: Authority, peer: Peer, csr: str) -> Issued:
     """Give an agent its next certificate, for a new key; the old one counts until that is used.
 
-    NotAllowed for a request made by or for another agent; InvalidInput for one that is none.
+    NotAllowed for a request made by or for another agent, or by one that was shut out meanwhile;
+    InvalidInput for one that is none; Overloaded after `MOST_RENEWALS` in a day.
     """
     now = desk.now()
     try:
@@ -177,8 +182,14 @@ def renew(desk: Desk, authority: Authority, peer: Peer, csr: str) -> Issued:
             raise NotAllowed("the request names another agent than the certificate")
         made = authority.sign_agent(asked, peer.tenant_id, peer.agent_id, now)
         with desk.database.app(peer.scope) as tx:
+            who = {"agent_id": peer.agent_id}
+            serials = {"serial": serial_of(made), "shown": peer.serial}
+            if not execute(tx, "agent_renew", **who, **serials):
+                raise NotAllowed("the certificate is not good any more")
+            (row,) = select(tx, "agent_certificates_since", **who, since=now - A_DAY)
+            if int(str(row["count"])) > MOST_RENEWALS:
+                raise Overloaded("too many renewals today", retry_after_s=3600)
             _keep(tx, made, peer.agent_id, asked, now)
-            execute(tx, "agent_renew", agent_id=peer.agent_id, serial=serial_of(made))
             told: dict[str, object] = {"serial": serial_of(made), "before": peer.serial}
             write_audit(tx, peer.scope, "agent.renew", peer.agent_id, detail=told)
     except (NotAllowed, InvalidInput) as no:

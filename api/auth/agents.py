@@ -83,15 +83,20 @@ def agent_scope(request: Request) -> Scope:
     """Give the scope of the agent whose certificate this connection showed.
 
     NotAllowed when it is revoked, replaced, out of its time, or used by two: told in the trail.
+    A GET changes nothing and needs no run: who examines a host is no second process of its agent.
     """
     desk, peer = desk_of(request), peer_of(request.scope)
     run = request.headers.get(RUN_HEADER, "")
     address = request.client.host if request.client else ""
     with desk.database.app(peer.scope) as tx:
         rows = select(tx, "agent_find", agent_id=peer.agent_id)
-        reason = fault(rows[0] if rows else None, peer, run, desk.now())
-        if not reason:
-            _settle(tx, rows[0], peer, run, address, desk.now())
+        row = rows[0] if rows else None
+        is_look = request.method == "GET"
+        reason = (
+            fault(row, peer, run, desk.now()) if not is_look else standing(row, peer, desk.now())
+        )
+        if row is not None and not reason and not is_look:
+            _settle(tx, desk, row, peer, run, address)
         elif reason == "cloned":
             execute(tx, "agent_cloned", agent_id=peer.agent_id, now=desk.now())
     if reason:
@@ -111,41 +116,55 @@ def agent_scope(request: Request) -> Scope:
 
 
 def fault(row: dict[str, Any] | None, peer: Peer, run: str, now: datetime) -> str:
-    """Say why the certificate is not taken, in one word; '' if it is.
+    """Say why the certificate is not taken from this process, in one word; '' if it is.
 
     Each process of an agent has a random run id. An id that comes back after another was seen
     belongs to a second process that lives beside the first: the key is in two places.
     """
+    reason = standing(row, peer, now)
+    if reason or row is None:
+        return reason
+    if not _RUN.fullmatch(run):
+        return "no run"
+    old = run in row["past_runs"] and run != row["run_id"]
+    return "cloned" if old and now - row["run_since"] > RUN_GRACE else ""
+
+
+def standing(row: dict[str, Any] | None, peer: Peer, now: datetime) -> str:
+    """Say why the certificate is not good, in one word; '' if it is."""
     if row is None:
         return "unknown"
-    old = run in row["past_runs"] and run != row["run_id"]
     checks = (
         ("suspended", row["suspended"]),
         ("revoked", row["revoked_at"] is not None),
         ("expired", not peer.not_before - SKEW <= now <= peer.not_after + SKEW),
         ("superseded", peer.serial not in {row["serial"], row["next_serial"]}),
-        ("no run", not _RUN.fullmatch(run)),
         ("cloned", row["cloned_at"] is not None),
-        ("cloned", old and now - row["run_since"] > RUN_GRACE),
     )
     return next((name for name, is_so in checks if is_so), "")
 
 
 def _settle(
     tx: Connection[TupleRow],
+    desk: Desk,
     row: dict[str, Any],
     peer: Peer,
     run: str,
     address: str,
-    now: datetime,
 ) -> None:
-    """Write what this request changes: a newer certificate, another process, when it was seen."""
-    who = {"agent_id": peer.agent_id}
+    """Write what this request changes: a newer certificate, another process, when it was seen.
+
+    Overloaded for too many processes in a short time: they would push the first one's id out of
+    the memory by which a stolen key is noticed.
+    """
+    who, now = {"agent_id": peer.agent_id}, desk.now()
     if peer.serial != row["serial"]:
         told = {"serial": peer.serial, "not_after": peer.not_after}
         execute(tx, "agent_renewed", **who, **told)
         write_audit(tx, peer.scope, "agent.renewed", peer.agent_id, detail={"serial": peer.serial})
     if run != row["run_id"] and run not in row["past_runs"]:
+        desk.runs.check(f"{peer.tenant_id}/{peer.agent_id}", desk.now_us())
+        desk.runs.fail(f"{peer.tenant_id}/{peer.agent_id}", desk.now_us())
         execute(tx, "agent_run", run_id=run, now=now, **who)
     seen = row["seen_at"]
     if seen is None or now - seen > SEEN_EVERY or address != row["address"]:

@@ -52,8 +52,15 @@ ON CONFLICT DO NOTHING;
 DELETE FROM agent_certificates
 WHERE agent_id = %(agent_id)s::uuid AND not_after < %(before)s;
 
+-- name: agent_certificates_since
+SELECT count(*) FROM agent_certificates
+WHERE agent_id = %(agent_id)s::uuid AND issued_at > %(since)s;
+
 -- name: agent_renew
-UPDATE agents SET next_serial = %(serial)s WHERE agent_id = %(agent_id)s::uuid;
+-- No row where the agent was shut out, or enrolled anew, since its certificate was looked at.
+UPDATE agents SET next_serial = %(serial)s
+WHERE agent_id = %(agent_id)s::uuid AND serial = %(shown)s
+    AND revoked_at IS NULL AND cloned_at IS NULL;
 
 -- name: agent_find
 SELECT a.serial, a.next_serial, a.host, a.seen_at, a.address, a.run_id, a.run_since, a.past_runs,
@@ -72,10 +79,10 @@ UPDATE agents SET serial = next_serial, next_serial = NULL, not_after = %(not_af
 WHERE agent_id = %(agent_id)s::uuid AND next_serial = %(serial)s;
 
 -- name: agent_run
--- Another process of the agent: the sixteen before it are remembered.
+-- Another process of the agent: those before it are remembered, more than may begin in ten minutes.
 UPDATE agents SET run_id = %(run_id)s, run_since = %(now)s,
     past_runs = (CASE WHEN run_id = '' THEN past_runs
-        ELSE (array_prepend(run_id, past_runs))[1:16] END)
+        ELSE (array_prepend(run_id, past_runs))[1:48] END)
 WHERE agent_id = %(agent_id)s::uuid;
 
 -- name: agent_cloned

@@ -15,13 +15,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from agent import doctor
 from agent.enroll import _key_text, enroll, renew
 from agent.errors import AgentError, Away
 from agent.identity import Identity, trusting
+from agent.ship import Server
 from api.auth import create_token
-from api.enrolment import revoke_agent
+from api.auth.agents import Peer
+from api.authority import authority_of, serial_of
+from api.desk import MOST_RUNS
+from api.enrolment import MOST_RENEWALS, revoke_agent
+from api.enrolment import renew as give_renewal
 from storage.database import Database
 from storage.errors import NotAllowed, NotFound
+from storage.sealing import Seal
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 from tests.api.agents_house import RUN, House, listening, say, send, why_not
@@ -181,6 +188,67 @@ def test_a_restart_is_no_clone(house: House) -> None:
         assert send(made, run * 16)[0] == 202
         house.clock.forward(60)
     assert house.refused() == []
+
+
+def test_the_doctor_is_no_second_process(house: House) -> None:
+    made = house.enroll("ws-1")
+    assert send(made, "a" * 16)[0] == 202
+    server = Server(made.url, identity=made)
+    door = [f for f in doctor.examine(server, made.folder) if f.name == "certificate"]
+    assert [f.is_ok for f in door] == [True, True]
+    house.clock.forward(60)
+    assert send(made, "a" * 16)[0] == 202
+    assert house.refused() == []
+    revoke_agent(house.database, ADMIN, made.agent_id, house.desk.now())
+    *_, last = [f for f in doctor.examine(server, made.folder) if f.name == "certificate"]
+    assert not last.is_ok
+    assert "revoked" in last.text
+    assert "enrol again" in last.fix
+
+
+def test_a_renewal_is_not_given_to_who_was_shut_out_meanwhile(house: House) -> None:
+    made = house.enroll("ws-1")
+    shown = x509.load_pem_x509_certificate((made.folder / "identity.pem").read_bytes())
+    span = shown.not_valid_before_utc, shown.not_valid_after_utc
+    peer = Peer("acme", made.agent_id, serial_of(shown), *span)
+    authority = authority_of(house.database, Seal.of(house.desk.settings), house.desk.now())
+
+    def asked() -> str:
+        return request(made.agent_id, ec.generate_private_key(ec.SECP256R1()))
+
+    revoke_agent(house.database, ADMIN, made.agent_id, house.desk.now())
+    with pytest.raises(NotAllowed):
+        give_renewal(house.desk, authority, peer, asked())
+    again = house.enroll("ws-1")
+    with pytest.raises(NotAllowed):
+        give_renewal(house.desk, authority, peer, asked())
+    with house.database.app(ADMIN) as tx:
+        assert tx.execute("SELECT next_serial FROM agents").fetchall() == [(None,)]
+    assert send(again)[0] == 202
+
+
+def test_an_agent_cannot_fill_the_ledger_with_renewals(house: House) -> None:
+    made = house.enroll("ws-1")
+    said = []
+    for _ in range(MOST_RENEWALS + 1):
+        key = ec.generate_private_key(ec.SECP256R1())
+        told = json.dumps({"csr": request(made.agent_id, key)}).encode()
+        said.append(say(made, "/v1/agents/renew", told)[0])
+    assert said == [201] * MOST_RENEWALS + [429]
+    assert send(made)[0] == 202
+
+
+def test_a_thief_cannot_hide_behind_many_processes(house: House) -> None:
+    made = house.enroll("ws-1")
+    shutil.copytree(made.folder, house.folder / "thief")
+    thief = replace(made, folder=house.folder / "thief")
+    assert send(made, "a" * 16)[0] == 202
+    house.clock.forward(60)
+    said = [send(thief, f"{n:032x}")[0] for n in range(MOST_RUNS + 2)]
+    assert said[-1] == 429
+    house.clock.forward(60)
+    assert send(made, "a" * 16)[0] == 403
+    assert house.refused()[-1] == ("agent.refused", "cloned")
 
 
 def test_a_request_without_a_run_is_not_taken(house: House) -> None:
