@@ -1,8 +1,10 @@
 """Follow a log file through growth, rotation and truncation, whole lines only."""
 
+import errno
 import os
+import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 MOST_BYTES: Final = 1 << 20
 LONGEST_LINE: Final = 256 << 10
@@ -41,9 +43,29 @@ def _moved(path: Path, notes: dict[str, Any]) -> Path | None:
     return next((Path(e.path) for e in found if e.name.startswith(begin)), None)
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file; OSError for a pipe, a device, or a link that is not root's or ours.
+
+    The agent may read everything: whoever owns a log's folder must not choose what it reads.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW)
+    except OSError as wrong:
+        if wrong.errno != errno.ELOOP:
+            raise
+        if path.lstat().st_uid not in {0, os.geteuid()}:
+            raise OSError(errno.ELOOP, "a link that is not root's", str(path)) from None
+        handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
 def _read(path: Path, notes: dict[str, Any]) -> tuple[list[bytes], dict[str, Any]]:
     try:
-        handle = path.open("rb")
+        handle = _opened(path)
     except FileNotFoundError:
         return [], notes
     with handle:

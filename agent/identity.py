@@ -110,7 +110,7 @@ def load(folder: Path, machine_id: Path = MACHINE_ID) -> Identity | None:
 def save(identity: Identity, authority: str, key_and_certificate: str) -> None:
     """Keep an identity so that a crash at any moment leaves the old one or the new one whole."""
     folder = identity.folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _private(folder)
     told = {
         "url": identity.url,
         "tenant_id": identity.tenant_id,
@@ -127,8 +127,10 @@ def save(identity: Identity, authority: str, key_and_certificate: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     draft = path.with_suffix(".new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
+        _give(handle, path.parent)
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
@@ -140,16 +142,35 @@ def _write(path: Path, text: str) -> None:
         os.close(place)
 
 
+def _private(folder: Path) -> None:
+    """Make the folder and the one above it if needed; AgentError if others may write there."""
+    for place in (folder.parent, folder):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_mode & 0o022:
+        raise AgentError(f"others may write in {folder}: chmod 700 it, or take another --data")
+
+
+def _give(handle: int, folder: Path) -> None:
+    """Let a new file belong to whom the folder belongs: root enrols, the agent's account runs."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
+
+
 def alone(folder: Path) -> int:
     """Hold the folder for this process's life; AgentError if another agent works in it.
 
     Two with one key would be taken for a theft of it.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    _private(folder)
     try:
+        handle = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as wrong:
+        raise AgentError(f"{folder} cannot be used: {wrong}") from wrong
+    try:
+        _give(handle, folder)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise AgentError(f"an agent works in {folder} already") from None
+        raise AgentError(f"an agent works in {folder} already; stop it first") from None
     return handle

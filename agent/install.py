@@ -6,7 +6,9 @@ it has rights and no network. They share the spool.
 
 import argparse
 import os
+import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -162,7 +164,7 @@ def _install(given: argparse.Namespace) -> int:
         if source is not None:
             _copy(source, folder / target)
             said.append(f'{name} = "/{CONFIG / target}"')
-    (folder / "agent.toml").write_text("\n".join(said) + "\n", encoding="utf-8")
+    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
     if not (root / PACKAGED / SHIP).exists():
         (root / UNITS).mkdir(parents=True, exist_ok=True)
         for name, text in units(_program()).items():
@@ -180,9 +182,15 @@ def _copy(source: Path, target: Path) -> None:
         content = source.read_bytes()
     except OSError as error:
         raise AgentError(f"{source} cannot be read: {error}") from error
-    target.touch(mode=0o600)
-    target.chmod(0o600)
-    target.write_bytes(content)
+    _write(target, content, 0o600)
+
+
+def _write(target: Path, content: bytes, mode: int) -> None:
+    """Write a new file in the place of what lies there, which may be a link."""
+    target.unlink(missing_ok=True)
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(handle, "wb") as out:
+        out.write(content)
 
 
 def _program() -> str:
@@ -198,13 +206,26 @@ def _account(folder: Path) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
-    for path in (folder, *folder.iterdir(), *_enrolled(Path("/") / DATA)):
-        shutil.chown(path, USER, USER)
+    account = pwd.getpwnam(USER)
+    for place in (folder, Path("/") / DATA):
+        given(place, account.pw_uid, account.pw_gid)
 
 
-def _enrolled(data: Path) -> list[Path]:
-    """Give what enrolment left there, the folder too."""
-    return [data, *data.iterdir()] if data.is_dir() else []
+def given(folder: Path, uid: int, gid: int) -> list[Path]:
+    """Give a folder and all below it to an account; give what was given.
+
+    What the account itself may have put there is left: links, and files that lie elsewhere too.
+    """
+    found = []
+    for path, _, names, here in os.fwalk(folder, follow_symlinks=False):
+        os.fchown(here, uid, gid)
+        found.append(Path(path))
+        for name in names:
+            told = os.stat(name, dir_fd=here, follow_symlinks=False)
+            if stat.S_ISREG(told.st_mode) and told.st_nlink == 1:
+                os.chown(name, uid, gid, dir_fd=here, follow_symlinks=False)
+                found.append(Path(path, name))
+    return found
 
 
 def _uninstall(given: argparse.Namespace) -> int:

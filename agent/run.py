@@ -26,6 +26,8 @@ ROUND_S: Final = 0.5
 FINISH_S: Final = 5.0
 AGAIN_S: Final = 30.0
 """A watcher that failed is started again after so long."""
+TELL_AGAIN_S: Final = 600.0
+"""A look that fails as it did before is told once in so long."""
 MACHINE_ID: Final = Path("/etc/machine-id")
 
 
@@ -37,6 +39,7 @@ class Seen:
     stream: str = ""
     written_as: str = ""
     lines: list[bytes] = field(default_factory=list)
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +121,19 @@ def _read_log(spool: Spool, path: Path, written_as: str, _at_us: int) -> Seen:
 
 def look_once(spool: Spool, found: list[Task], at_us: int) -> int:
     """Run every task; give how many events were kept. A failing one does not stop the rest."""
-    seen = [s for s in (_looked(task, at_us) for task in found) if s is not None]
+    seen = [_looked(task, at_us) for task in found]
+    for task, one in zip(found, seen, strict=True):
+        if one.failed:
+            tell(f"collector {task.name} failed: {one.failed}")
     return _keep_all(spool, seen, []) if seen else 0
 
 
-def _looked(task: Task, at_us: int) -> Seen | None:
+def _looked(task: Task, at_us: int) -> Seen:
     try:
         return task.look(at_us)
     except Exception as wrong:  # noqa: BLE001  the agent's loop: one collector must not silence the others
-        tell(f"collector {task.name} failed: {traceback.format_exc(limit=3)}")
-        return Seen(Look([_failed(task.name, wrong)]))
+        failed = traceback.format_exc(limit=3)
+        return Seen(Look([_failed(task.name, wrong)]), failed=failed)
 
 
 def _failed(name: str, wrong: Exception) -> dict[str, Any]:
@@ -170,6 +176,7 @@ class Loop:
         self._tasks = tasks(spool, logs, settings)
         self._watchers = watchers(spool, settings)
         self._due = dict.fromkeys((t.name for t in self._tasks), 0.0)
+        self._told: dict[str, tuple[str, float]] = {}
         self.slower = 1.0
         """Factor on every pause; over 1 while the agent is over its share of the processor."""
         self.rounds = 0
@@ -198,13 +205,26 @@ class Loop:
                 one.out.put([_failed(one.name, wrong)])
                 self._stop.wait(AGAIN_S)
 
+    def _fresh(self, name: str, seen: Seen) -> Seen | None:
+        """Leave out a failure that was told already: a log is looked at every second."""
+        failed = seen.failed
+        if not failed:
+            self._told.pop(name, None)
+            return seen
+        was, told_s = self._told.get(name, ("", 0.0))
+        if was == failed and time.monotonic() - told_s < TELL_AGAIN_S:
+            return None
+        self._told[name] = failed, time.monotonic()
+        tell(f"collector {name} failed: {failed}")
+        return seen
+
     def round(self) -> int:
         """Look at what is due, take what the watchers saw, keep all; give how many rows."""
         now_s = time.monotonic()
         seen = []
         for task in self._tasks:
             if now_s >= self._due[task.name]:
-                found = _looked(task, now_us())
+                found = self._fresh(task.name, _looked(task, now_us()))
                 self._due[task.name] = now_s + task.every_s * self.slower
                 if found is not None and (found.lines or found.look.events or found.look.notes):
                     seen.append(found)

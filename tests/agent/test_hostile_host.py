@@ -4,25 +4,42 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import cli
+from agent.collect import collectors
 from agent.collect.linux._baseline import differs, look
 from agent.collect.linux._hashes import Hashes, hash_file
 from agent.collect.linux.journal import line_of
+from agent.errors import AgentError
+from agent.follow import follow
+from agent.identity import Identity, alone, save
+from agent.install import given
+from agent.run import Loop
+from agent.spool import Spool
 
 
 def within(seconds: float, act: Callable[[], Any]) -> Any:  # noqa: ANN401  what it gives
-    """Give what it gives; fail if it takes longer."""
-    given: list[Any] = []
-    doing = threading.Thread(target=lambda: given.append(act()), daemon=True)
-    doing.start()
-    doing.join(seconds)
-    assert given, "it hangs, or raised"
-    return given[0]
+    """Give what it gives, or raise what it raised; fail if it takes longer."""
+    doing: Future[Any] = Future()
+
+    def do() -> None:
+        try:
+            doing.set_result(act())
+        except OSError as wrong:
+            doing.set_exception(wrong)
+
+    threading.Thread(target=do, daemon=True).start()
+    return doing.result(seconds)
+
+
+def known(folder: Path) -> Identity:
+    return Identity(folder, "https://house:8601", "acme", "0196f000", "", 50.0, 100.0)
 
 
 @pytest.fixture
@@ -80,3 +97,96 @@ def test_a_record_with_many_messages_is_a_line() -> None:
     assert line_of(told).endswith(b"one two -")
     assert line_of({"MESSAGE": [116, 119, 111]}).endswith(b"two")
     assert line_of({"MESSAGE": [1000, 5.5]}).endswith(b"1000 5.5")
+
+
+def test_a_key_is_not_written_through_what_lies_there(tmp_path: Path) -> None:
+    folder, other = tmp_path / "data", tmp_path / "others"
+    folder.mkdir(mode=0o700)
+    other.write_text("")
+    other.chmod(0o644)
+    (folder / "identity.new").symlink_to(other)
+    save(known(folder), "AUTHORITY", "KEY")
+    assert other.read_text() == ""
+    (folder / "identity.new").write_text("")
+    (folder / "identity.new").chmod(0o644)
+    save(known(folder), "AUTHORITY", "KEY")
+    assert (folder / "identity.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_others_may_write_keeps_no_key(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(AgentError, match="others may write"):
+        save(known(folder), "AUTHORITY", "KEY")
+    with pytest.raises(AgentError, match="others may write"):
+        alone(folder)
+
+
+def test_a_folder_made_by_a_careless_shell_is_still_private(tmp_path: Path) -> None:
+    was = os.umask(0o002)
+    try:
+        for place in (tmp_path / "data" / "look", tmp_path / "data"):
+            os.close(alone(place))
+    finally:
+        os.umask(was)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_what_root_enrols_anew_the_account_can_read(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 4321, 4322)
+    os.close(alone(folder))
+    save(known(folder), "AUTHORITY", "KEY")
+    assert {(p.stat().st_uid, p.stat().st_gid) for p in folder.iterdir()} == {(4321, 4322)}
+
+
+def test_nothing_behind_a_link_is_given_away(tmp_path: Path) -> None:
+    folder, mine = tmp_path / "data", (os.geteuid(), os.getegid())
+    (folder / "look").mkdir(parents=True)
+    (folder / "look" / "agent.lock").touch()
+    (folder / "link").symlink_to("/nonexistent")
+    (folder / "folder").symlink_to(tmp_path / "other")
+    assert given(folder, *mine) == [folder, folder / "look", folder / "look" / "agent.lock"]
+
+
+def test_settings_are_not_written_through_a_link(tmp_path: Path) -> None:
+    target, folder = tmp_path / "shadow", tmp_path / "root/etc/inopsio-agent"
+    target.write_text("root")
+    folder.mkdir(parents=True)
+    token = tmp_path / "given"
+    token.write_text("secret")
+    for name in ("agent.toml", "token"):
+        (folder / name).symlink_to(target)
+    words = ["install", "--url", "https://a.example", "--token-file", str(token)]
+    assert cli.command([*words, "--root", str(tmp_path / "root")]) == 0
+    assert target.read_text() == "root"
+
+
+def test_a_log_that_is_no_file_is_not_waited_for(pipe: Path) -> None:
+    with pytest.raises(OSError, match="no regular file"):
+        within(5, partial(follow, pipe, {}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes another's link")
+def test_a_log_behind_anothers_link_is_not_read(tmp_path: Path) -> None:
+    log, link = tmp_path / "secret", tmp_path / "app.log"
+    log.write_text("line\n")
+    link.symlink_to(log)
+    assert follow(link, {})[0] == [b"line"], "root's own links are followed"
+    os.chown(link, 4321, 4321, follow_symlinks=False)
+    with pytest.raises(OSError, match="link"):
+        follow(link, {})
+
+
+def test_the_same_failure_is_told_once_in_a_while(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite")
+    loop = Loop(spool, [(tmp_path, "syslog")], {"off": list(collectors())}, threading.Event())
+    for _ in range(3):
+        loop._due.clear()
+        loop._due[f"log:{tmp_path}"] = 0.0
+        loop.round()
+    assert sum(int(str(row["waiting"])) for row in spool.queue()) == 1
+    spool.close()
