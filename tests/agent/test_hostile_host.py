@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +17,8 @@ from agent import cli
 from agent.collect import collectors
 from agent.collect.linux._baseline import differs, look
 from agent.collect.linux._hashes import Hashes, hash_file
+from agent.collect.linux._kernel import Exec
+from agent.collect.linux._table import Table
 from agent.collect.linux.journal import line_of
 from agent.errors import AgentError
 from agent.follow import follow
@@ -190,3 +194,28 @@ def test_the_same_failure_is_told_once_in_a_while(tmp_path: Path) -> None:
         loop.round()
     assert sum(int(str(row["waiting"])) for row in spool.queue()) == 1
     spool.close()
+
+
+def test_the_hash_is_of_the_program_that_runs(tmp_path: Path) -> None:
+    program = tmp_path / "tool"
+    shutil.copy("/bin/sleep", program)
+    child = subprocess.Popen([program, "60"])
+    try:
+        real = hash_file(str(program))
+        program.unlink()
+        program.write_text("harmless")
+        for seen in (
+            Exec(child.pid, 1),
+            Exec(child.pid, 1, ppid=1, argv=b"tool", called=str(program), inode=(1, 2)),
+        ):
+            told = Table(set()).started(seen, "test")
+            assert told["process"]["file"]["path"] == str(program)
+            assert told["process"]["file"]["hashes"] in {real, None}
+        told = Table(set()).started(Exec(child.pid, 1), "test")
+        assert told["process"]["file"]["hashes"] == real
+    finally:
+        child.kill()
+        child.wait()
+    ended = Exec(child.pid, 1, ppid=1, argv=b"tool", called=str(program), inode=(1, 2))
+    told = Table(set()).started(ended, "test")
+    assert told["process"]["file"]["hashes"] is None, "another file lies there now"

@@ -26,6 +26,8 @@ class Process:
     cwd: str = ""
     hashes: str = ""
     login_uid: int = NOBODY
+    inode: int = 0
+    """Of the program, 0 if the source did not say."""
     ancestry: str = field(default="", compare=False)
 
     @property

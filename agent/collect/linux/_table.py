@@ -64,7 +64,7 @@ class Table:
         else:
             process = Process(
                 seen.pid, seen.ppid, seen.start_ticks, argv=seen.argv, uid=seen.uid,
-                login_uid=seen.login_uid, path=self._path(seen),
+                login_uid=seen.login_uid, path=self._path(seen), inode=seen.inode[1],
             )  # fmt: skip
             try:
                 process.cwd = os.readlink(f"/proc/{seen.pid}/cwd")  # noqa: PTH115  the hot way
@@ -108,9 +108,7 @@ class Table:
 
     def _launch(self, process: Process, time_us: int, provider: str) -> Event:
         self._told.add(process.uid_text)
-        process.hashes = process.hashes or (
-            self._hashes.of(process.path) if process.path.startswith("/") else ""
-        )
+        process.hashes = process.hashes or self._hash(process)
         parent = self._parent(process)
         what = _described(process)
         what["file"]["hashes"] = process.hashes or None
@@ -126,6 +124,17 @@ class Table:
         if process.login_uid != NOBODY:
             more["login_user"] = _proc.user_name(process.login_uid)
         return event(1007, _LAUNCH, time_us, more)
+
+    def _hash(self, process: Process) -> str:
+        """Hash the program itself: at its path there may be another file by now, or for us.
+
+        Of one that has ended the path is all there is; another inode there is another program.
+        """
+        own, path = f"/proc/{process.pid}/exe", process.path
+        if (process.inode and _inode(own)[1] == process.inode) or _proc.exe(process.pid) == path:
+            return self._hashes.of(own)
+        is_it = path.startswith("/") and process.inode in {0, _inode(path)[1]}
+        return self._hashes.of(path) if is_it else ""
 
     def _ancestry(self, parent: Process) -> str:
         """Name the line of parents, the nearest first: `bash < sshd < systemd`."""
