@@ -19,6 +19,8 @@ from agent.collect.linux._baseline import differs, look
 from agent.collect.linux._hashes import Hashes, hash_file
 from agent.collect.linux._kernel import Exec
 from agent.collect.linux._table import Table
+from agent.collect.linux._touched import Touched
+from agent.collect.linux.file_integrity import Guard
 from agent.collect.linux.journal import line_of
 from agent.errors import AgentError
 from agent.follow import follow
@@ -219,3 +221,45 @@ def test_the_hash_is_of_the_program_that_runs(tmp_path: Path) -> None:
     ended = Exec(child.pid, 1, ppid=1, argv=b"tool", called=str(program), inode=(1, 2))
     told = Table(set()).started(ended, "test")
     assert told["process"]["file"]["hashes"] is None, "another file lies there now"
+
+
+class Deaf:
+    """An ear that is told what to hear and hears nothing."""
+
+    name = "deaf"
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+
+    def add(self, folder: str) -> None:
+        self.folders.append(folder)
+
+    def read(self, timeout_s: float) -> list[Touched]:
+        return []
+
+    def close(self) -> None:
+        return
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes another's folder")
+def test_a_folder_filled_by_its_owner_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.collect.linux.file_integrity.MOST_FILES", 50)
+    for name, count in (("home", 60), ("root", 5)):
+        (tmp_path / name).mkdir()
+        for n in range(count):
+            (tmp_path / name / f"{n}").touch()
+    os.chown(tmp_path / "home", 4321, 4321)
+    ear = Deaf()
+    guard = Guard(ear, {}, is_known=True)
+    events = guard.begin([str(tmp_path / "*")])
+    assert str(tmp_path / "root") in ear.folders
+    assert str(tmp_path / "root" / "4") in guard.files
+    assert 45 < len(guard.files) <= 50
+    limited = [e for e in events if e["metadata"].get("event_code") == "source_limited"]
+    assert len(limited) == 1
+    (tmp_path / "home" / "more").touch()
+    told = guard.touched([Touched(str(tmp_path / "home" / "more"), 8, 0)], {})
+    assert [e["file"]["name"] for e in told] == ["more"]
+    assert len(guard.files) <= 50

@@ -1,5 +1,6 @@
 """Remember what files were: size, time, rights, hash; say how a file differs from it."""
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -60,9 +61,11 @@ def walk(roots: list[str], most: int = MOST_FILES) -> Iterator[tuple[str, bool]]
         waiting = [root]
         while waiting and left > 0:
             folder = waiting.pop()
+            left -= 1
             yield folder, True
             try:
-                entries = list(os.scandir(folder))
+                with os.scandir(folder) as listed:
+                    entries = list(itertools.islice(listed, max(left, 0)))
             except OSError:
                 continue
             for entry in entries:

@@ -13,6 +13,7 @@ from agent.collect.linux._baseline import (
     GID,
     HASH,
     MODE,
+    MOST_FILES,
     SIZE,
     UID,
     File,
@@ -84,19 +85,25 @@ class Guard:
 
     def begin(self, patterns: list[str]) -> list[Event]:
         """Watch all folders, then compare with what was known; the first run only learns."""
-        self._roots = sorted({p for pattern in patterns for p in glob.glob(pattern)})  # noqa: PTH207  bytes as they are
+        found = {p for pattern in patterns for p in glob.glob(pattern)}  # noqa: PTH207  bytes as they are
+        self._roots = sorted(found, key=lambda p: (_is_others(p), p))
         return self._scan(self._roots, is_told=self._is_known)
 
     def _scan(self, roots: list[str], is_told: bool) -> list[Event]:
         events: list[Event] = []
-        seen = set()
-        for path, is_folder in walk(roots):
+        seen, count = set[str](), 0
+        for path, is_folder in walk(roots, MOST_FILES):
+            count += 1
             if is_folder or path in roots:
                 self._add(path if is_folder else os.path.dirname(path), events)  # noqa: PTH120  bytes as they are
             if not is_folder:
                 seen.add(path)
                 told = self._compare(path, None)
                 events += told if is_told else []
+        if count >= MOST_FILES:
+            where = ", ".join(roots)[:200]
+            text = f"over {MOST_FILES} files and folders in {where}; some are not watched"
+            events.append(agent_event("source_limited", now_us(), text, collector=NAME))
         for path in [p for p in self.files if p not in seen and _is_below(p, roots)]:
             events += self._compare(path, None)
         return events
@@ -131,7 +138,7 @@ class Guard:
         after = look(path, before)
         if after is None:
             self.files.pop(path, None)
-        else:
+        elif before is not None or len(self.files) < MOST_FILES:
             self.files[path] = after
         if before is None and after is None:
             return []
@@ -141,6 +148,14 @@ class Guard:
         if not kind:
             return []
         return [_event(_UPDATE if kind == "content" else _ATTRIBUTES, path, before, after, who)]
+
+
+def _is_others(path: str) -> bool:
+    """Answer whether it is not root's: who owns it could fill it, so it comes last."""
+    try:
+        return os.stat(path).st_uid != 0  # noqa: PTH116  bytes as they are
+    except OSError:
+        return True
 
 
 def _is_below(path: str, roots: list[str]) -> bool:
