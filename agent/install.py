@@ -150,6 +150,8 @@ def _install(given: argparse.Namespace) -> int:
     root: Path = given.root
     if given.url:
         Server(given.url)  # refuses an address that would show the token
+        if given.token_file is None:
+            raise AgentError("--url needs --token-file; a host that is enrolled needs neither")
     elif load(root / DATA) is None:
         raise AgentError("give --url and a token, or enroll first")
     if root == Path("/") and os.geteuid() != 0:

@@ -54,7 +54,7 @@ Priority: optional
 Description: Inopsio endpoint agent
  Watches this host (processes, connections, files, sign-ins, packages, settings)
  and ships what happens to an Inopsio server. Nothing is sent before
- inopsio-agent install --url names one.
+ inopsio-agent enroll names one.
 CONTROL
 cat > "$tree/DEBIAN/postinst" <<'POSTINST'
 #!/bin/sh

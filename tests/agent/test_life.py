@@ -47,6 +47,12 @@ def test_an_address_in_the_clear_is_not_installed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_address_without_a_token_is_not_installed(tmp_path: Path) -> None:
+    words = ["install", "--url", "https://a.example", "--root", str(tmp_path)]
+    assert cli.command(words) == cli.FAILED
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_speaks_with_the_network_has_no_rights() -> None:
     both = units("/opt/x")
     assert "CapabilityBoundingSet=\n" in both[SHIP]

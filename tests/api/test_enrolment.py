@@ -3,6 +3,7 @@
 import http.client
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -267,6 +268,18 @@ def test_a_renewed_certificate_replaces_the_one_before(house: House) -> None:
         "the certificate was replaced by a newer one; enrol again with a new token",
     )
     assert house.refused() == [("agent.refused", "superseded")]
+
+
+@pytest.mark.parametrize("days", [-10, 10])
+def test_a_clock_days_off_neither_misses_nor_repeats_the_renewal(
+    house: House, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    here = time.time() + days * 86_400
+    monkeypatch.setattr("agent.enroll.time.time", lambda: here)
+    made = house.enroll("ws-1")
+    for found in (made, renew(replace(made, run=RUN))):
+        assert not found.is_due(here + 4 * 86_400)
+        assert found.is_due(here + 5 * 86_400)
 
 
 def test_a_renewal_by_anothers_request_is_refused_and_audited(house: House) -> None:
