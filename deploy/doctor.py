@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.house import opened
 from deploy.process import names
@@ -90,8 +91,9 @@ def _agents(settings: Settings) -> Check:
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
-    host, port = settings.agents_place
-    door = http.client.HTTPSConnection(host, port, timeout=5, context=anybody)
+    parts = urlsplit(place)
+    host = parts.hostname or ""
+    door = http.client.HTTPSConnection(host, parts.port, timeout=5, context=anybody)
     with contextlib.closing(door):
         door.request("GET", "/v1/agents/authority")
         well = door.getresponse().status == http.HTTPStatus.OK

@@ -91,8 +91,13 @@ def url_of(settings: Settings) -> str:
 
 
 def agents_url_of(settings: Settings) -> str:
-    """Give the address of the agents' listener, '' if there is none."""
-    host, port = settings.agents_place
+    """Give the address of the agents' listener, '' if there is none.
+
+    Of a house that is up: beside the port it has, whatever the settings here say.
+    """
+    house = running(settings)
+    own = urlsplit(house.url).port if house is not None else None
+    host, port = replace(settings, http_port=own or settings.http_port).agents_place
     return f"https://{_shown(host)}:{port}" if port else ""
 
 

@@ -48,7 +48,7 @@ class KafkaReader:
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
                 "fetch.message.max.bytes": 4 << 20,
-                "queued.max.messages.kbytes": 32 << 10,
+                "queued.max.messages.kbytes": 32 << 10,  # at most so much beyond a full buffer
                 "receive.message.max.bytes": 100_000_000,
                 "fetch.max.bytes": 52_428_800,
             }

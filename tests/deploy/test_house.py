@@ -31,7 +31,10 @@ def test_a_house_that_is_not_up_says_so(place: Place) -> None:
 
 
 def test_the_doctor_finds_a_running_house_well(house: Place) -> None:
-    assert [row for row in house.call("doctor") if not row["well"]] == []
+    looks = house.call("doctor")
+    assert [row for row in looks if not row["well"]] == []
+    (agents,) = (row["seen"] for row in looks if row["what"] == "agents' listener")
+    assert agents == f"https://127.0.0.1:{house.port + 1}"
 
 
 def test_a_second_house_in_the_same_folder_is_refused(

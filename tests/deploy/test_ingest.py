@@ -44,8 +44,8 @@ def test_files_become_rows_and_again_changes_nothing(house: Place, tenant: str) 
 
 def test_a_capture_becomes_flows_and_names(house: Place, tenant: str) -> None:
     [row] = house.ingest(tenant, SAMPLES / "pcap" / "sample.pcap")
-    assert (row["format"], row["events"], row["rejected"]) == ("pcap", 5, 0)
-    assert house.events(tenant) == (5, 5)
+    assert (row["format"], row["events"], row["rejected"]) == ("pcap", 6, 0)
+    assert house.events(tenant) == (6, 6)
 
 
 def test_broken_files_are_named_and_the_others_go_on(
