@@ -25,7 +25,8 @@ from storage.errors import InopsioError, Unavailable
 from storage.sealing import Seal
 
 log = structlog.get_logger()
-REQUESTS_AT_ONCE: Final = 512
+REQUESTS_AT_ONCE: Final = 2048
+"""Connections too, idle ones of agents among them; few are for who shows no certificate."""
 AGAIN_S: Final = 5.0
 RENEW_EVERY_S: Final = LISTENER_DAYS * 86_400 / 3
 STOP_WAIT_S: Final = 10.0

@@ -3,8 +3,11 @@
 import http.client
 import json
 import shutil
+import socket
+import ssl
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +30,7 @@ from api.authority import authority_of, serial_of
 from api.desk import MOST_RUNS
 from api.enrolment import MOST_RENEWALS, revoke_agent
 from api.enrolment import renew as give_renewal
+from deploy.process._peer import MOST_STRANGERS
 from storage.database import Database
 from storage.errors import NotAllowed, NotFound
 from storage.sealing import Seal
@@ -332,6 +336,30 @@ def test_a_certificate_of_a_strange_authority_does_not_get_in(house: House) -> N
     (made.folder / "identity.pem").write_text(_key_text(key) + forged)
     with pytest.raises(OSError):  # noqa: PT011  the handshake fails, as a reset or an alert
         send(made)
+
+
+def test_strangers_do_not_take_the_agents_places(house: House) -> None:
+    made = house.enroll("ws-1")
+    context = trusting((made.folder / "authority.pem").read_text())
+    place = urlsplit(made.url)
+    with ExitStack() as open_ends:
+        ends = []
+        for _ in range(MOST_STRANGERS + 8):
+            plain = socket.create_connection((str(place.hostname), place.port or 0), timeout=5)
+            ends.append(open_ends.enter_context(context.wrap_socket(plain)))
+        assert [_is_let_go(end) for end in ends[MOST_STRANGERS:]] == [True] * 8
+        assert send(made)[0] == 202
+    assert send(made)[0] == 202
+
+
+def _is_let_go(end: ssl.SSLSocket) -> bool:
+    end.settimeout(2)
+    try:
+        return end.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
 
 
 def test_nobody_gets_in_without_a_certificate(house: House) -> None:
