@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from deploy.house import opened
 from deploy.process import names
-from deploy.running import agents_url_of, check_port, is_alive, is_ready, running
+from deploy.running import agents_url_of, are_agents_heard, check_port, is_alive, is_ready, running
 from pipelines.parsers import CONTRACT as PARSER
 from storage.errors import InopsioError, Unavailable
 from storage.plugins import discover
@@ -91,6 +91,7 @@ def _agents(settings: Settings) -> Check:
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
+    are_agents_heard(settings)
     parts = urlsplit(place)
     host = parts.hostname or ""
     door = http.client.HTTPSConnection(host, parts.port, timeout=5, context=anybody)

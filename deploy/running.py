@@ -22,6 +22,7 @@ from storage.settings import Settings, variable
 
 READY_WAIT_S: Final = 90.0
 STOP_WAIT_S: Final = 40.0
+AGENTS_WAIT_S: Final = 10.0
 _ANSWER_S: Final = 5.0
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -99,6 +100,21 @@ def agents_url_of(settings: Settings) -> str:
     own = urlsplit(house.url).port if house is not None else None
     host, port = replace(settings, http_port=own or settings.http_port).agents_place
     return f"https://{_shown(host)}:{port}" if port else ""
+
+
+def are_agents_heard(settings: Settings, wait_s: float = AGENTS_WAIT_S) -> bool:
+    """Wait until somebody listens where agents enrol: it comes a moment after the front door."""
+    parts = urlsplit(agents_url_of(settings))
+    until_s = time.monotonic() + wait_s
+    while True:
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 0), 5).close()
+        except OSError:
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
 
 
 def _shown(host: str) -> str:

@@ -71,7 +71,9 @@ class Place:
         """Run a command with --json in this process; give its rows."""
         out = io.TextIOWrapper(io.BytesIO())
         with contextlib.redirect_stdout(out):
-            assert run([*words, "--json", "--data", str(self.data)]) == code
+            told = run([*words, "--json", "--data", str(self.data)])
+        out.seek(0)
+        assert told == code, out.read()
         out.seek(0)
         return [json.loads(line) for line in out]
 

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doctor import Check, examine
-from deploy.running import settings_for
+from deploy.running import are_agents_heard, settings_for
 from storage.settings import Settings
 from tests.deploy.conftest import free_port
 
@@ -56,3 +57,14 @@ def test_a_house_whose_processes_died_is_found(tmp_path: Path) -> None:
     bad = _bad(settings)
     assert {"front door", "processes", "ledger"} <= set(bad)
     assert "api, business, pipelines not alive" in bad["processes"].seen
+
+
+def test_the_agents_listener_may_come_a_moment_after_the_front_door(tmp_path: Path) -> None:
+    settings = replace(Settings(data_dir=tmp_path), agents_port=free_port())
+    assert not are_agents_heard(settings, wait_s=0.3)
+    with socket.socket() as ear:
+        ear.bind(settings.agents_place)
+        late = threading.Timer(0.6, ear.listen)
+        late.start()
+        assert are_agents_heard(settings)
+        late.join()
