@@ -61,7 +61,6 @@ SHIP_UNIT: Final = (
     """\
 [Unit]
 Description=Inopsio agent: ships what was seen
-Documentation=https://github.com/inopsio/inopsio
 After=network-online.target
 Wants=network-online.target
 
@@ -91,7 +90,6 @@ WATCH_UNIT: Final = (
     """\
 [Unit]
 Description=Inopsio agent: looks at this host
-Documentation=https://github.com/inopsio/inopsio
 StartLimitIntervalSec=0
 
 [Service]

@@ -81,7 +81,7 @@ class Authority:
         return (
             made.public_key(key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(is_ca=False), critical=True)
+            .add_extension(usage(is_ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(names, critical=False)
             .add_extension(issuer, critical=False)
@@ -136,7 +136,7 @@ def _made(now: dt.datetime) -> Authority:
         made.issuer_name(_common(name))
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(is_ca=True), critical=True)
+        .add_extension(usage(is_ca=True), critical=True)
         .add_extension(known, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -189,7 +189,8 @@ def _builder(subject: str, now: dt.datetime, until: dt.datetime) -> x509.Certifi
     )
 
 
-def _usage(*, is_ca: bool) -> x509.KeyUsage:
+def usage(*, is_ca: bool) -> x509.KeyUsage:
+    """Give what a key may do: sign certificates if it is an authority's, else sign only."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from api.authority import usage
 from storage.settings import Settings
 
 CA_DAYS: Final = 3650
@@ -110,26 +111,12 @@ def _make_ca(folder: Path, now: dt.datetime) -> None:
         _builder(name, name, now, CA_DAYS)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(is_ca=True), critical=True)
+        .add_extension(usage(is_ca=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     _write(folder / "ca.key", _key_pem(key), 0o600)
     _write(folder / "ca.pem", made.public_bytes(serialization.Encoding.PEM), 0o644)
-
-
-def _usage(*, is_ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=is_ca,
-        crl_sign=is_ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _make_server(folder: Path, found: Papers, names: list[str], now: dt.datetime) -> None:
@@ -143,7 +130,7 @@ def _make_server(folder: Path, found: Papers, names: list[str], now: dt.datetime
         _builder(socket.gethostname()[:64], issuer, now, SERVER_DAYS)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(is_ca=False), critical=True)
+        .add_extension(usage(is_ca=False), critical=True)
         .add_extension(_alternatives(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(authority, critical=False)
