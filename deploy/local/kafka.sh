@@ -31,7 +31,7 @@ die() { say "$*"; exit 1; }
 java_() { "${JAVA_HOME:+$JAVA_HOME/bin/}java" "$@"; }
 # By its words: the number alone may be another program's by now, or a dead process nobody fetched.
 alive() {
-    [ -s "$PIDFILE" ] && tr '\0' ' ' < "/proc/$(cat "$PIDFILE")/cmdline" 2>/dev/null \
+    [ -s "$PIDFILE" ] && { tr '\0' ' ' < "/proc/$(cat "$PIDFILE")/cmdline"; } 2>/dev/null \
         | grep -q "kafka.Kafka $DIR/"
 }
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -50,7 +50,10 @@ BIN=$ROOT/usr/lib/postgresql/$PG/bin
 PORT=$(cat "$PORTFILE" 2>/dev/null || echo "${TSDB_PORT:-15432}")
 
 fetch() {
-    [ -e "$DIR/.ready-$SUITE-$PG" ] && return 0
+    if [ -e "$DIR/.ready-$SUITE-$PG" ]; then
+        [ "$(cat "$DIR/.place" 2>/dev/null)" = "$DIR" ] || wrap  # the folder was moved or copied
+        return 0
+    fi
     command -v apt-get >/dev/null || die "needs apt-get (Debian or a derivative)"
     command -v dpkg-deb >/dev/null || die "needs dpkg-deb"
     local apt=$DIR/apt src out=""
@@ -100,12 +103,13 @@ wrap() {
     mkdir -p "$BIN/real"
     for f in "$BIN"/*; do
         [ -f "$f" ] || continue
-        head -c4 "$f" | grep -q ELF || continue
-        mv "$f" "$BIN/real/${f##*/}"
+        if head -c4 "$f" | grep -q ELF; then mv "$f" "$BIN/real/${f##*/}"; fi
+        [ -f "$BIN/real/${f##*/}" ] || continue
         printf '#!/bin/sh\nexec "%s" --library-path "%s" --argv0 "%s" "%s" "$@"\n' \
             "$loader" "${loader%/*}" "$f" "$BIN/real/${f##*/}" > "$f"
         chmod 755 "$f"
     done
+    echo "$DIR" > "$DIR/.place"
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -138,7 +142,6 @@ make_cluster() {
         || { tail -5 "$LOG" >&2; die "initdb failed"; }
     cat >> "$DATA/postgresql.conf" <<C
 listen_addresses = '127.0.0.1'
-unix_socket_directories = '$DIR/run'
 max_connections = 200
 shared_buffers = 256MB
 max_wal_size = 2GB
@@ -154,7 +157,10 @@ start() {
     if running; then say "already running on 127.0.0.1:$PORT"; return 0; fi
     make_cluster
     free_port
-    local options="-p $PORT"
+    # A copied folder may belong to who copied it.
+    [ "$(id -u)" != 0 ] || [ "$(stat -c %U "$DATA")" = "$OWNER" ] \
+        || chown -R "$OWNER" "$DATA" "$DIR/run" "$PASSWORD" "$LOG"
+    local options="-p $PORT -k '$DIR/run'"
     [ "${TSDB_FAST:-0}" = 1 ] && options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     (cd "$DIR" && as_owner setsid "$BIN/pg_ctl" -D "$DATA" -l "$LOG" -o "$options" -w -t 90 start >/dev/null) \
         || { tail -15 "$LOG" >&2; die "the server did not start"; }
