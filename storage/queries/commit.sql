@@ -109,7 +109,7 @@ COPY events (
     event_code, source, "position", hostname, actor_user, user_name, process_path, cmd_line,
     parent_path, file_path, src_ip, src_port, dst_ip, dst_port, query_hostname, document_uid,
     vendor_uid, amount_cents, message
-) FROM STDIN (FORMAT csv)
+) FROM STDIN (FORMAT binary)
 
 -- name: events_stage
 CREATE TEMP TABLE events_in (
@@ -122,7 +122,7 @@ CREATE TEMP TABLE events_in (
 ) ON COMMIT DROP
 
 -- name: events_stage_copy
-COPY pg_temp.events_in FROM STDIN (FORMAT csv)
+COPY pg_temp.events_in FROM STDIN (FORMAT binary)
 
 -- name: events_unstage
 INSERT INTO events (
