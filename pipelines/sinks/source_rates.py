@@ -32,16 +32,24 @@ def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
     tenants = {finding.tenant_id for finding in outcome.findings}
     rates, hours, sent = "[]", "[]", list[str]()
     if frames:
-        events = pl.concat(frames)
-        counted = hours_of(events)
-        rates, hours = rates_of(events).write_json(), counted.write_json()
+        counts = counts_of(pl.concat(frames))
+        counted = hours_of(counts)
+        rates, hours = rates_of(counts).write_json(), counted.write_json()
         sent = counted.get_column("tenant_id").unique().to_list()
         tenants.update(sent)
     if tenants:
         execute(tx, "live_add", rates=rates, hours=hours, sent=sent, tenants=sorted(tenants))
 
 
-def rates_of(events: pl.DataFrame) -> pl.DataFrame:
+def counts_of(events: pl.DataFrame) -> pl.DataFrame:
+    """Give tenant_id, source, hour_us, events (Int64) and the newest time: a row for each three."""
+    hour = pl.col("time").dt.epoch("us") // _US_AN_HOUR * _US_AN_HOUR
+    return events.group_by("tenant_id", "source", hour.alias("hour_us")).agg(
+        pl.len().cast(pl.Int64).alias("events"), pl.col("time").max()
+    )
+
+
+def rates_of(counts: pl.DataFrame) -> pl.DataFrame:
     """Give tenant_id, source, events (Int64) and newest_us: the largest sources, the rest as other.
 
     A source's name ends at its first '/' or ' ' and after 60 letters: what follows is one file or
@@ -53,8 +61,8 @@ def rates_of(events: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     counted = (
         # By the whole text first: a name is cut once a source, not once an event.
-        events.group_by("tenant_id", "source")
-        .agg(pl.len().cast(pl.Int64).alias("events"), pl.col("time").max())
+        counts.group_by("tenant_id", "source")
+        .agg(pl.col("events").sum(), pl.col("time").max())
         .with_columns(source=pl.when(name == "").then(pl.lit("files")).otherwise(name))
         .group_by("tenant_id", "source")
         .agg(pl.col("events").sum(), pl.col("time").max().dt.epoch("us").alias("t"))
@@ -70,12 +78,11 @@ def rates_of(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def hours_of(events: pl.DataFrame) -> pl.DataFrame:
+def hours_of(counts: pl.DataFrame) -> pl.DataFrame:
     """Give tenant_id, hour_us and events: the fullest hours of each tenant."""
-    hour = pl.col("time").dt.epoch("us") // _US_AN_HOUR * _US_AN_HOUR
     return (
-        events.group_by("tenant_id", hour.alias("hour_us"))
-        .agg(pl.len().cast(pl.Int64).alias("events"))
+        counts.group_by("tenant_id", "hour_us")
+        .agg(pl.col("events").sum())
         .sort("tenant_id", "events", "hour_us", descending=[False, True, False])
         .group_by("tenant_id", maintain_order=True)
         .head(MOST_HOURS)

@@ -119,7 +119,9 @@ def test_sources_beyond_fifty_are_counted_as_other() -> None:
             "time": [NOW] * 70,
         }
     ).cast({"time": pl.Datetime("us", "UTC")})
-    counted = dict(source_rates.rates_of(events).select("source", "events").iter_rows())
+    counted = dict(
+        source_rates.rates_of(source_rates.counts_of(events)).select("source", "events").iter_rows()
+    )
     assert (len(counted), counted["files"], counted["other"]) == (51, 10, 11)
 
 
