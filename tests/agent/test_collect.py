@@ -84,7 +84,13 @@ def _of(path: Path) -> Callable[[Event], bool]:
 
 
 def test_every_collector_is_found_by_folder_for_its_system() -> None:
-    assert set(collectors("win32")) == {"processes", "connections"}
+    assert set(collectors("win32")) == {
+        "processes",
+        "connections",
+        "event_log",
+        "services",
+        "sign_ins",
+    }
     assert set(collectors("linux")) == {
         "processes", "connections", "file_integrity", "logins", "journal", "packages", "accounts",
         "services", "kernel", "configuration",

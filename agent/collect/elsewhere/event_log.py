@@ -1,0 +1,113 @@
+"""Follow the Windows event log by record number, through the system's own `wevtutil`.
+
+The channels of `CHANNELS` that the host has; at most 500 records of each a look, oldest first. A
+first look begins at the end. A record goes out as its XML says it, in the JSON layout that
+evtx_dump writes and the house reads. A channel that was cleared is told, and read from its start;
+one that may not be read is told once.
+"""
+
+import json
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agent.collect import Look, Notes
+from agent.collect._shape import agent_event
+
+NAME: Final = "event_log"
+EVERY_S: Final = 5.0
+CHANNELS: Final = (
+    "Security",
+    "System",
+    "Microsoft-Windows-Sysmon/Operational",
+    "Microsoft-Windows-PowerShell/Operational",
+    "Microsoft-Windows-Windows Defender/Operational",
+    "Microsoft-Windows-TaskScheduler/Operational",
+)
+MOST: Final = 500
+_TIMEOUT_S: Final = 30
+_BYTES_MOST: Final = 64 << 20
+_DEEPEST: Final = 8
+_DENIED: Final = 5
+_NAMESPACE: Final = "{http://schemas.microsoft.com/win/2004/08/events/event}"
+
+
+def collect(notes: Notes, now_us: int) -> Look:
+    """Give the records behind those of the last look."""
+    program = shutil.which("wevtutil")
+    if program is None:
+        return Look([], notes)
+    places: dict[str, int] = dict(notes.get("places", {}))
+    lines: list[bytes] = []
+    events = []
+    refused = list(notes.get("refused", []))
+    for channel in CHANNELS:
+        code, text = _ask(program, channel, "/rd:true", "/c:1")
+        if code == _DENIED and channel not in refused:
+            refused.append(channel)
+            events.append(agent_event("channel_refused", now_us, f"{channel} may not be read"))
+        if code:
+            continue
+        newest = max((number for number, _ in _records(text)), default=0)
+        place = places.get(channel, newest)
+        if newest < place:
+            events.append(agent_event("log_cleared", now_us, f"{channel} was cleared"))
+            place = 0
+        if newest > place:
+            query = f"/q:*[System[EventRecordID>{place}]]"
+            for number, line in _records(_ask(program, channel, query, f"/c:{MOST}")[1]):
+                lines.append(line)
+                place = max(place, number)
+        places[channel] = place
+    return Look(events, {"places": places, "refused": refused}, lines, "windows_json")
+
+
+def _ask(program: str, channel: str, *words: str) -> tuple[int, str]:
+    """Give the exit code (15007: no such channel) and the records' XML, oldest first."""
+    order = [] if "/rd:true" in words else ["/rd:false"]
+    done = subprocess.run(
+        [program, "qe", channel, *words, *order, "/f:xml", "/uni:true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=_TIMEOUT_S,
+    )
+    return done.returncode, done.stdout[:_BYTES_MOST].decode("utf-16", "replace")
+
+
+def _records(text: str) -> Iterator[tuple[int, bytes]]:
+    """Give (number, JSON) of each Event; what is no whole Event is left out."""
+    end = "</Event>"
+    for part in text.split(end)[:-1]:
+        start = part.find("<Event ")
+        if start < 0 or "<!" in part:
+            continue
+        try:
+            event = ET.fromstring(part[start:] + end)  # noqa: S314  no '<!', so no entities
+        except ET.ParseError:
+            continue
+        number = event.findtext(f"{_NAMESPACE}System/{_NAMESPACE}EventRecordID", "0")
+        if number.isdecimal():
+            yield int(number), json.dumps({"Event": _value(event)}, ensure_ascii=False).encode()
+
+
+def _value(element: ET.Element, depth: int = 0) -> str | dict[str, Any] | None:
+    """Give an element as evtx_dump does: attributes beside children, each `Data` by its Name."""
+    told: dict[str, Any] = {"#attributes": dict(element.attrib)} if element.attrib else {}
+    unnamed: list[str] = []
+    for child in element if depth < _DEEPEST else ():
+        name = child.tag.removeprefix(_NAMESPACE).rpartition("}")[2]
+        if name == "Data" and not child.get("Name"):
+            unnamed.append(child.text or "")
+        elif name == "Data":
+            told[child.get("Name", "")] = child.text or ""
+        else:
+            told[name] = _value(child, depth + 1)
+    if unnamed:
+        told["Data"] = {"#text": unnamed}
+    text = (element.text or "").strip()
+    if not told:
+        return text or None
+    return told | {"#text": text} if text else told
