@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 import yaml
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 from sigma.rule.detection import EmptySigmaDetections
@@ -20,6 +21,7 @@ from detectors._correlation.read import read_correlation
 from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import LACKS_VALUES, Flattening
 from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
+from detectors._sigma.modifiers import MODIFIERS
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
@@ -31,6 +33,8 @@ _MAX_CONDITION: Final = 4096
 _SUFFIXES: Final = (".yml", ".yaml")
 _DEEP: Final = re.compile(r"^[ \t\-?:]{200}", re.MULTILINE)
 _MANY_STARS: Final = re.compile(r"(?:\*[^\s()*]*){4}")
+
+modifier_mapping.update(MODIFIERS)  # where pySigma looks for them; it takes no table of ours
 
 _LEVELS: Final[Mapping[str, Level]] = {level: level for level in get_args(Level)}
 
