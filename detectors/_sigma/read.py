@@ -43,6 +43,7 @@ Compiled = CompiledRule | Correlation | CompiledFilter | NamedValues | RuleRepor
 """What one document becomes; a correlation's base rules are not resolved yet."""
 _MOST_VALUES: Final = 10_000
 _LONGEST_VALUE: Final = 1024
+_LONGEST_TITLE: Final = 256
 _VALUES: Final = re.compile(rb"^values:", re.MULTILINE)
 
 
@@ -168,10 +169,11 @@ def _compile(
     file: str,
     values: Values,
 ) -> Compiled:
-    rule_id = None
+    rule_id, title = None, ""
     try:
         _check_shape(document)
         rule_id = str(document["id"]) if document.get("id") else None
+        title = str(document.get("title") or "")[:_LONGEST_TITLE]
         if "correlation" in document:
             return read_correlation(document, version, file)
         if "values" in document:
@@ -187,7 +189,7 @@ def _compile(
         reason = " ".join(str(wrong).split())
     except Exception as wrong:  # noqa: BLE001  parser boundary: a rule text can raise anything
         reason = f"the rule cannot be read: {type(wrong).__name__}: {wrong}"
-    return RuleReport(rule_id, file, executable=False, reason=reason[:500])
+    return RuleReport(rule_id, file, executable=False, reason=reason[:500], title=title)
 
 
 def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
