@@ -32,6 +32,7 @@ class RuleView(BaseModel):
     enabled: bool = True
     executable: bool
     reason: str = Field("", description="why it cannot run")
+    file: str = Field("", description="of a rule of the house: where in its folder of rules")
     capped: int = Field(
         0, description="claims of 30 days beyond 1,000 in 10 min of event time, which are not kept"
     )

@@ -24,6 +24,8 @@ PAGE: Final = Page(
     nav=2,
     group="Detection",
 )
+_MOST: Final = 5
+"""Rules named under a technique; the others are found on the page of rules."""
 
 
 def layout(view: View) -> Part:
@@ -31,6 +33,8 @@ def layout(view: View) -> Part:
     console = view.console
     found = read.coverage(console.database, console.settings, view.scope)
     columns = [_column(name, found.by_tactic[key]) for key, name in tactics().items()]
+    if found.unknown:
+        columns.append(_column("Of other versions", found.unknown))
     return html.Div(
         [
             head(
@@ -91,10 +95,11 @@ def _column(name: str, techniques: list[Technique]) -> Part:
 
 
 def _cell(told: Technique) -> Part:
-    rules = html.Ul(
-        [html.Li(dcc.Link(title, href=f"/rule/{rule_id}")) for title, rule_id in told.rules],
-        className="plain-list",
-    )
+    shown = [html.Li(dcc.Link(t, href=f"/rule/{rule_id}")) for t, rule_id in told.rules[:_MOST]]
+    if len(told.rules) > _MOST:
+        every = f"All {count_of(len(told.rules))} rules"
+        shown.append(html.Li(dcc.Link(every, href=f"/rules?q={told.technique}")))
+    rules = html.Ul(shown, className="plain-list")
     seen = f", {said_count(told.claims, 'claim')}" if told.claims else ""
     summary = html.Summary(
         [

@@ -54,7 +54,7 @@ def layout(view: View) -> Part:
                 [
                     html.Div(
                         [
-                            html.Div(_why(claim, found), id="finding-why"),
+                            html.Div(_why(console, claim, found), id="finding-why"),
                             html.Div(
                                 [_waiting(), _evidence(claim, found, {})],
                                 id="finding-deep",
@@ -99,7 +99,7 @@ def _deep(console: Console, scope: Scope, finding_id: str, search: str) -> tuple
 
     more, near = within(LATER_S, look)
     told = replace(found, parts=more.parts)
-    return _why(claim, told) if told.parts else no_update, [
+    return _why(console, claim, told) if told.parts else no_update, [
         _tree(claim, more),
         html.Div(_timeline(claim, near), id="finding-timeline"),
         _evidence(claim, told, more.whole),
@@ -150,8 +150,8 @@ def _head(claim: Row, found: Surroundings, value: Value) -> Part:
     )
 
 
-def _why(claim: Row, found: Surroundings) -> Part:
-    rule = rule_text(claim["rule_id"])
+def _why(console: Console, claim: Row, found: Surroundings) -> Part:
+    rule = rule_text(console.settings, claim["rule_id"])
     reasons = claim["reasons"]
     is_model = why.is_model(reasons)
     said = rule.description if rule and rule.description else why.said(is_model, bool(found.parts))

@@ -58,6 +58,7 @@ class RuleText:
     enabled: bool = True
     created_by: str = ""
     detector: DetectorText | None = None
+    is_of_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,15 @@ class Listed:
         return [self.rule.rule_id, *self.parts]
 
 
-def rule_text(rule_id: str) -> RuleText | None:
-    """Give the house's rule of that id; None if it is not one of its own."""
-    return house_rules().get(rule_id.lower())
+def rule_text(settings: Settings, rule_id: str) -> RuleText | None:
+    """Give the rule of that id, of the house or of the settings' folders; None if it is neither."""
+    wanted = rule_id.lower()
+    found = house_rules().get(wanted)
+    if found is not None or not settings.rules_dirs:
+        return found
+    rows = rule_check.house_reports(settings, {})
+    row = next((r for r in rows if str(r["rule_id"]).lower() == wanted), None)
+    return None if row is None else _whole(settings, _of_folder(row))
 
 
 @cache
@@ -172,8 +179,13 @@ def listed(database: Database, settings: Settings, scope: Scope) -> list[Listed]
         last = {str(r["rule_id"]): r for r in select(tx, "pages_rule_last")}
         figures = _figures(tx, last)
         own = tenant_rules(tx)
-    problems = _problems(settings, {str(r["rule_id"]): str(r["text"]) for r in own if r["enabled"]})
+    texts = {str(r["rule_id"]): str(r["text"]) for r in own if r["enabled"]}
+    told = rule_check.house_reports(settings, texts)
+    problems = {str(r["rule_id"]).lower(): str(r["reason"]) for r in told if not r["executable"]}
     rules = {name: _judged(rule, problems) for name, rule in house_rules().items()}
+    for row in told:
+        if str(row["rule_id"]).lower() not in rules:
+            rules[str(row["rule_id"]).lower()] = _of_folder(row)
     rules |= {rule.rule_id.lower(): rule for rule in _own(settings, own)}
     for rule_id, row in last.items():
         if rule_id.lower() not in rules:
@@ -182,10 +194,32 @@ def listed(database: Database, settings: Settings, scope: Scope) -> list[Listed]
     return sorted(found, key=lambda f: (-f.figures.week, -f.figures.claims, f.rule.title))
 
 
-def _problems(settings: Settings, texts: Mapping[str, str]) -> Mapping[str, str]:
-    """Give rule id -> why a rule of the house cannot run for a tenant with these texts."""
-    told = rule_check.house_reports(settings, texts)
-    return {str(r["rule_id"]).lower(): str(r["reason"]) for r in told if not r["executable"]}
+def _of_folder(row: Row) -> RuleText:
+    """Give what is known of a rule in one of the settings' folders without its text."""
+    file = Path(str(row["file"]))
+    return RuleText(
+        title=str(row["title"]),
+        description="",
+        text="",
+        false_positives=(),
+        rule_id=str(row["rule_id"]),
+        level=str(row.get("level", "informational")),
+        kind="rule" if row["type"] in {"rule", "filter", "values"} else "correlation",
+        attack=tuple(map(str, row["attack"])),
+        area=str(file.parent) if file.parent.name else file.name,
+        problem=str(row["reason"]),
+        is_of_folder=True,
+    )
+
+
+def _whole(settings: Settings, rule: RuleText) -> RuleText:
+    """Read the text of a rule in a folder; of a file that is broken, as it is."""
+    written = rule_check.text_of(settings, rule.rule_id)
+    if rule.problem:
+        return replace(rule, text=written)
+    found = [r for r in read_rules(written, rule.area) if r.rule_id == rule.rule_id]
+    whole = found[-1] if found else replace(rule, text=written)
+    return replace(whole, is_of_folder=True)
 
 
 def _judged(rule: RuleText, problems: Mapping[str, str]) -> RuleText:
@@ -223,6 +257,8 @@ def one(database: Database, settings: Settings, scope: Scope, rule_id: str) -> L
     wanted = rule_id.lower()
     found = listed(database, settings, scope)
     exact = next((f for f in found if f.rule.rule_id.lower() == wanted), None)
+    if exact is not None and exact.rule.is_of_folder:
+        return replace(exact, rule=_whole(settings, exact.rule))
     if exact is not None or wanted not in detectors():
         return exact
     parts = [f for f in found if f.rule.rule_id.startswith(f"{wanted}.")]

@@ -29,6 +29,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from detectors._sigma.modifiers import Encoded
 from detectors._sigma.pattern import needle, translate
 from storage.errors import InvalidRule
 
@@ -55,7 +56,8 @@ class Atom:
     (`lower`: the lower-cased value); `needle` is a text every match holds. cidr, number: `text`.
     compare: `more` is lt, lte, gt, gte or neq, `text` the number. null: the field is absent.
     any: it is there. ref: equals field `text`; `more` is '', starts, ends or contains.
-    part: `more` (minute..year) of the moment is the number `text`. `shown`: words for people.
+    part: `more` (minute..year, then lt.. if not equal) of the moment against the number `text`.
+    `shown`: words for people.
     """
 
     field: str
@@ -110,6 +112,8 @@ class Flattening:
 
     def _value(self, field: str, value: object) -> Tree:
         if isinstance(value, SigmaExpansion):
+            if not value.values:
+                raise InvalidRule(f"nothing of the value of '{field}' can be looked for")
             return self._joined("or", [self._value(field, v) for v in value.values])
         if isinstance(value, SigmaString | SigmaRegularExpression):
             if value.contains_placeholder():
@@ -134,6 +138,10 @@ class Flattening:
 def _string(field: str, value: SigmaString) -> Atom:
     parts = list(value.s)
     star = SpecialChars.WILDCARD_MULTI
+    if isinstance(value, Encoded) and not "".join(map(str, parts)).isascii():
+        raise InvalidRule(
+            "UTF-16 of other letters than ASCII is found as base64 or base64offset only"
+        )
     if not field:  # a keyword may stand anywhere within a value
         parts = [star, *parts, star]
     while len(parts) > 1 and parts[0] is star and parts[1] is star:
@@ -204,6 +212,11 @@ def _plain(field: str, value: object) -> Atom:
         return Atom(field, "number", number, shown=f"is {number}")
     if isinstance(value, SigmaCompareExpression):
         word, number = value.op.name.lower(), str(value.number.number)
+        if isinstance(value.number, SigmaTimestampPart):
+            part = value.number.timestamp_part.name.lower()
+            return Atom(
+                field, "part", number, more=f"{part} {word}", shown=f"{part} {word} {number}"
+            )
         return Atom(field, "compare", number, more=word, shown=f"{word} {number}")
     if isinstance(value, SigmaCIDRExpression):
         return Atom(field, "cidr", str(value.network), shown=f"is in {value.network}")

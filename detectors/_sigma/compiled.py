@@ -34,7 +34,7 @@ class RuleReport:
     """Say of one rule (or file that is none) whether it can run, and why not.
 
     `waiting`: its whole text, if all that it lacks are values for a placeholder, which a tenant
-    may have.
+    may have; `title`: as far as it could be read.
     """
 
     rule_id: str | None
@@ -42,6 +42,7 @@ class RuleReport:
     executable: bool
     reason: str = ""
     waiting: bytes = field(default=b"", repr=False, compare=False)
+    title: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class CompiledFilter:
     def file(self) -> str:
         """Where it was found."""
         return self.rule.file
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.rule.title
 
     def concerns(self, rule: CompiledRule) -> bool:
         """Answer whether it filters this rule."""

@@ -28,7 +28,7 @@ from detectors._sigma.sieve import is_over_claims
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
-ENGINE: Final = "4"
+ENGINE: Final = "5"
 """Raise when the same rule text compiles to something else."""
 _MAX_CACHE: Final = 256 << 20
 
@@ -163,6 +163,7 @@ def rule_set(found: Iterable[Compiled], beside: RuleSet | None = None) -> RuleSe
             f.file,
             executable=(f.file, f.rule_id) not in refused,
             reason=refused.get((f.file, f.rule_id), "")[:500],
+            title=f.title,
         )
         for f in every
     ]
@@ -206,7 +207,7 @@ def _twice(
     rule: CompiledRule | Correlation | CompiledFilter | NamedValues, other: str
 ) -> RuleReport:
     reason = f"id {rule.rule_id} is already taken by {other}"
-    return RuleReport(rule.rule_id, rule.file, executable=False, reason=reason)
+    return RuleReport(rule.rule_id, rule.file, executable=False, reason=reason, title=rule.title)
 
 
 def _file(
@@ -236,7 +237,7 @@ def _key(text: bytes, file: str, values: Mapping[str, tuple[str, ...]]) -> str:
 
 def _freeze(found: Compiled) -> _Kept:
     if isinstance(found, RuleReport):
-        return _Kept(found.rule_id, found.reason)
+        return _Kept(found.rule_id, found.reason, found.title)
     if isinstance(found, Correlation):
         return _Kept(found.rule_id, "", correlation=asdict(found))
     if isinstance(found, NamedValues):
@@ -259,7 +260,9 @@ def _freeze(found: Compiled) -> _Kept:
 
 def _thaw(kept: _Kept, file: str) -> Compiled:
     if kept.reason or kept.rule_id is None:
-        return RuleReport(kept.rule_id, file, executable=False, reason=kept.reason)
+        return RuleReport(
+            kept.rule_id, file, executable=False, reason=kept.reason, title=kept.title
+        )
     if kept.correlation is not None:
         return replace(msgspec.convert(kept.correlation, Correlation), file=file)
     if kept.values is not None:

@@ -1,6 +1,7 @@
 """Turn a rule's regular expression into one the linear-time engine accepts, or refuse it."""
 
 import functools
+import itertools
 import re
 from typing import Final
 
@@ -15,26 +16,31 @@ MAX_PATTERN: Final = 8192
 _PIECE: Final = re.compile(
     r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)"  # an escape
     r"|\[\^?\]?(?:\\.|[^\\\]])*\]"  # a class
-    r"|\{\d*(?:,\d*)?\}[?+]?"  # a counted repeat
+    r"|\{\d*(?:,\d*)?\}\??"  # a counted repeat
     r"|\(\?[^)]{0,40}?[:)>=!]|\(\?P?<[A-Za-z_]\w*>"  # a group with an extension
     r"|.",
     re.DOTALL,
 )
+_REPEAT: Final = re.compile(r"[*+?]|\{.*\}")
 _OPTIONAL: Final = re.compile(r"[*?]|\{0?,")
 
 
 def translate(pattern: str, flags: str) -> str:
     r"""Give the Rust spelling of a Python pattern with the flags (of `i`, `m`, `s`).
 
-    InvalidRule if the linear-time engine cannot do it (look-around, back-reference) or it is
-    larger than 8,192 characters. A search with it finds what `re.search` finds.
+    InvalidRule if the linear-time engine cannot do it (look-around, back-reference, possessive
+    repeat) or it is larger than 8,192 characters. A search with it finds what `re.search` finds.
 
     >>> translate("a{b$", "i")
     '(?i)a\\{b(?:\\n?\\z)'
     """
     if len(pattern) > MAX_PATTERN:
         raise InvalidRule(f"regular expression is longer than {MAX_PATTERN} characters")
-    out = "".join(_rust(t, "m" in flags) for t in _PIECE.findall(pattern))
+    pieces = _PIECE.findall(pattern)
+    if any(piece == "+" and _REPEAT.fullmatch(last) for last, piece in itertools.pairwise(pieces)):
+        # Rust would read a++ as (a+)+, which gives back what it took.
+        raise InvalidRule(f"regular expression '{_short(pattern)}' cannot run: possessive repeat")
+    out = "".join(_rust(t, "m" in flags) for t in pieces)
     text = f"(?{''.join(sorted(flags))}){out}" if flags else out
     _check(text, pattern)
     return text
@@ -77,8 +83,11 @@ def _check(text: str, shown: str) -> None:
         is_large = "size limit" in str(wrong)
         why = "it is too large" if is_large else "the engine refuses it"
         why = lines[0].removeprefix("error: ") if lines else why
-        short = shown if len(shown) <= 80 else shown[:79] + "…"
-        raise InvalidRule(f"regular expression '{short}' cannot run: {why}") from wrong
+        raise InvalidRule(f"regular expression '{_short(shown)}' cannot run: {why}") from wrong
+
+
+def _short(pattern: str) -> str:
+    return pattern if len(pattern) <= 80 else pattern[:79] + "…"
 
 
 def needle(pattern: str) -> str:
@@ -90,7 +99,7 @@ def needle(pattern: str) -> str:
     best = run = ""
     depth = 0
     pieces = _PIECE.findall(pattern)
-    for piece, after in zip(pieces, [*pieces[1:], ""], strict=True):
+    for piece, after in zip(pieces, [*pieces[1:], ""][: len(pieces)], strict=True):
         if piece == "|" and depth == 0:
             return ""
         letter = _letter(piece)

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 import yaml
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule
 from sigma.rule.base import SigmaYAMLLoader
 from sigma.rule.detection import EmptySigmaDetections
@@ -20,6 +21,7 @@ from detectors._correlation.read import read_correlation
 from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import LACKS_VALUES, Flattening
 from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
+from detectors._sigma.modifiers import MODIFIERS
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
@@ -32,6 +34,8 @@ _SUFFIXES: Final = (".yml", ".yaml")
 _DEEP: Final = re.compile(r"^[ \t\-?:]{200}", re.MULTILINE)
 _MANY_STARS: Final = re.compile(r"(?:\*[^\s()*]*){4}")
 
+modifier_mapping.update(MODIFIERS)  # where pySigma looks for them; it takes no table of ours
+
 _LEVELS: Final[Mapping[str, Level]] = {level: level for level in get_args(Level)}
 
 Values = Mapping[str, tuple[str, ...]]
@@ -39,6 +43,7 @@ Compiled = CompiledRule | Correlation | CompiledFilter | NamedValues | RuleRepor
 """What one document becomes; a correlation's base rules are not resolved yet."""
 _MOST_VALUES: Final = 10_000
 _LONGEST_VALUE: Final = 1024
+_LONGEST_TITLE: Final = 256
 _VALUES: Final = re.compile(rb"^values:", re.MULTILINE)
 
 
@@ -164,10 +169,11 @@ def _compile(
     file: str,
     values: Values,
 ) -> Compiled:
-    rule_id = None
+    rule_id, title = None, ""
     try:
         _check_shape(document)
         rule_id = str(document["id"]) if document.get("id") else None
+        title = str(document.get("title") or "")[:_LONGEST_TITLE]
         if "correlation" in document:
             return read_correlation(document, version, file)
         if "values" in document:
@@ -183,7 +189,7 @@ def _compile(
         reason = " ".join(str(wrong).split())
     except Exception as wrong:  # noqa: BLE001  parser boundary: a rule text can raise anything
         reason = f"the rule cannot be read: {type(wrong).__name__}: {wrong}"
-    return RuleReport(rule_id, file, executable=False, reason=reason[:500])
+    return RuleReport(rule_id, file, executable=False, reason=reason[:500], title=title)
 
 
 def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML

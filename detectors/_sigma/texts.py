@@ -26,6 +26,9 @@ _MOMENTS: Final = (
     "%Y-%m-%dT%H:%M:%S%.fZ",
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f UTC",
+    "%Y-%m-%dT%H:%M%#z",
+    "%Y-%m-%d %H:%M",
 )
 _V4: Final = r"\A(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\z"
 
@@ -130,15 +133,7 @@ class Texts:
         return numbers.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
 
     def _ordered(self, word: str, limit: float) -> Mask:
-        seen = self._numbers(_NUMBER)
-        found = {
-            "lt": seen < limit,
-            "lte": seen <= limit,
-            "gt": seen > limit,
-            "gte": seen >= limit,
-            "neq": ~(seen == limit),
-        }[word]
-        return np.asarray(found)
+        return _compared(self._numbers(_NUMBER), word, limit)
 
     @functools.cached_property
     def _addresses(self) -> tuple[npt.NDArray[np.int64], dict[int, int]]:
@@ -167,15 +162,29 @@ class Texts:
         table[[place for place, number in six.items() if low <= number <= high]] = True
         return table
 
-    def _moment_part(self, part: str, wanted: int) -> Mask:
+    def _moment_part(self, asked: str, wanted: int) -> Mask:
+        part, _, word = asked.partition(" ")
         found = pl.Series([None], dtype=pl.Datetime("us", "UTC")).new_from_index(0, self._size)
         for shape in _MOMENTS:
             seen = self.distinct.str.to_datetime(shape, strict=False, time_unit="us")
             aware = seen.dt.convert_time_zone("UTC") if "z" in shape else _utc(seen)
             found = found.zip_with(found.is_not_null(), aware)
         number: pl.Series = getattr(found.dt, part)()  # minute .. year
-        same = number.cast(pl.Int64) == wanted
-        return np.asarray(same.fill_null(value=False).to_numpy())
+        numbers = number.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        return _compared(numbers, word or "eq", wanted)
+
+
+def _compared(seen: npt.NDArray[np.float64], word: str, limit: float) -> Mask:
+    """Compare numbers; what is none (NaN) differs from all and is neither less nor more."""
+    found = {
+        "eq": seen == limit,
+        "lt": seen < limit,
+        "lte": seen <= limit,
+        "gt": seen > limit,
+        "gte": seen >= limit,
+        "neq": ~(seen == limit),
+    }[word]
+    return np.asarray(found)
 
 
 def _few_test(plain: str, *, starts: bool, ends: bool) -> Callable[[str], bool]:

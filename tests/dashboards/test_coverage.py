@@ -40,3 +40,10 @@ def test_every_tactic_has_its_column_and_known_techniques_without_a_rule_are_tol
     assert "without a rule" in shown
     assert "Initial Access" in shown
     assert len(shown) < 300_000
+
+
+def test_a_technique_that_the_table_does_not_know_is_shown_all_the_same(filled: House) -> None:
+    person = filled.person(filled.acme, "p", Role.ANALYST)
+    text = OWN.replace("t1674", "t9674").replace("c0", "c1")
+    assert person.post("/v1/rules", json={"text": text}).status_code == 201
+    assert "T9674" in filled.open(person, "/coverage")

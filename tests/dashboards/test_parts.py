@@ -9,6 +9,7 @@ from dashboards.read.rules import rule_text
 from dashboards.ui.marks import LEVELS
 from dashboards.ui.tokens import contrast, css, tokens
 from dashboards.ui.why import features, matched
+from storage.settings import Settings
 
 SCHEMES = ("light", "dark")
 GROUNDS = ("page", "surface", "sunken")
@@ -85,12 +86,12 @@ def test_any_url_gives_filters_that_come_back_the_same(search: str) -> None:
 
 
 def test_a_rule_of_the_house_is_shown_without_its_examples() -> None:
-    found = rule_text("33770822-355E-5038-8852-68ee5b8aa5ef")
+    found = rule_text(Settings(), "33770822-355E-5038-8852-68ee5b8aa5ef")
     assert found is not None
     assert found.title == "WDigest told to keep passwords in clear"
     assert "detection:" in found.text
     assert "inopsio:" not in found.text
-    assert rule_text("../../etc/passwd") is None
+    assert rule_text(Settings(), "../../etc/passwd") is None
 
 
 def test_the_matched_part_of_a_value_is_marked() -> None:

@@ -1,6 +1,8 @@
 """What few published rules use, each with a table of what it says; hostile patterns end in time."""
 
 import time
+from base64 import b64encode
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -10,6 +12,11 @@ from detectors.sigma import CompiledRule, RuleReport, RuleSet
 from tests.detectors.test_sigma import _batch, _hits, _rule
 
 MOMENT = "2026-11-27 23:59:58.123"
+
+
+def _coded(text: str, codec: str = "utf-8") -> list[str | None]:
+    """Give base64 with the text at each of its three places, other bytes around it."""
+    return [b64encode(b"x" * n + text.encode(codec) + b"yz").decode() for n in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,15 @@ MOMENT = "2026-11-27 23:59:58.123"
         ("f|base64offset|contains", "secret!", ["c2VjcmV0I", "xzZWNyZXQhx"], ["secret!", None]),
         ("f|wide|base64offset|contains", "ab", ["YQBiA"], ["YWI", None]),
         ("f|utf16be|base64", "ab", ["AGEAYg=="], ["YQBiAA==", None]),
+        ("f|utf16le|base64", "ab", ["YQBiAA=="], ["AGEAYg==", None]),
+        ("f|utf16|base64", "ab", ["//5hAGIA"], ["YQBiAA==", "77u/YQBiAA==", None]),
+        ("f|wide|base64", "aé", ["YQDpAA=="], ["YcOp"]),
+        ("f|base64offset|contains", "grüße", _coded("grüße"), ["grüße", "Z3I"]),
+        ("f|utf16be|base64offset|contains", "ü", _coded("ü", "utf-16-be"), ["ü"]),
+        ("f|base64offset|contains", "a", ["YQ"], ["", "xx"]),
+        ("f|base64", r"C:\\a\*", ["QzpcYSo="], ["QzpcYVwq"]),
+        ("f|cased|windash|contains", " -X", ["a -X", "a /X"], ["a -x", "a /x"]),
+        ("f|windash|cased|contains", " -X", ["a -X", "a /X"], ["a -x", "a /x"]),
         ("f|re|i", "^a.c$", ["ABC"], ["abcd", None]),
         ("f|re|m", "^b$", ["a\nb"], ["ab"]),
         ("f|re|s", "a.b", ["a\nb"], ["ab"]),
@@ -36,6 +52,11 @@ MOMENT = "2026-11-27 23:59:58.123"
         ("f|minute", 59, [MOMENT, "2026-11-27T23:59:58Z"], ["2026-11-27 23:58:58", "59", None]),
         ("f|hour", 23, [MOMENT], ["2026-11-27T22:59:58Z", None]),
         ("f|hour", 22, ["2026-11-27T23:59:58+01:00"], [MOMENT]),
+        ("f|hour|gte", 22, [MOMENT, "2026-11-27T22:00:00Z"], ["2026-11-27 21:59:59", "23", None]),
+        ("f|hour|gt", 22, [MOMENT], ["2026-11-27T22:59:58Z", None]),
+        ("f|hour|lt", 6, ["2026-11-27 05:59:59"], ["2026-11-27 06:00:00", "5", None]),
+        ("f|hour|lte", 6, ["2026-11-27 06:59:59"], ["2026-11-27 07:00:00", None]),
+        ("f|hour|neq", 23, ["2026-11-27T22:59:58Z", None], [MOMENT]),
         ("f|day", 27, [MOMENT], ["2026-11-28 00:00:00", None]),
         ("f|week", 48, [MOMENT], ["2026-11-20 00:00:00", None]),
         ("f|month", 11, [MOMENT], ["2026-12-27 00:00:00", None]),
@@ -66,12 +87,36 @@ def test_a_catastrophic_pattern_costs_no_more_than_its_input_is_long(pattern: st
         ("(?<!a)b", "look-around"),
         (r"(a)\1", "backreference"),
         ("((a{1,1000}){1,1000}){1,1000}", "too large"),
+        ("a++ab", "possessive"),
+        ("a{2}+ab", "possessive"),
     ],
 )
 def test_what_a_linear_engine_cannot_do_is_refused_by_name(pattern: str, reason: str) -> None:
     report = _compiled(pattern)
     assert isinstance(report, RuleReport)
     assert reason in report.reason
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [("f|expand|base64", "%a%"), ("f|base64offset", "a*"), ("f|wide|contains", "é")],
+)
+def test_what_cannot_be_encoded_is_refused(item: str, value: str) -> None:
+    text = yaml.safe_dump(_rule({"s": {item: value}, "condition": "s"})).encode()
+    report = compile_text(text, "r.yml", {"a": ("x",)})[0]
+    assert isinstance(report, RuleReport)
+    assert "encoded" in report.reason or "base64" in report.reason
+
+
+def test_an_empty_pattern_holds_for_any_text() -> None:
+    rule = _rule({"s": {"f|re": ""}, "condition": "s"})
+    assert _hits(rule, [{"f": "a"}, {"f": ""}, {"f": None}]) == [0, 1]
+
+
+def test_the_moment_of_the_event_itself_has_parts() -> None:
+    rule = _rule({"s": {"time|hour|gte": 22}, "condition": "s"})
+    times = [datetime(2026, 11, 27, hour, 30, tzinfo=UTC) for hour in (21, 22, 23)]
+    assert [_hits(rule, [{"f": "x"}], time=at) for at in times] == [[], [0], [0]]
 
 
 def _compiled(pattern: str) -> object:
