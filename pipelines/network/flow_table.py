@@ -21,6 +21,11 @@ MAX_OPEN: Final = 65_536
 _TIDY_AT: Final = 16_384
 TCP_TIMEOUT_S: Final = 3_600
 OTHER_TIMEOUT_S: Final = 600
+LINGER_S: Final = 5
+"""Live: how long after its end a TCP connection waits for stragglers."""
+LIVE_TCP_S: Final = 300
+LIVE_OTHER_S: Final = 60
+LONGEST_S: Final = 1_800
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 OPENING: Final = 256
@@ -118,6 +123,21 @@ class FlowTable:
         merged, is_last = _fold(self._open.take(touched).joined(packets))
         self._open = self._open.take(~touched).joined(merged.take(is_last))
         return merged.take(~is_last).joined(self._tidied())
+
+    def end_silent(self, now_ns: int) -> Flows:
+        """Give the flows of a live capture that are over, or silent as of now.
+
+        A flow that goes on for LONGEST_S is given so far; what follows counts as another one.
+        """
+        flows = self._open
+        is_tcp = flows.protocol == TCP
+        either, both = flows.a_flags | flows.b_flags, flows.a_flags & flows.b_flags
+        is_over = is_tcp & (((both & FIN) != 0) | ((either & RST) != 0))
+        wait_s = np.where(is_over, LINGER_S, np.where(is_tcp, LIVE_TCP_S, LIVE_OTHER_S))
+        gone = now_ns - flows.last_ns > wait_s * 1_000_000_000
+        gone |= now_ns - flows.first_ns > LONGEST_S * 1_000_000_000
+        ended, self._open = flows.take(gone), flows.take(~gone)
+        return ended
 
     def close(self) -> Flows:
         """Give the flows that are still open, and forget them."""

@@ -30,6 +30,8 @@ from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, end
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
 
+SILENT_S: Final = 60
+
 _SYN, _ACK = 2, 16
 _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
@@ -104,6 +106,15 @@ class TcpWatch:
         while more:
             self._take(segments, heapq.heappop(more), more, queued, found)
         self._make_room(found)
+        yield from found
+
+    def let_silent_go(self, now_ns: int) -> Iterator[Sighting]:
+        """Give what connections of a live capture left unanswered that are silent for SILENT_S."""
+        found: list[Sighting] = []
+        since_ns = now_ns - SILENT_S * 1_000_000_000
+        # The longest untouched stand first; one that still speaks ends the look.
+        while self._known and next(iter(self._known.values())).last_ns < since_ns:
+            self._let_go(next(iter(self._known)), found)
         yield from found
 
     def close(self) -> Iterator[Sighting]:
