@@ -26,12 +26,13 @@ def as_messages(
     for module in discover("pipelines.parsers", CONTRACT).values():
         if format == module.FORMAT:
             if getattr(module, "AT_EDGE", False):
-                return EDGE_FORMAT, _as_ocsf(format, module.parse(chunks))
+                return EDGE_FORMAT, as_ocsf(format, module.parse(chunks))
             return format, split(format, chunks, max_bytes)
     raise InvalidInput(f"format '{format}' is unknown; see: inopsio ingest --help")
 
 
-def _as_ocsf(format: str, parsed: Iterable[Parsed]) -> Iterator[tuple[int, bytes]]:
+def as_ocsf(format: str, parsed: Iterable[Parsed]) -> Iterator[tuple[int, bytes]]:
+    """Write parsed events as OCSF NDJSON: (first position, up to ROWS_PER_MESSAGE lines)."""
     position = 0
     refused = None
     for frame, rejects in parsed:

@@ -111,6 +111,7 @@ class Settings:
     idle_s: int = _setting(
         30, "after how long a caught-up partition stops holding the watermark, seconds"
     )
+    capture_interface: str = _setting("", "network interface at which the source capture listens")
     ingest_max_bytes: int = _setting(16 << 20, "largest request body, after decompression, bytes")
     ingest_max_ratio: int = _setting(100, "largest decompressed : compressed ratio accepted")
     tenant_bytes_s: int = _setting(

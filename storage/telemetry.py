@@ -67,6 +67,18 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("inopsio_ingest_refused_total", "counter", "requests refused at the front door"),
     Metric("inopsio_requests_total", "counter", "HTTP requests answered"),
     Metric("inopsio_requests_failed_total", "counter", "HTTP requests answered with 5xx"),
+    Metric(
+        "inopsio_capture_packets_total",
+        "counter",
+        "packets a sensor saw since it started; the asking tenant's own",
+        ("tenant", "sensor", "interface"),
+    ),
+    Metric(
+        "inopsio_capture_dropped_total",
+        "counter",
+        "packets the kernel dropped for a sensor since it started; the asking tenant's own",
+        ("tenant", "sensor", "interface"),
+    ),
     Metric("inopsio_outbox_rows", "gauge", "rows waiting to be told to the log"),
 )
 
@@ -91,6 +103,17 @@ def forget(name: str) -> None:
     """Drop the values of a gauge with labels: what it told of may be gone."""
     with _LOCK:
         _LABELLED[name].clear()
+
+
+def replace(name: str, tenant: str, told: Mapping[tuple[str, ...], float]) -> None:
+    """Put what is true now in place of all that a metric said of a tenant (its first label)."""
+    if _DECLARED[name].labels[0] != "tenant":
+        raise KeyError(f"{name} is not counted by tenant")
+    with _LOCK:
+        mine = _LABELLED[name]
+        for key in [key for key in mine if key[0] == tenant]:
+            del mine[key]
+        mine.update({(tenant, *key): value for key, value in told.items()})
 
 
 def values() -> Mapping[str, float]:

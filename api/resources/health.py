@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 from api.auth import require
+from api.captures import tell_captures
 from api.desk import Desk, desk_of
 from api.lag import lag_of, tell_lag
 from storage.database.queries import select
@@ -92,6 +93,7 @@ def metrics(request: Request, scope: Annotated[Scope, require("ops:read")]) -> P
     desk = desk_of(request)
     lag_of(desk)
     tell_lag(desk)
+    tell_captures(desk, scope)
     return PlainTextResponse(
         exposition(tenant=scope.tenant_id), media_type="text/plain; version=0.0.4"
     )

@@ -78,7 +78,10 @@ def _live(found: Overview, before: dict[str, Any], now: datetime) -> list[Part]:
         html.Div(_figures(found, now), className="figures four flat"),
         html.Div(
             [
-                html.Div([_flows(found, before, now), _sources(found, now)], className="stack"),
+                html.Div(
+                    [_flows(found, before, now), _sources(found, now), *_captures(found, now)],
+                    className="stack",
+                ),
                 _parts(found, now),
             ],
             className="split",
@@ -234,6 +237,37 @@ def _sources(found: Overview, now: datetime) -> Part:
     said = f"The {len(rows)} read latest." if len(rows) == read.MOST_SOURCES else ""
     inside = html.Div(table("Sources", heads, rows, numbers=(2, 3)), className="scroll tall")
     return panel("Sources", inside, said=said, fresh=_arrived(found, now))
+
+
+def _captures(found: Overview, now: datetime) -> list[Part]:
+    """Show the sensors, and what the kernel dropped for want of time; nothing where none is."""
+    if not found.captures:
+        return []
+    rows = [
+        (
+            html.Div([html.Strong(short(str(r["sensor"]), 60)), _at(str(r["interface"]))]),
+            count_of(int(r["packets"])),
+            _dropped(r),
+            moment(r["lost_at"], now) if r["lost_at"] else "",
+            _fresh(r["told_at"], now),
+        )
+        for r in found.captures
+    ]
+    heads = ("Sensor", "Packets", "Dropped by the kernel", "Last drop", "Last told")
+    inside = html.Div(table("Sensors", heads, rows, numbers=(1,)), className="scroll tall")
+    return [panel("Sensors", inside, said="Counts are since each one's start.")]
+
+
+def _at(interface: str) -> Part:
+    return html.Div(short(interface, 60), className="muted small mono")
+
+
+def _dropped(row: dict[str, Any]) -> Part:
+    dropped, packets = int(row["dropped"]), int(row["packets"])
+    if not dropped:
+        return html.Span("0")
+    share = f"{count_of(dropped)} ({dropped / max(packets, 1):.2%})"
+    return html.Span([share, " ", pill("blind", "high", "alert")], className="line-up")
 
 
 def _under(row: dict[str, Any]) -> Part:

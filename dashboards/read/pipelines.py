@@ -106,6 +106,7 @@ class Overview:
     totals: Row
     lake: Row
     base: Row
+    captures: list[Row]
     topics: Mapping[str, int]
     log_works: bool
 
@@ -120,12 +121,15 @@ def overview(database: Database, log: ReadableLog, scope: Scope) -> Overview:
         totals = select(tx, "pages_source_totals")[0]
         lake = select(tx, "pages_lake_size")[0]
         base = select(tx, "pages_database_size")[0]
+        captures = select(tx, "captures_list", limit=MOST_SOURCES)
     try:
         topics = dict(log.topics())
         partitions = [*_of_flows(log, offsets), *_of_modules(log, topics)]
     except Unavailable:
-        return Overview((), sources, totals, lake, base, {}, False)
-    return Overview(tuple(partitions), sources, totals, lake, base, _ends(log, topics), True)
+        return Overview((), sources, totals, lake, base, captures, {}, False)
+    return Overview(
+        tuple(partitions), sources, totals, lake, base, captures, _ends(log, topics), True
+    )
 
 
 def _of_flows(log: ReadableLog, offsets: list[Row]) -> list[Partition]:

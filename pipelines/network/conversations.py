@@ -6,7 +6,6 @@ MAX_HELD bytes and MAX_CONVERSATIONS connections, beyond which the longest untou
 go is counted in `evicted`.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from pipelines.network.hellos import Handshake
@@ -111,9 +110,16 @@ class Conversation:
         self._server = 0 if cutters[1] else 1
 
     def add(
-        self, time_ns: int, side: int, sequence: int, payload: bytes, *, begins: bool
-    ) -> Iterator[Sighting]:
-        """Take a segment; give what it completes. `begins`: it begins like a message."""
+        self,
+        time_ns: int,
+        side: int,
+        sequence: int,
+        payload: bytes,
+        found: list[Sighting],
+        *,
+        begins: bool,
+    ) -> None:
+        """Take a segment; add what it completes to `found`. `begins`: like a message."""
         told = self.sides[side]
         if told.expected == NOT_YET:
             told.expected = sequence
@@ -131,21 +137,21 @@ class Conversation:
                 self._hold(told, sequence, payload)
                 if len(told.early) <= MAX_EARLY:
                     return
-                yield from self._skip_gap(time_ns, side)
+                self._skip_gap(time_ns, side, found)
                 return
             if not begins:
                 return
             told.expected = sequence
         if not (begins or told.follows):
             return
-        yield from self._in_order(time_ns, side, payload)
+        self._in_order(time_ns, side, payload, found)
 
     def _hold(self, told: Side, sequence: int, payload: bytes) -> None:
         known = told.early.get(sequence, b"")
         if len(payload) > len(known):
             told.early[sequence] = payload
 
-    def _skip_gap(self, time_ns: int, side: int) -> Iterator[Sighting]:
+    def _skip_gap(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Give a message up whose middle does not come; read what was held behind the gap."""
         told = self.sides[side]
         self.evicted += 1
@@ -158,16 +164,16 @@ class Conversation:
             elif off < 0:
                 payload = payload[-off:]
             if payload:
-                yield from self._in_order(time_ns, side, payload)
+                self._in_order(time_ns, side, payload, found)
 
-    def _in_order(self, time_ns: int, side: int, payload: bytes) -> Iterator[Sighting]:
+    def _in_order(self, time_ns: int, side: int, payload: bytes, found: list[Sighting]) -> None:
         """Read a segment that is next, and the early ones for which it made way."""
         told = self.sides[side]
         while True:
             if payload:
                 told.expected = (told.expected + len(payload)) % _WHOLE
                 data, told.waiting = told.waiting + payload, b""
-                yield from self._consume(time_ns, side, data)
+                self._consume(time_ns, side, data, found)
             if not told.early or not told.follows:
                 return
             at = _nearest(told)
@@ -176,22 +182,21 @@ class Conversation:
                 return
             payload = told.early.pop(at)[-off if off else 0 :]
 
-    def _consume(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+    def _consume(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         """Read the messages in bytes that begin one; keep the rest if it may become one."""
         told = self.sides[side]
         told.follows = False
         if self._cut is not None:
             calls, rest = self._cut(data, from_server=side == self._server)
             ends = self.ends if side else self._turned
-            for call in calls:
-                yield sighting(OT, time_ns, ends, function_fields(call))
+            found.extend(sighting(OT, time_ns, ends, function_fields(call)) for call in calls)
             self._keep(told, rest)
         elif data[0] in TLS_RECORDS:
-            yield from self._hello(time_ns, side, data)
+            self._hello(time_ns, side, data, found)
         elif data.startswith(b"SSH-"[: len(data)]):
-            yield from self._banner(time_ns, side, data)
+            self._banner(time_ns, side, data, found)
         else:
-            yield from self._heads(time_ns, side, data)
+            self._heads(time_ns, side, data, found)
 
     def _keep(self, told: Side, rest: bytes) -> None:
         if rest and len(rest) <= (MAX_WAITING if self._cut is None else 1 << 16):
@@ -199,7 +204,7 @@ class Conversation:
         elif rest:
             self.evicted += 1
 
-    def _hello(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+    def _hello(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         try:
             message = tls.cut_hello(data)
         except ValueError:
@@ -209,9 +214,9 @@ class Conversation:
             return
         if self._hellos is None:
             self._hellos = Handshake("t")
-        yield from self._hellos.add(time_ns, self.ends if side else self._turned, message)
+        found.extend(self._hellos.add(time_ns, self.ends if side else self._turned, message))
 
-    def _banner(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+    def _banner(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         end = data.find(b"\n", 0, 256)
         if end < 0:
             if len(data) < 256:
@@ -220,9 +225,9 @@ class Conversation:
         line = data[:end].rstrip(b"\r").decode("utf-8", "replace")
         ends = self.ends if side else self._turned
         fields: dict[str, Value] = {"banner": line, "is_server": ends.src_port < ends.dst_port}
-        yield sighting(SSH, time_ns, ends, fields)
+        found.append(sighting(SSH, time_ns, ends, fields))
 
-    def _heads(self, time_ns: int, side: int, data: bytes) -> Iterator[Sighting]:
+    def _heads(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         told = self.sides[side]
         while data:
             try:
@@ -232,7 +237,7 @@ class Conversation:
             if head is None:
                 self._keep(told, data)
                 return
-            yield from self._head(time_ns, side, head)
+            self._head(time_ns, side, head, found)
             body = 0 if head.status and self._bodiless else head.length
             if body is None:
                 return  # chunked or until the end: the next head is known by how it begins
@@ -245,11 +250,11 @@ class Conversation:
                 return
             data = data[head.size + body :]
 
-    def _head(self, time_ns: int, side: int, head: HttpHead) -> Iterator[Sighting]:
+    def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
         ends = self.ends if side else self._turned
         if head.method is not None:
             if len(self._asked) >= MAX_ASKED:
-                yield self._transaction(*self._asked.pop(0), None)
+                found.append(self._transaction(*self._asked.pop(0), None))
             self._asked.append((time_ns, ends, head))
             return
         status = head.status or 0
@@ -259,32 +264,32 @@ class Conversation:
         if self._asked:
             asked = self._asked.pop(0)
             self._bodiless |= asked[2].method in ("HEAD", "CONNECT")
-            yield self._transaction(*asked, status)
+            found.append(self._transaction(*asked, status))
         else:
-            yield self._transaction(time_ns, ends.turned(), None, status)
+            found.append(self._transaction(time_ns, ends.turned(), None, status))
 
     def _transaction(
         self, time_ns: int, ends: Ends, asked: HttpHead | None, status: int | None
     ) -> Sighting:
         return sighting(HTTP, time_ns, ends, http_fields(asked, status))
 
-    def close(self) -> Iterator[Sighting]:
+    def close(self, found: list[Sighting]) -> None:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""
         for side, told in enumerate(self.sides):
             if told.early and told.follows:
-                yield from self._skip_gap(self.last_ns, side)
+                self._skip_gap(self.last_ns, side, found)
             if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
-                yield from self._cut_off(told)
+                self._cut_off(told, found)
         while self._asked:
-            yield self._transaction(*self._asked.pop(0), None)
+            found.append(self._transaction(*self._asked.pop(0), None))
         if self._hellos is not None:
-            yield from self._hellos.close()
+            found.extend(self._hellos.close())
 
-    def _cut_off(self, told: Side) -> Iterator[Sighting]:
+    def _cut_off(self, told: Side, found: list[Sighting]) -> None:
         try:
             head = http.read_head(told.waiting, is_all=True)
         except ValueError:
             return
         told.forget()
         if head is not None:
-            yield from self._head(self.last_ns, int(told is self.sides[1]), head)
+            self._head(self.last_ns, int(told is self.sides[1]), head, found)

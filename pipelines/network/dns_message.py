@@ -14,10 +14,10 @@ from pipelines.network.names import dns_code, dns_type
 
 MAX_ANSWERS: Final = 256
 _MAX_NAME: Final = 255
-_MAX_LABELS: Final = 128
 _MAX_POINTERS: Final = 64
 _MAX_QUESTIONS: Final = 64
 _MAX_RECORDS: Final = 1_024
+_QUESTION: Final = b"\xc0\x0c"
 _OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
 
 _CLAIMED: Final = bytes(
@@ -122,11 +122,16 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
     """
     labels: list[bytes] = []
     behind, size, pointers = -1, 0, 0
-    while True:
-        length = data[at]
-        if length == 0:
-            break
-        if length >= 0xC0:
+    length = data[at]
+    while length:
+        if length < 64:
+            size += length + 1
+            label = data[at + 1 : at + 1 + length]
+            if size > _MAX_NAME or len(label) < length:
+                raise ValueError("a name is too long, or cut off")
+            labels.append(label)
+            at += length + 1
+        elif length >= 0xC0:
             target = (length & 0x3F) << 8 | data[at + 1]
             if behind < 0:
                 behind = at + 2
@@ -134,15 +139,9 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             if target >= at or pointers > _MAX_POINTERS:
                 raise ValueError("a compression pointer does not lead back")
             at = target
-            continue
-        size += length + 1
-        if length > 63 or size > _MAX_NAME or len(labels) >= _MAX_LABELS:
-            raise ValueError("a label or name is too long")
-        label = data[at + 1 : at + 1 + length]
-        if len(label) < length:
-            raise IndexError("the name is cut off")
-        labels.append(label)
-        at += length + 1
+        else:
+            raise ValueError("a label is too long")
+        length = data[at]
     text = _decoded(b".".join(labels)) if labels else "."
     return text, (at + 1 if behind < 0 else behind)
 
@@ -159,9 +158,11 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
     data, end = error.object, error.start + 1
-    last = min(end + _CLAIMED[data[error.start]], len(data))
-    while end < last and 0x80 <= data[end] < 0xC0:
-        end += 1
+    claimed = _CLAIMED[data[end - 1]]
+    if claimed:
+        last = min(end + claimed, len(data))
+        while end < last and 0x80 <= data[end] < 0xC0:
+            end += 1
     return "\ufffd", end
 
 
@@ -173,7 +174,8 @@ def _answers(data: bytes, at: int, count: int) -> list[str]:
     found: list[str] = []
     try:
         for _ in range(count):
-            _name, at = read_name(data, at)
+            # Nearly always the name is a pointer to the question's, which was read.
+            at = at + 2 if at > 12 and data[at : at + 2] == _QUESTION else read_name(data, at)[1]
             kind, _class, _ttl, size = _record(data, at)
             at += 10
             if at + size > len(data):

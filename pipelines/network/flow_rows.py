@@ -35,12 +35,11 @@ def flow_rows(flows: Flows) -> pl.DataFrame:
     src = _pick(by_a, flows.a_high, flows.b_high), _pick(by_a, flows.a_low, flows.b_low)
     dst = _pick(by_a, flows.b_high, flows.a_high), _pick(by_a, flows.b_low, flows.a_low)
     src_port, dst_port = np.where(by_a, a_port, b_port), np.where(by_a, b_port, a_port)
-    src_packed, dst_packed = packed(version, *src), packed(version, *dst)
     return pl.DataFrame(
         {
-            "src_ip": texts(src_packed),
+            "src_ip": texts(packed(version, *src)),
             "src_port": src_port,
-            "dst_ip": texts(dst_packed),
+            "dst_ip": texts(packed(version, *dst)),
             "dst_port": dst_port,
             "proto": protocol_names(protocol.tolist()),
             "packets_out": np.where(by_a, flows.a_packets, flows.b_packets),
@@ -50,9 +49,7 @@ def flow_rows(flows: Flows) -> pl.DataFrame:
             "start_ns": flows.first_ns,
             "end_ns": flows.last_ns,
             "state": _states(flows, by_a),
-            "community_id": community_ids(
-                src_packed, dst_packed, protocol.tolist(), src_port.tolist(), dst_port.tolist()
-            ),
+            "community_id": community_ids(version, src, dst, protocol, src_port, dst_port),
         },
         schema_overrides={"src_ip": pl.String, "dst_ip": pl.String, "proto": pl.String,
                           "state": pl.String, "community_id": pl.String},

@@ -21,6 +21,11 @@ MAX_OPEN: Final = 65_536
 _TIDY_AT: Final = 16_384
 TCP_TIMEOUT_S: Final = 3_600
 OTHER_TIMEOUT_S: Final = 600
+LINGER_S: Final = 5
+"""Live: how long after its end a TCP connection waits for stragglers."""
+LIVE_TCP_S: Final = 300
+LIVE_OTHER_S: Final = 60
+LONGEST_S: Final = 1_800
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 OPENING: Final = 256
@@ -29,6 +34,7 @@ ACCEPTING: Final = 512
 """Flag bit of the table's own: a SYN with ACK was seen from this side."""
 
 _NO_SYN: Final = -1
+_PLACES: Final = np.uint64(1 << 18)
 _KEY: Final = ("a_high", "a_low", "b_high", "b_low", "ends")
 _SUMS: Final = ("a_packets", "b_packets", "a_bytes", "b_bytes")
 _MIX: Final = tuple(
@@ -69,6 +75,8 @@ class Flows:
 
     def take(self, rows: Int64s | Bools) -> "Flows":
         """Keep or reorder rows."""
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)  # once, not for each column
         return Flows(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def joined(self, other: "Flows") -> "Flows":
@@ -111,10 +119,25 @@ class FlowTable:
             return Flows.none()
         packets = _as_flows(block, headers, rows)
         self._now_ns = max(self._now_ns, int(packets.last_ns.max()))
-        touched = np.isin(self._open.mix, np.unique(packets.mix))
+        touched = _may_be_among(self._open.mix, packets.mix)
         merged, is_last = _fold(self._open.take(touched).joined(packets))
         self._open = self._open.take(~touched).joined(merged.take(is_last))
         return merged.take(~is_last).joined(self._tidied())
+
+    def end_silent(self, now_ns: int) -> Flows:
+        """Give the flows of a live capture that are over, or silent as of now.
+
+        A flow that goes on for LONGEST_S is given so far; what follows counts as another one.
+        """
+        flows = self._open
+        is_tcp = flows.protocol == TCP
+        either, both = flows.a_flags | flows.b_flags, flows.a_flags & flows.b_flags
+        is_over = is_tcp & (((both & FIN) != 0) | ((either & RST) != 0))
+        wait_s = np.where(is_over, LINGER_S, np.where(is_tcp, LIVE_TCP_S, LIVE_OTHER_S))
+        gone = now_ns - flows.last_ns > wait_s * 1_000_000_000
+        gone |= now_ns - flows.first_ns > LONGEST_S * 1_000_000_000
+        ended, self._open = flows.take(gone), flows.take(~gone)
+        return ended
 
     def close(self) -> Flows:
         """Give the flows that are still open, and forget them."""
@@ -132,6 +155,14 @@ class FlowTable:
             gone[np.argpartition(waiting, over)[:over]] = True
         ended, self._open = self._open.take(gone), self._open.take(~gone)
         return ended
+
+
+def _may_be_among(mixes: UInt64s, others: UInt64s) -> Bools:
+    """Tell which mixes may be among the others: some too many, which costs only a little time."""
+    table = np.zeros(_PLACES, np.bool_)
+    table[others % _PLACES] = True
+    may_be: Bools = table[mixes % _PLACES]
+    return may_be
 
 
 def _timeout_ns(protocol: Int64s) -> Int64s:
@@ -198,9 +229,13 @@ def _mix(
 
 def _fold(rows: Flows) -> tuple[Flows, Bools]:
     """Add rows of equal key up; give the flows, and which are the last of their key."""
-    order = np.argsort(rows.mix, kind="stable")
+    # The row's number in place of the mix's low bits: then a plain sort, which is the quickest,
+    # keeps the order of equal mixes.
+    bits = np.uint64(len(rows).bit_length())
+    numbered = np.sort((rows.mix >> bits << bits) | np.arange(len(rows), dtype=np.uint64))
+    order = (numbered & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
     rows = rows.take(order)
-    new_mix = rows.mix[1:] != rows.mix[:-1]
+    new_mix = (numbered[1:] >> bits) != (numbered[:-1] >> bits)
     new_key = _differs(rows)
     if (new_key & ~new_mix).any():  # two keys with one mix lie interleaved: sort by the key itself
         rows = rows.take(np.lexsort([getattr(rows, name) for name in _KEY]))

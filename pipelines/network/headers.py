@@ -88,7 +88,11 @@ class Rows:
         """Keep the packets where `mask` is true."""
         if mask.all():
             return self  # the usual case: nothing to copy
-        return Rows(self.row[mask], self.at[mask], self.end[mask], self.kind[mask])
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, places: Int64s) -> "Rows":
+        """Keep the packets at these places."""
+        return Rows(self.row[places], self.at[places], self.end[places], self.kind[places])
 
     def with_room(self, size: int) -> "Rows":
         """Keep the packets that still have `size` bytes."""
@@ -113,7 +117,9 @@ def read_headers(block: PacketBlock, layers: Mapping[int, Layer]) -> Headers:
         block.start + block.captured,
         block.link + LINK,
     )
-    links = {int(link) for link in np.unique(block.link)}
+    # Nearly always all packets have one link type, and `unique` is slow beside this.
+    is_one = len(block) > 0 and bool((block.link == block.link[0]).all())
+    links = {int(link) for link in (block.link[:1] if is_one else np.unique(block.link))}
     headers.unknown_links = frozenset(link for link in links if link + LINK not in layers)
     readable = np.zeros(_KINDS, np.bool_)  # NOTHING is -1: the last place, which is no kind
     readable[list(layers)] = True

@@ -17,13 +17,12 @@ from pipelines.network.headers import (
     Headers,
     Layer,
     Rows,
-    read_uint64,
     u8,
     u16,
     u32,
 )
 from pipelines.network.links import IPV4, IPV6
-from pipelines.network.packets import Int64s
+from pipelines.network.packets import Int64s, heads_at
 
 TCP: Final = 6
 UDP: Final = 17
@@ -50,62 +49,79 @@ def _pair_table(pairs: dict[int, int]) -> Int64s:
     return table
 
 
+_IPV4_HEAD: Final = np.dtype([
+    ("first", "u1"), ("", "u1"), ("total", ">u2"), ("id", ">u2"), ("offset", ">u2"), ("", "u1"),
+    ("protocol", "u1"), ("", ">u2"), ("src", ">u4"), ("dst", ">u4"),
+])  # fmt: skip
+_IPV6_HEAD: Final = np.dtype([
+    ("first", "u1"), ("", "V3"), ("size", ">u2"), ("following", "u1"), ("", "u1"),
+    ("src_high", ">u8"), ("src_low", ">u8"), ("dst_high", ">u8"), ("dst_low", ">u8"),
+])  # fmt: skip
+_TCP_HEAD: Final = np.dtype([
+    ("src_port", ">u2"), ("dst_port", ">u2"), ("sequence", ">u4"), ("", ">u4"), ("size", "u1"),
+    ("flags", "u1"),
+])  # fmt: skip
+_UDP_HEAD: Final = np.dtype([("src_port", ">u2"), ("dst_port", ">u2"), ("size", ">u2")])
+
 _ANSWERS: Final = {ICMP: _pair_table(ICMP_PAIRS), ICMP6: _pair_table(ICMP6_PAIRS)}
 
 
 def ipv4(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     """Write an IPv4 header's addresses and step over its options."""
     rows = rows.with_room(20)
-    first = u8(octets, rows.at)
-    size = (first & 15) * 4
-    sound = (first >> 4 == 4) & (size >= 20) & (rows.at + size <= rows.end)
-    rows, size = rows.only(sound), size[sound]
-    total = u16(octets, rows.at + 2)
+    heads = heads_at(octets, _IPV4_HEAD, rows.at)
+    size = (heads["first"] & 15) * np.int64(4)
+    sound = (heads["first"] >> 4 == 4) & (size >= 20) & (rows.at + size <= rows.end)
+    if not sound.all():
+        rows, heads, size = rows.only(sound), heads[sound], size[sound]
+    total = heads["total"].astype(np.int64)
     # Segmentation offload leaves a total length of 0: then the frame's end is all there is.
     told = np.where(total >= size, rows.at + total, rows.end)
     end = np.minimum(rows.end, told)
-    offset = u16(octets, rows.at + 6)
-    protocol = u8(octets, rows.at + 9)
-    _write_addresses(headers, rows, 4, protocol)
-    headers.src_high[rows.row] = 0
-    headers.dst_high[rows.row] = 0
-    headers.src_low[rows.row] = u32(octets, rows.at + 12).astype(np.uint64)
-    headers.dst_low[rows.row] = u32(octets, rows.at + 16).astype(np.uint64)
-    later = (offset & 0x1FFF) != 0
-    broken = np.flatnonzero(later | ((offset & 0x2000) != 0))
+    protocol = heads["protocol"].astype(np.int64)
+    _begin_innermost(headers, rows, 4, protocol)
+    headers.src_low[rows.row] = heads["src"]
+    headers.dst_low[rows.row] = heads["dst"]
+    kind = protocol + PROTOCOL
+    broken = np.flatnonzero(heads["offset"] & 0x3FFF)
     if len(broken):
+        later = (heads["offset"][broken] & 0x1FFF) != 0
         at = rows.row[broken]
-        headers.fragment[at] = np.where(later[broken], LATER_FRAGMENT, FIRST_FRAGMENT)
-        headers.fragment_id[at] = u16(octets, rows.at[broken] + 4)
-    kind = np.where(later, NOTHING, protocol + PROTOCOL)
+        headers.fragment[at] = np.where(later, LATER_FRAGMENT, FIRST_FRAGMENT)
+        headers.fragment_id[at] = heads["id"][broken]
+        kind[broken[later]] = NOTHING
     return Rows(rows.row, rows.at + size, end, kind)
 
 
 def ipv6(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     """Write an IPv6 header's addresses and step to the next header."""
     rows = rows.with_room(40)
-    rows = rows.only(u8(octets, rows.at) >> 4 == 6)
-    told = u16(octets, rows.at + 4)
+    heads = heads_at(octets, _IPV6_HEAD, rows.at)
+    sound = heads["first"] >> 4 == 6
+    if not sound.all():
+        rows, heads = rows.only(sound), heads[sound]
+    told = heads["size"].astype(np.int64)
     end = np.where(told == 0, rows.end, np.minimum(rows.end, rows.at + 40 + told))
-    following = u8(octets, rows.at + 6)
-    _write_addresses(headers, rows, 6, following)
-    headers.src_high[rows.row] = read_uint64(octets, rows.at + 8)
-    headers.src_low[rows.row] = read_uint64(octets, rows.at + 16)
-    headers.dst_high[rows.row] = read_uint64(octets, rows.at + 24)
-    headers.dst_low[rows.row] = read_uint64(octets, rows.at + 32)
+    following = heads["following"].astype(np.int64)
+    _begin_innermost(headers, rows, 6, following)
+    for name in ("src_high", "src_low", "dst_high", "dst_low"):
+        getattr(headers, name)[rows.row] = heads[name]
     return Rows(rows.row, rows.at + 40, end, _after_ipv6(following))
 
 
-def _write_addresses(headers: Headers, rows: Rows, version: int, protocol: Int64s) -> None:
-    """Begin a new innermost header: what an outer one said of ports is void."""
+def _begin_innermost(headers: Headers, rows: Rows, version: int, protocol: Int64s) -> None:
+    """Begin a new innermost header: what an outer one said of addresses and ports is void."""
     row = rows.row
+    tunnelled = row[headers.version[row] != 0]
+    if len(tunnelled):
+        for column in (
+            headers.src_high, headers.dst_high, headers.src_port, headers.dst_port,
+            headers.tcp_flags, headers.sequence, headers.payload, headers.payload_end,
+            headers.fragment,
+        ):  # fmt: skip
+            column[tunnelled] = 0
     headers.version[row] = version
     headers.protocol[row] = protocol
-    for column in (
-        headers.src_port, headers.dst_port, headers.tcp_flags, headers.sequence, headers.payload,
-        headers.payload_end, headers.fragment,
-    ):  # fmt: skip
-        column[row] = 0
 
 
 def _after_ipv6(following: Int64s) -> Int64s:
@@ -150,33 +166,55 @@ def ported(octets: bytes, rows: Rows, headers: Headers) -> Rows:
 
 def tcp(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     """Write ports, flags, sequence number and payload of TCP segments."""
-    ported(octets, rows, headers)
-    rows = rows.with_room(20)
-    row = rows.row
-    headers.sequence[row] = u32(octets, rows.at + 4)
-    headers.tcp_flags[row] = u8(octets, rows.at + 13)
-    size = np.maximum((u8(octets, rows.at + 12) >> 4) * 4, 20)
+    rows = _with_head(octets, rows, headers, 20)
+    row, heads = rows.row, heads_at(octets, _TCP_HEAD, rows.at)
+    headers.src_port[row] = heads["src_port"]
+    headers.dst_port[row] = heads["dst_port"]
+    headers.sequence[row] = heads["sequence"]
+    headers.tcp_flags[row] = heads["flags"]
+    size = np.maximum((heads["size"] >> 4) * np.int64(4), 20)
     headers.payload[row] = np.minimum(rows.at + size, rows.end)
     headers.payload_end[row] = rows.end
     return rows.onward(size, NOTHING)
 
 
+def _with_head(octets: bytes, rows: Rows, headers: Headers, size: int) -> Rows:
+    """Keep the packets that have the whole head; of the others write the ports."""
+    whole = rows.at + size <= rows.end
+    if not whole.all():
+        ported(octets, rows.only(~whole), headers)
+    return rows.only(whole)
+
+
 def udp(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     """Write ports and payload of UDP datagrams; known tunnel ports lead further in."""
-    ported(octets, rows, headers)
-    rows = rows.with_room(8)
-    row, told = rows.row, u16(octets, rows.at + 4)
+    rows = _with_head(octets, rows, headers, 8)
+    row, heads = rows.row, heads_at(octets, _UDP_HEAD, rows.at)
+    src_port, dst_port = heads["src_port"], heads["dst_port"]
+    headers.src_port[row] = src_port
+    headers.dst_port[row] = dst_port
+    told = heads["size"].astype(np.int64)
     end = np.where(told >= 8, np.minimum(rows.end, rows.at + told), rows.end)
     headers.payload[row] = rows.at + 8
     headers.payload_end[row] = end
-    kind = np.full(len(rows), NOTHING, np.int64)
-    for port in TUNNEL_PORTS:
-        kind[(headers.dst_port[row] == port) | (headers.src_port[row] == port)] = TUNNEL + port
+    kind = _TUNNEL_AT[src_port]
+    by_receiver = _TUNNEL_AT[dst_port]
+    kind = np.where(by_receiver != NOTHING, by_receiver, kind)
     return Rows(row, rows.at + 8, end, kind)
 
 
 TUNNEL_PORTS: Final = (2152, 3544, 4789, 6081, 8472)
 """GTP-U, Teredo, VXLAN, GENEVE, and the VXLAN port of older Linux."""
+
+
+def _tunnel_table() -> Int64s:
+    table = np.full(65_536, NOTHING, np.int64)
+    for port in TUNNEL_PORTS:
+        table[port] = TUNNEL + port
+    return table
+
+
+_TUNNEL_AT: Final = _tunnel_table()
 
 
 def _icmp(protocol: int) -> Layer:

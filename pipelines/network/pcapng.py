@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.network.packets import PADDING, Int64s, PacketBlock, field_at
+from pipelines.network.packets import Int64s, PacketBlock, field_at
 from storage.errors import InvalidBatch
 
 _SECTION: Final = 0x0A0D0D0A
@@ -50,14 +50,15 @@ class PcapngReader:
         self._interfaces: list[_Interface] = []
         self._last_ns = 0
 
-    def take(self, data: bytes) -> Iterator[tuple[PacketBlock, int]]:
-        """Give the packets of the whole blocks in `data`, and how many bytes were used so far.
+    def take(self, data: bytes, at: int, end: int) -> Iterator[tuple[PacketBlock, int]]:
+        """Give the packets of the whole blocks between `at` and `end`, and how far that was.
 
-        InvalidBatch, after what was readable, where a block contradicts the format.
+        PADDING bytes lie behind `end`. InvalidBatch, after what was readable, where a block
+        contradicts the format.
         """
-        at, found = 0, _Found()
+        found = _Found()
         problem = ""
-        while at + 12 <= len(data) and not problem:
+        while at + 12 <= end and not problem:
             kind = struct.unpack_from(self._order + "I", data, at)[0]
             if kind == _SECTION:
                 yield self._block(data, found), at
@@ -66,7 +67,7 @@ class PcapngReader:
             size = struct.unpack_from(self._order + "I", data, at + 4)[0]
             if size < 12 or size % 4 or size > _MAX_BLOCK_BYTES:
                 problem = f"block behind packet {self.packets} claims {size} bytes"
-            elif at + size > len(data):
+            elif at + size > end:
                 break
             else:
                 problem = self._block_found(kind, data, at, size, found)
@@ -111,8 +112,7 @@ class PcapngReader:
         self.packets += 1
         return ""
 
-    def _block(self, data: bytes, found: _Found) -> PacketBlock:
-        octets = data + bytes(PADDING)
+    def _block(self, octets: bytes, found: _Found) -> PacketBlock:
         at = np.array(found.at, np.int64)
         interface = np.array(found.interface, np.int64)
         links = np.array([i.link for i in self._interfaces] or [0], np.int64)

@@ -28,7 +28,9 @@ _TPACKET_V3, _FANOUT_HASH, _DEFRAGMENT, _ALL = 2, 0, 0x8000, 3
 _GROUP_IGNORES_OUTGOING: Final = 0x4000
 """Linux 5.16: the option of the socket alone does not hold in a group."""
 _STATUS_AT, _USER = 8, 1
-_ETHERNET: Final = 1
+_ETHERNET, _RAW_IP = 1, 101
+_BARE: Final = frozenset((512, 768, 769, 776, 65_534))
+"""Kinds of interface (ARPHRD) whose packets begin with IP: PPP, tunnels, tun, WireGuard."""
 
 _block_head = struct.Struct("=IIIII").unpack_from
 _packet_head = struct.Struct("=IIIIIIH").unpack_from
@@ -64,6 +66,7 @@ class Ring:
             self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         held = mmap.mmap(self._socket.fileno(), BLOCK_BYTES * self._blocks)
         self._socket.bind((interface, _ALL))
+        self._link = _RAW_IP if self._socket.getsockname()[3] in _BARE else _ETHERNET
         if fanout is not None:
             flags = _DEFRAGMENT | (_GROUP_IGNORES_OUTGOING if interface == "lo" else 0)
             group = struct.pack("=HH", fanout & 0xFFFF, _FANOUT_HASH | flags)
@@ -95,7 +98,7 @@ class Ring:
         self._map[place + _STATUS_AT : place + _STATUS_AT + 4] = b"\0\0\0\0"
         self._at = (self._at + 1) % self._blocks
         self.count()
-        return _as_block(data, count, first)
+        return _as_block(data, count, first, self._link)
 
     def _is_ready(self, place: int) -> bool:
         return bool(self._map[place + _STATUS_AT] & _USER)
@@ -107,6 +110,12 @@ class Ring:
             if block is not None:
                 yield block
 
+    def beats(self, until: Callable[[], bool]) -> Iterator[PacketBlock]:
+        """Give blocks as they come, and an empty one where none came in time."""
+        while not until():
+            block = self.take(RETIRE_MS / 1_000)
+            yield _as_block(b"", 0, 0, self._link) if block is None else block
+
     def count(self) -> None:
         """Add the kernel's counts since the last call to `packets` and `drops`."""
         seen, dropped, _ = _counts(self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12))
@@ -114,7 +123,7 @@ class Ring:
         self.drops += dropped
 
 
-def _as_block(data: bytes, count: int, first: int) -> PacketBlock:
+def _as_block(data: bytes, count: int, first: int, link: int) -> PacketBlock:
     starts: list[int] = []
     heads: list[tuple[int, ...]] = []
     at = first
@@ -130,5 +139,5 @@ def _as_block(data: bytes, count: int, first: int) -> PacketBlock:
         captured=told[:, 3],
         wire=told[:, 4],
         time_ns=told[:, 1] * 1_000_000_000 + told[:, 2],
-        link=np.full(count, _ETHERNET, np.int64),
+        link=np.full(count, link, np.int64),
     )

@@ -1,7 +1,8 @@
 """Watch a capture: packets in, flows and protocols' rows out, in flat memory."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
@@ -17,6 +18,9 @@ from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
 from pipelines.network.udp_watch import UdpWatch, arp_sightings
 from storage.errors import InvalidBatch
+
+LIVE_STEP_NS: Final = 5_000_000_000
+"""How often a live capture looks for flows that are over or silent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +61,17 @@ def watch_blocks(
     flows: bool = True,
     dns: bool = True,
     others: Collection[str] = KINDS,
+    now_ns: Callable[[], int] | None = None,
 ) -> Iterator[Seen]:
-    """Give what blocks of packets show, from wherever they come; else as `watch`."""
+    """Give what blocks of packets show, from wherever they come; else as `watch`.
+
+    `now_ns`: the clock of a live capture: flows that are over or silent are given as they end.
+    """
     table, messages, fragments = FlowTable(), DnsWatch(), FragmentPorts()
     watchers = TcpWatch(others), UdpWatch(others)
     unknown: set[int] = set()
     problem: InvalidBatch | None = None
+    looked_ns = now_ns() if now_ns else 0
     while True:
         try:
             block = next(blocks, None)
@@ -80,6 +89,10 @@ def watch_blocks(
         rows = [r for w in watchers for r in w.find(block, headers)] if others else []
         if ARP in others:
             rows += arp_sightings(block, headers)
+        if now_ns and now_ns() - looked_ns >= LIVE_STEP_NS:
+            looked_ns = now_ns()
+            ended = ended.joined(table.end_silent(looked_ns))
+            rows += watchers[0].let_silent_go(looked_ns)
         yield Seen(flow_rows(ended), found, rows)
     rest = [r for w in watchers for r in w.close()]
     yield Seen(flow_rows(table.close()), [], rest, sum(w.evicted for w in watchers))

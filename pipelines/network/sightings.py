@@ -1,6 +1,7 @@
 """Name what the watchers of protocols tell: one sighting is one row."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pipelines.network.addresses import text
@@ -16,6 +17,7 @@ DHCP: Final = "dhcp"
 ARP: Final = "arp"
 SSH: Final = "ssh"
 OT: Final = "ot"
+MAX_ENDS: Final = 2_048
 KINDS: Final = (TLS, HTTP, DHCP, ARP, SSH, OT)
 
 Value = str | int | bool | None
@@ -39,18 +41,34 @@ class Ends(NamedTuple):
 
 def ends_of(headers: Headers, row: int, protocol: int) -> Ends:
     """Give the ends of one packet of TCP or UDP."""
-    size = 4 if headers.version[row] == 4 else 16
-    src, dst = (
-        (int(high[row]) << 64 | int(low[row])).to_bytes(16, "big")[-size:]
-        for high, low in (
-            (headers.src_high, headers.src_low),
-            (headers.dst_high, headers.dst_low),
-        )
-    )
-    ports = int(headers.src_port[row]), int(headers.dst_port[row])
-    uid = community_id(src, dst, protocol, *ports)
+    h = headers
+    columns = (
+        h.version, h.src_high, h.src_low, h.src_port, h.dst_high, h.dst_low, h.dst_port,
+    )  # fmt: skip
+    return ends_between(protocol, *(int(column[row]) for column in columns))
+
+
+@lru_cache(maxsize=MAX_ENDS)
+def ends_between(
+    protocol: int,
+    version: int,
+    src_high: int,
+    src_low: int,
+    src_port: int,
+    dst_high: int,
+    dst_low: int,
+    dst_port: int,
+) -> Ends:
+    """Give the ends of a message of TCP or UDP; addresses as numbers.
+
+    The latest MAX_ENDS are kept: a flow's messages come close together.
+    """
+    size = 4 if version == 4 else 16
+    src = (src_high << 64 | src_low).to_bytes(16, "big")[-size:]
+    dst = (dst_high << 64 | dst_low).to_bytes(16, "big")[-size:]
+    uid = community_id(src, dst, protocol, src_port, dst_port)
     name = "tcp" if protocol == TCP else "udp"
-    return Ends(text(src), ports[0], text(dst), ports[1], name, uid)
+    return Ends(text(src), src_port, text(dst), dst_port, name, uid)
 
 
 class Sighting(NamedTuple):

@@ -25,10 +25,12 @@ from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, ends_of
+from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, ends_between
 
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
+
+SILENT_S: Final = 60
 
 _SYN, _ACK = 2, 16
 _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
@@ -93,35 +95,57 @@ class TcpWatch:
         queued = np.zeros(len(segments), np.bool_)
         queued[queue] = True
         segments.load(queue)
-        heap: list[int] = queue.tolist()
-        while heap:
-            at = heapq.heappop(heap)
-            yield from self._take(segments, at, heap, queued)
+        found: list[Sighting] = []
+        more: list[int] = []
+        for place in queue.tolist():
+            while more and more[0] < place:
+                self._take(segments, heapq.heappop(more), more, queued, found)
+            self._take(segments, place, more, queued, found)
             if len(self._known) > MAX_CONVERSATIONS or self._held > MAX_HELD:
-                yield from self._make_room()
+                self._make_room(found)
+        while more:
+            self._take(segments, heapq.heappop(more), more, queued, found)
+        self._make_room(found)
+        yield from found
+
+    def let_silent_go(self, now_ns: int) -> Iterator[Sighting]:
+        """Give what connections of a live capture left unanswered that are silent for SILENT_S."""
+        found: list[Sighting] = []
+        since_ns = now_ns - SILENT_S * 1_000_000_000
+        # The longest untouched stand first; one that still speaks ends the look.
+        while self._known and next(iter(self._known.values())).last_ns < since_ns:
+            self._let_go(next(iter(self._known)), found)
+        yield from found
 
     def close(self) -> Iterator[Sighting]:
         """Give what is unanswered at the capture's end."""
+        found: list[Sighting] = []
         for conversation in self._known.values():
-            yield from conversation.close()
+            conversation.close(found)
         self._evicted = self.evicted
         self._known, self._following, self._held = {}, {}, 0
+        yield from found
 
     def _take(
-        self, segments: "_Segments", at: int, heap: list[int], queued: Bools
-    ) -> Iterator[Sighting]:
+        self,
+        segments: "_Segments",
+        at: int,
+        more: list[int],
+        queued: Bools,
+        found: list[Sighting],
+    ) -> None:
         """Give one segment to its connection, and look for the segments that it then needs."""
         one = segments.at(at)
-        side_key, begins = one.key, one.begins
-        known = self._known.get(one.mix ^ one.back)
+        side_key, begins, both = one.key, one.begins, one.mix ^ one.back
+        known = self._known.get(both)
         if known is not None and (one.is_syn or (begins and side_key not in known.keys)):
             # A new connection between these ends, or another one with a forged mix.
-            yield from self._let_go(one.mix ^ one.back)
+            self._let_go(both, found)
             known = None
         if begins:
-            known = known or segments.conversation(at, one)
-            self._known.pop(one.mix ^ one.back, None)  # the latest touched stands last
-            self._known[one.mix ^ one.back] = known
+            known = known or segments.conversation(one)
+            self._known.pop(both, None)  # the latest touched stands last
+            self._known[both] = known
         if known is None or side_key not in known.keys:
             return
         side = 1 if known.keys[1] == side_key else 0
@@ -129,9 +153,9 @@ class TcpWatch:
         before = told.follows, told.expected, told.held_bytes()
         known.last_ns = one.time_ns
         payload = segments.octets[one.start : one.end]
-        yield from known.add(one.time_ns, side, one.sequence, payload, begins=begins)
-        for more in self._account(segments, told, before, queued):
-            heapq.heappush(heap, more)
+        known.add(one.time_ns, side, one.sequence, payload, found, begins=begins)
+        for place in self._account(segments, told, before, queued):
+            heapq.heappush(more, place)
 
     def _account(
         self, segments: "_Segments", told: Side, before: tuple[bool, int, int], queued: Bools
@@ -147,18 +171,18 @@ class TcpWatch:
             self._following.pop(told.mix, None)
         return []
 
-    def _let_go(self, key: int) -> Iterator[Sighting]:
+    def _let_go(self, key: int, found: list[Sighting]) -> None:
         gone = self._known.pop(key)
         for told in gone.sides:
             self._held -= told.held_bytes()
             self._following.pop(told.mix, None)
         self._evicted += gone.evicted
-        yield from gone.close()
+        gone.close(found)
 
-    def _make_room(self) -> Iterator[Sighting]:
+    def _make_room(self, found: list[Sighting]) -> None:
         while self._known and (len(self._known) > MAX_CONVERSATIONS or self._held > MAX_HELD):
             self._evicted += 1
-            yield from self._let_go(next(iter(self._known)))
+            self._let_go(next(iter(self._known)), found)
 
 
 class _Segments:
@@ -167,7 +191,7 @@ class _Segments:
     def __init__(
         self, block: PacketBlock, headers: Headers, rows: Int64s, *, has_ports: bool
     ) -> None:
-        self.rows, self._headers, self.octets = rows, headers, block.octets
+        self.rows, self.octets = rows, block.octets
         self._loaded: dict[int, _Segment] = {}
         self.time_ns = block.time_ns[rows]
         self.start, self.end = headers.payload[rows], headers.payload_end[rows]
@@ -188,6 +212,14 @@ class _Segments:
         # Two mixes whose XOR is the same for both directions.
         self.mix: UInt64s = src * np.uint64(3) ^ dst
         self.back: UInt64s = dst * np.uint64(3) ^ src
+        h = headers
+        self._keys = (
+            h.version, h.src_high, h.src_low, h.src_port, h.dst_high, h.dst_low, h.dst_port,
+        )  # fmt: skip
+        self._columns = (
+            self.mix, self.back, self.time_ns, self.start, self.end, self.sequence, self.begins,
+            self.is_syn,
+        )  # fmt: skip
         self._order: Int64s | None = None
         self._sorted: UInt64s = self.mix
 
@@ -227,14 +259,12 @@ class _Segments:
         if self._order is None:
             self._order = np.argsort(self.mix, kind="stable")
             self._sorted = self.mix[self._order]
-        low, high = (
-            np.searchsorted(self._sorted, np.uint64(told.mix), "left"),
-            np.searchsorted(self._sorted, np.uint64(told.mix), "right"),
-        )
+        mix = np.uint64(told.mix)
+        low, high = self._sorted.searchsorted(mix), self._sorted.searchsorted(mix, "right")
         places = self._wanted(self._order[low:high], told)
-        places = places[~queued[places]]
-        queued[places] = True
-        return [int(place) for place in places]
+        found: list[int] = [place for place in places.tolist() if not queued[place]]
+        queued[found] = True
+        return found
 
     def _wanted(self, places: Int64s, told: Side) -> Int64s:
         ahead = (self.sequence[places] + self.size[places] - (told.expected)) & 0xFFFFFFFF
@@ -242,18 +272,9 @@ class _Segments:
 
     def load(self, places: Int64s) -> None:
         """Turn the columns of these segments into Python values, all at once."""
-        rows, h = self.rows[places], self._headers
-        columns = [
-            column[rows].tolist()
-            for column in (
-                h.version, h.src_high, h.src_low, h.src_port, h.dst_high, h.dst_low, h.dst_port,
-            )
-        ]  # fmt: skip
-        mine = (
-            self.mix, self.back, self.time_ns, self.start, self.end, self.sequence, self.begins,
-            self.is_syn,
-        )  # fmt: skip
-        rest = [column[places].tolist() for column in mine]
+        rows = self.rows[places]
+        columns = [column[rows].tolist() for column in self._keys]
+        rest = [column[places].tolist() for column in self._columns]
         for place, key, *values in zip(
             places.tolist(), zip(*columns, strict=True), *rest, strict=True
         ):
@@ -261,16 +282,17 @@ class _Segments:
 
     def at(self, place: int) -> "_Segment":
         """Give one segment."""
-        if place not in self._loaded:
-            self.load(np.array([place]))
-        return self._loaded.pop(place)
+        if place in self._loaded:
+            return self._loaded.pop(place)
+        row = self.rows.item(place)
+        key = tuple([column.item(row) for column in self._keys])
+        return _Segment._make([key, *(column.item(place) for column in self._columns)])
 
-    def conversation(self, place: int, one: "_Segment") -> Conversation:
+    def conversation(self, one: "_Segment") -> Conversation:
         """Begin the conversation of a segment, which is sent by its side 1."""
         version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
         turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
-        ends = ends_of(self._headers, int(self.rows[place]), TCP)
-        return Conversation(ends, (turned, one.key), (one.back, one.mix))
+        return Conversation(ends_between(TCP, *one.key), (turned, one.key), (one.back, one.mix))
 
 
 class _Segment(NamedTuple):

@@ -14,7 +14,7 @@ import polars as pl
 from pipelines.network.capture import is_capture
 from pipelines.network.dns_messages import DnsSighting
 from pipelines.network.flow_rows import ESTABLISHED, NEW, REFUSED, RESET
-from pipelines.network.sensor import watch
+from pipelines.network.sensor import Seen, watch
 from pipelines.parsers import Parsed
 from pipelines.parsers._pcap_events import protocol_events
 from storage.schema import MAX_BATCH_ROWS, class_named, dtypes
@@ -40,11 +40,16 @@ def parse(chunks: Iterable[bytes]) -> Iterator[Parsed]:
     Frames: the columns that `_flow_events`, `_dns_events` and `protocol_events` name.
     InvalidBatch after the readable part, where the capture is damaged or cut off.
     """
+    yield from events(watch(chunks))
+
+
+def events(stretches: Iterable[Seen]) -> Iterator[Parsed]:
+    """Give what stretches of a capture showed, as `parse` does."""
     position = 0
-    for seen in watch(chunks):
+    for seen in stretches:
         others = protocol_events(seen.others)
-        for events in (_dns_events(seen.dns), others, _flow_events(seen.flows)):
-            for frame in events.iter_slices(MAX_BATCH_ROWS):
+        for shown in (_dns_events(seen.dns), others, _flow_events(seen.flows)):
+            for frame in shown.iter_slices(MAX_BATCH_ROWS):
                 if frame.height:
                     end = position + frame.height
                     numbers = pl.int_range(position, end, dtype=pl.Int64, eager=True)

@@ -81,6 +81,22 @@ def test_dead_letters_are_the_tenants_own(filled: House, admin: httpx.Client) ->
     assert CANARY not in shown
 
 
+def test_sensors_show_what_the_kernel_dropped_to_their_tenant(
+    filled: House, admin: httpx.Client
+) -> None:
+    assert "Dropped by the kernel" not in filled.open(admin, "/pipelines")
+    with filled.database.writer() as tx:
+        for tenant, name in (("acme", "tap-1"), ("bolt", CANARY)):
+            tx.execute(
+                "INSERT INTO captures VALUES (%s, %s, 'eth0', now(), now(), 1000, 20, now())",
+                (tenant, name),
+            )
+    shown = filled.open(admin, "/pipelines")
+    assert "tap-1" in shown
+    assert "20 (2.00%)" in shown
+    assert CANARY not in shown
+
+
 def test_a_host_gets_a_token_that_can_only_send(filled: House, admin: httpx.Client) -> None:
     add = filled.named("agents-command.children")
     told = {"agents-add.n_clicks": 1, "agents-host.value": "ws-1"}

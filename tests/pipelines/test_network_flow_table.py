@@ -135,3 +135,28 @@ def test_silence_ends_a_flow_also_for_a_syn_that_comes_late_with_an_old_time() -
     found: list[Packet] = [(0, A, B, SYN, 1), (0, A, B, SYN, 1), (3_601, A, B, SYN | ACK, 1)]
     found.append((0, A, B, SYN, 1))
     assert len(flows(found)) == len(flows(found, 1))
+
+
+@pytest.mark.parametrize(
+    ("packets", "silent_s"),
+    [
+        ([*HANDSHAKE, (3, A, B, FIN | ACK, 2), (4, B, A, FIN | ACK, 10)], flow_table.LINGER_S),
+        ([*HANDSHAKE, (3, A, B, RST, 2)], flow_table.LINGER_S),
+        (HANDSHAKE, flow_table.LIVE_TCP_S),
+        ([(0, A, B, -1, 0)], flow_table.LIVE_OTHER_S),
+    ],
+)
+def test_a_live_flow_is_given_once_it_is_over_or_silent_for_long(
+    packets: list[Packet], silent_s: int
+) -> None:
+    table, last_ns = FlowTable(), round(packets[-1][0] * 1e9)
+    assert not len(table.add(*as_block(packets)))
+    assert len(table.end_silent(last_ns + silent_s * 10**9)) == 0
+    assert len(table.end_silent(last_ns + silent_s * 10**9 + 1)) == 1
+    assert len(table.close()) == 0
+
+
+def test_a_live_flow_that_never_ends_is_given_in_parts() -> None:
+    table, end_ns = FlowTable(), (flow_table.LONGEST_S + 1) * 10**9
+    table.add(*as_block([(float(t), A, B, -1, 0) for t in range(0, flow_table.LONGEST_S, 10)]))
+    assert table.end_silent(end_ns).a_packets.tolist() == [flow_table.LONGEST_S // 10]

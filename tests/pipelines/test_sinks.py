@@ -1,10 +1,12 @@
 """Every sink found in the folder: writing the same outcome twice changes nothing."""
 
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
 from pipelines.ledger import DatabaseLedger
+from pipelines.parsing import parse_stream
 from pipelines.runners import loop
 from pipelines.running import Flow
 from pipelines.sinks import CONTRACT
@@ -30,7 +32,14 @@ def outcome(settings: Settings) -> Outcome:
     ledger = MemoryLedger(refuse=seen.append)
     home: House = house()
     loop.run(Flow(home, settings, log, ledger, Lake(settings.data_dir / "lake")), once=True)
-    return seen[0]
+    word = (
+        b'{"time":%d,"class_uid":0,"activity_id":0,"metadata.log_name":"capture",'
+        b'"metadata.event_code":"capture_counted","device.hostname":"tap1",'
+        b'"unmapped.interface":"eth0","unmapped.started_us":"1","unmapped.packets":"9",'
+        b'"unmapped.dropped":"0"}' % (T0_US // 1000)
+    )
+    words = parse_stream("ocsf_json", [word], tenant_id="acme", source="tap1", ingested_at_us=T0_US)
+    return replace(seen[0], batches=(*seen[0].batches, *(batch for batch, _ in words)))
 
 
 def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ...]]:
@@ -42,6 +51,7 @@ def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ..
                 "SELECT 'findings', finding_id FROM findings",
                 "SELECT 'counts', entity, window_start::text, events FROM window_counts",
                 "SELECT 'lake', path FROM lake_files",
+                "SELECT 'captures', sensor, told_at::text, packets, dropped FROM captures",
                 "SELECT 'rates', source, bucket_s, events FROM source_rates",
             ):
                 rows += tx.execute(query.encode()).fetchall()

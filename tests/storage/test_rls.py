@@ -59,7 +59,7 @@ _TENANT_TABLES = (
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("retried_letters", "tenant_quotas"),
-    *("agents", "agent_certificates"),
+    *("agents", "agent_certificates", "captures"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
 )
 _VIEWS = ("window_counts",)

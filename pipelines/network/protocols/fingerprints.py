@@ -7,9 +7,14 @@ choice; nothing is protected by it.
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
-from pipelines.network.protocols.tls import ClientHello, ServerHello, is_grease
+from pipelines.network.protocols.tls import GREASE, ClientHello, ServerHello
+
+Numbers = tuple[int, ...]
+MAX_KNOWN: Final = 1_024
+"""Hellos whose fingerprints are kept: the same programs greet again and again. Some 1 KB each."""
 
 _SNI, _ALPN = 0, 16
 _NONE: Final = "0" * 12
@@ -21,35 +26,58 @@ _JA4_VERSIONS: Final = {
 
 def ja3(hello: ClientHello) -> str:
     """Give the JA3 of a client."""
-    lists = (hello.ciphers, hello.extensions, hello.groups, hello.formats)
-    parts = [str(hello.version), *("-".join(_plain(numbers)) for numbers in lists)]
-    return _md5(",".join(parts))
+    return _ja3(
+        hello.version, tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.groups),
+        tuple(hello.formats),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _ja3(
+    version: int, ciphers: Numbers, extensions: Numbers, groups: Numbers, formats: Numbers
+) -> str:
+    lists = (ciphers, extensions, groups, formats)
+    return _md5(",".join([str(version), *("-".join(_plain(numbers)) for numbers in lists)]))
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _ja3s(version: int, cipher: int, extensions: Numbers) -> str:
+    return _md5(f"{version},{cipher},{'-'.join(map(str, extensions))}")
 
 
 def ja3s(hello: ServerHello) -> str:
     """Give the JA3S of a server's choice."""
-    return _md5(f"{hello.version},{hello.cipher},{'-'.join(map(str, hello.extensions))}")
+    return _ja3s(hello.version, hello.cipher, tuple(hello.extensions))
 
 
 def ja4(hello: ClientHello, *, over: str = "t") -> str:
-    """Give the JA4 of a client; `over`: t for TCP, q for QUIC."""
-    ciphers = [f"{n:04x}" for n in hello.ciphers if not is_grease(n)]
-    extensions = [n for n in hello.extensions if not is_grease(n)]
+    """Give the JA4 of a client; `over`: t for TCP, q for QUIC, d for DTLS."""
     offered = max((n for n in hello.versions if n in _JA4_VERSIONS), default=hello.version)
+    first = hello.alpn[0] if hello.alpn else b""
+    return _ja4(
+        over, offered, tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.algorithms), first
+    )
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _ja4(
+    over: str, offered: int, offers: Numbers, kinds: Numbers, schemes: Numbers, alpn: bytes
+) -> str:
+    ciphers = [f"{n:04x}" for n in offers if n not in GREASE]
+    extensions = [n for n in kinds if n not in GREASE]
     head = (
         f"{over}{_JA4_VERSIONS.get(offered, '00')}{'d' if _SNI in extensions else 'i'}"
-        f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{_alpn(hello.alpn)}"
+        f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{_alpn(alpn)}"
     )
-    kinds = ",".join(sorted(f"{n:04x}" for n in extensions if n not in (_SNI, _ALPN)))
-    algorithms = ",".join(f"{n:04x}" for n in hello.algorithms if not is_grease(n))
-    both = f"{kinds}_{algorithms}" if algorithms else kinds
+    plain = ",".join(sorted(f"{n:04x}" for n in extensions if n not in (_SNI, _ALPN)))
+    algorithms = ",".join(f"{n:04x}" for n in schemes if n not in GREASE)
+    both = f"{plain}_{algorithms}" if algorithms else plain
     second = _sha256(",".join(sorted(ciphers))) if ciphers else _NONE
     return f"{head}_{second}_{_sha256(both) if both else _NONE}"
 
 
-def _alpn(names: list[bytes]) -> str:
+def _alpn(first: bytes) -> str:
     """Give the first and last letter of the first name; of other bytes the hexadecimal ends."""
-    first = names[0] if names else b""
     if not first:
         return "00"
     ends = chr(first[0]) + chr(first[-1])
@@ -60,7 +88,7 @@ def _alpn(names: list[bytes]) -> str:
 
 
 def _plain(numbers: Iterable[int]) -> list[str]:
-    return [str(n) for n in numbers if not is_grease(n)]
+    return [str(n) for n in numbers if n not in GREASE]
 
 
 def _md5(text: str) -> str:

@@ -19,11 +19,11 @@ _REQUEST: Final = re.compile(
 _OLD_REQUEST: Final = re.compile(rb"(GET|POST|HEAD) +(/\S*) *\r?\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.\d +(\d{3})[^\r\n]*\r?\n")
 _END: Final = re.compile(rb"\r?\n\r?\n")
-_HOST: Final = re.compile(rb"\nhost:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_AGENT: Final = re.compile(rb"\nuser-agent:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
-_CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S", re.IGNORECASE)
+_VALUE: Final = re.compile(rb"[^\r\n]*")
+_LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n")
+_CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S")
 _STARTS: Final = (*(m.encode() + b" " for m in METHODS), b"HTTP/1.")
+_USUAL: Final = (b"GET ", b"HTTP/1.", b"POST ")
 _START: Final = re.compile(rb"[\r\n]{0,2}(?:" + b"|".join(map(re.escape, _STARTS)) + rb")")
 
 
@@ -44,7 +44,7 @@ class HttpHead(NamedTuple):
 
 def may_begin(data: bytes) -> bool:
     """Tell whether the bytes are, or could become, the beginning of a head."""
-    if _START.match(data):
+    if data.startswith(_USUAL) or _START.match(data):
         return True
     begun = data[:20].lstrip(b"\r\n")
     return len(data) < 20 and any(s.startswith(begun) for s in _STARTS)
@@ -62,27 +62,34 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     if end is None and len(data) < MAX_HEAD and not is_all:
         return None
     head = data[: end.end() if end else MAX_HEAD]
-    asked = _REQUEST.match(head) or _OLD_REQUEST.match(head)
+    small = head.lower()
+    asked = None if head.startswith(b"HTTP") else _REQUEST.match(head) or _OLD_REQUEST.match(head)
     if asked is not None:
         method, uri = asked.group(1).decode(), _text(asked.group(2))
-        host, agent = _field(_HOST, head), _field(_AGENT, head)
-        return HttpHead(method, uri, None, host, agent, len(head), _length(head) or 0)
+        host, agent = _field(b"\nhost:", head, small), _field(b"\nuser-agent:", head, small)
+        return HttpHead(method, uri, None, host, agent, len(head), _length(small) or 0)
     said = _STATUS.match(head)
     if said is None:
         raise ValueError("no HTTP head")
-    return HttpHead(None, None, int(said.group(1)), None, None, len(head), _length(head))
+    return HttpHead(None, None, int(said.group(1)), None, None, len(head), _length(small))
 
 
-def _length(head: bytes) -> int | None:
-    if _CODED.search(head):
+def _length(small: bytes) -> int | None:
+    """Read the body's length out of a head in small letters."""
+    # To look for a fixed text first costs a tenth of what the patterns do.
+    if b"\ntransfer-encoding:" in small and _CODED.search(small):
         return None
-    told = _LENGTH.search(head)
+    told = _LENGTH.search(small) if b"\ncontent-length:" in small else None
     return int(told.group(1)) if told else None
 
 
-def _field(pattern: re.Pattern[bytes], head: bytes) -> str | None:
-    found = pattern.search(head)
-    return _text(found.group(1).strip(b" \t")) if found else None
+def _field(name: bytes, head: bytes, small: bytes) -> str | None:
+    """Give what stands behind a name on its line."""
+    at = small.find(name)
+    if at < 0:
+        return None
+    found = _VALUE.match(head, at + len(name))
+    return _text(found.group().strip(b" \t")) if found else None
 
 
 def _text(value: bytes) -> str:

@@ -5,6 +5,7 @@ may be spread over several records. What is cut off inside a hello ends the read
 loop ends with the bytes given, of which there are at most MAX_MESSAGE.
 """
 
+from struct import Struct, unpack_from
 from typing import Final, NamedTuple
 
 MAX_MESSAGE: Final = 16_384
@@ -12,6 +13,7 @@ MAX_MESSAGE: Final = 16_384
 CLIENT_HELLO: Final = 1
 SERVER_HELLO: Final = 2
 
+_pair = Struct(">HH").unpack_from
 _HANDSHAKE: Final = 22
 _DRAFTS: Final = 0x7F
 _BEFORE: Final = ((20, 1), (21, 2))
@@ -56,9 +58,8 @@ def version_name(number: int) -> str:
     return VERSIONS.get(number) or f"0x{number:04x}"
 
 
-def is_grease(number: int) -> bool:
-    """Tell whether a value is one of the sixteen that mean nothing (RFC 8701)."""
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+GREASE: Final = frozenset(0x0A0A + 0x1010 * i for i in range(16))
+"""Values that mean nothing (RFC 8701)."""
 
 
 def cut_hello(data: bytes) -> bytes | None:
@@ -146,7 +147,7 @@ def _listed(data: bytes, at: int, width: int) -> tuple[list[int], int]:
 
 
 def _numbers(data: bytes) -> list[int]:
-    return [data[i] << 8 | data[i + 1] for i in range(0, len(data) - 1, 2)]
+    return list(unpack_from(f">{len(data) // 2}H", data))
 
 
 def _extensions(message: bytes, at: int) -> tuple[list[int], dict[int, bytes]]:
@@ -156,8 +157,8 @@ def _extensions(message: bytes, at: int) -> tuple[list[int], dict[int, bytes]]:
     types: list[int] = []
     found: dict[int, bytes] = {}
     while at + 4 <= end:
-        kind = message[at] << 8 | message[at + 1]
-        behind = at + 4 + (message[at + 2] << 8 | message[at + 3])
+        kind, size = _pair(message, at)
+        behind = at + 4 + size
         types.append(kind)
         if kind not in found:
             found[kind] = message[at + 4 : min(behind, end)]
