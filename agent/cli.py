@@ -168,7 +168,7 @@ def _update(given: argparse.Namespace) -> int:
     make = importlib.import_module("agent.updating").host
     host = make(given.data, _settings(given).ring, given.restart, given.health_s)
     outcome = importlib.import_module("agent.update").update(host)
-    return FAILED if outcome in {"refused", "rolled_back"} else DONE
+    return DONE if outcome in {"updated", "none"} else FAILED
 
 
 def _look_for_versions(

@@ -53,9 +53,10 @@ class Host:
 
 
 def update(host: Host) -> str:
-    """Do what waits to be done; give the outcome: `updated`, `rolled_back`, `refused`, `none`.
+    """Do what waits to be done; give the outcome, which `result.json` tells too, with the reason.
 
-    The outcome, with the reason, is left in `result.json` for the agent to tell.
+    `updated`, or `rolled_back`; `failed`: the package was right, but could not be put in place;
+    `refused`: it was not right, or not for this host; `none`: nothing waited.
     """
     told = _told(host)
     try:
@@ -89,16 +90,29 @@ def _taken(host: Host, told: dict[str, Any], source: int) -> str:
         release = _examined(host, told, announced)
         _copy(source, PACKAGE, incoming, release.size)
         _compare(release, incoming / PACKAGE)
-        _place(host, release, incoming / PACKAGE)
     except FileNotFoundError:
+        shutil.rmtree(incoming)
         return "none"
     except (BadRelease, OSError) as no:
+        shutil.rmtree(incoming)
         _leave(host, told, "refused", "", str(no))
         return "refused"
+    told["serial"] = release.serial
+    try:
+        _place(host, release, incoming / PACKAGE)
+    except BadRelease as no:
+        _leave(
+            host,
+            _with_failed(told, release.version, release.serial),
+            "failed",
+            release.version,
+            str(no),
+        )
+        return "failed"
     finally:
-        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.rmtree(incoming)
     pending = {"version": release.version, "serial": release.serial, "before": _named(host)}
-    told |= {"serial": release.serial, "pending": pending}
+    told["pending"] = pending
     _write(host.kept / "state.json", told)
     return _judge(host, told, pending)
 
@@ -116,11 +130,14 @@ def _judge(host: Host, told: dict[str, Any], pending: dict[str, Any]) -> str:
         return "updated"
     _point(host, "current", before)
     again = _begun(host)
-    failed = {**told.get("failed", {}), version: pending["serial"]}
     why = f"{reason}; {before} runs again" + (f" ({again})" if again else "")
-    _leave(host, {**told, "failed": failed}, "rolled_back", version, why)
+    _leave(host, _with_failed(told, version, pending["serial"]), "rolled_back", version, why)
     _sweep(host, {before})
     return "rolled_back"
+
+
+def _with_failed(told: dict[str, Any], version: str, serial: int) -> dict[str, Any]:
+    return {**told, "failed": {**told.get("failed", {}), version: serial}}
 
 
 def _begun(host: Host) -> str:

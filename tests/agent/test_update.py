@@ -118,7 +118,6 @@ OTHERS = Publisher()
         (lambda p: p.announce("0.2.0", CONTENT, not_after_s=NOW_S - 9), CONTENT, "this time"),
         (lambda p: p.announce("0.2.0", CONTENT, ring="canary"), CONTENT, "not for this host"),
         (lambda p: p.announce("0.2.0", CONTENT, percentage=0), CONTENT, "not for this host"),
-        (lambda p: p.announce("0.9.0", CONTENT), CONTENT, "does not run as 0.9.0"),
         (lambda p: b"x" * (MOST_ANNOUNCED + 1), CONTENT, "larger than announced"),
         (lambda p: b'{"signed": 1, "signature": ""}', CONTENT, "no announcement"),
     ],
@@ -162,9 +161,22 @@ def test_a_signature_of_something_else_is_no_announcement() -> None:
 def test_a_package_that_reaches_outside_is_refused_whole(site: Site, wrong: Member) -> None:
     content = packed([member("./inopsio-agent", b"#!/bin/sh\n", 0o755), wrong])
     site.fetched(site.publisher.announce("0.2.0", content), content)
-    assert site.update() == "refused"
+    assert site.update() == "failed"
     assert not any(p.name == "out" for p in site.folder.rglob("*"))
     assert [p.name for p in (site.place / "versions").iterdir()] == ["0.1.0"]
+
+
+def test_a_package_that_does_not_run_has_failed_and_is_not_tried_again(site: Site) -> None:
+    content = package("0.2.0")
+    for outcome in ("failed", "refused"):
+        site.fetched(site.publisher.announce("0.9.0", content, serial=4), content)
+        assert site.update() == outcome
+        assert site.runs == "0.1.0"
+    site.fetched(site.publisher.announce("0.9.0", content, serial=5), content)
+    assert site.update() == "failed"
+    said = site.result()
+    assert (said["version"], said["serial"]) == ("0.9.0", 5)
+    assert "does not run as 0.9.0" in said["reason"]
 
 
 def test_rights_in_a_package_give_no_rights(site: Site) -> None:
