@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench screens faults agent-deb services lock clean
+.PHONY: help setup demo test check bench screens faults agent-deb agent-rpm agent-release services lock clean
 
 help:
 	@echo "make setup     environment in .venv, exact versions with hashes"
@@ -17,6 +17,7 @@ help:
 	@echo "make screens   a picture of every page, light and dark, wide and narrow: docs/screens/"
 	@echo "make faults    long fault campaigns: kills by the hundred, outages of a minute (docs/howto/faults.md)"
 	@echo "make agent-deb the endpoint agent as a Debian package: build/inopsio-agent_*.deb"
+	@echo "make agent-rpm the same as an RPM (needs rpmbuild); agent-release: what agents update by"
 	@echo "make services  start a real Kafka and TimescaleDB on loopback, print their addresses"
 	@echo "make clean     remove the environment and everything built"
 
@@ -56,7 +57,13 @@ faults: setup
 	$(BIN)/python -m pytest -s -m faults --timeout 7200 tests/faults
 
 agent-deb:
-	deploy/agent/deb.sh build
+	deploy/agent/package.sh build deb
+
+agent-rpm:
+	deploy/agent/package.sh build rpm
+
+agent-release:
+	deploy/agent/package.sh build tar
 
 services:
 	deploy/local/services.sh start

@@ -14,7 +14,7 @@ from typing import Final
 
 from agent import doctor, install
 from agent.collect._shape import agent_event, now_us
-from agent.deliver import SKEW, ship_all
+from agent.deliver import ACCEPTED, SKEW, ship_all
 from agent.errors import AgentError
 from agent.identity import alone
 from agent.identity import load as load_identity
@@ -24,6 +24,8 @@ from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
 from agent.spool import Spool
+from agent.update import KEY, PLACE
+from agent.version import version
 from agent.voice import tell
 from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, resident_bytes
 
@@ -60,9 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, default=DATA, help="folder of the spool (default %(default)s)"
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--config", type=Path, help=f"settings, TOML (default {CONFIG})")
     acts = parser.add_subparsers(
-        required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall"
+        required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall|update"
     )
     sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
     sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
@@ -90,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         acts.add_parser(name, help=text).set_defaults(act=act)
     install.add_words(acts)
+    sub = acts.add_parser("update", help="put a fetched version in place (its unit does this)")
+    sub.add_argument("--restart", help="command that restarts the agent, where no systemd runs")
+    sub.add_argument(
+        "--health-s", type=float, default=180.0, help="how long it may take to do well"
+    )
+    sub.set_defaults(act=_update)
     return parser
 
 
@@ -154,6 +163,22 @@ def _spool(given: argparse.Namespace, said: Settings) -> Spool:
     return Spool(given.data / "spool.sqlite", said.spool_mb << 20)
 
 
+def _update(given: argparse.Namespace) -> int:
+    # By name: what updates is no part of what runs all day.
+    make = importlib.import_module("agent.updating").host
+    host = make(given.data, _settings(given).ring, given.restart, given.health_s)
+    outcome = importlib.import_module("agent.update").update(host)
+    return DONE if outcome in {"updated", "none"} else FAILED
+
+
+def _look_for_versions(
+    given: argparse.Namespace, said: Settings, server: Server, stop: threading.Event
+) -> None:
+    if not os.access(PLACE / KEY, os.R_OK):
+        return
+    importlib.import_module("agent.updating").start(given.data, said, server, stop)
+
+
 def _run(given: argparse.Namespace) -> int:
     said = _settings(given)
     # Two lookers would tell everything twice, two shippers look like a stolen key.
@@ -168,6 +193,7 @@ def _run(given: argparse.Namespace) -> int:
         if server.identity is not None:
             papers = (server.identity, stop, tell)
             threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
+        _look_for_versions(given, said, server, stop)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
@@ -206,7 +232,7 @@ class _Keeper:
             self._told_s = now_s
             health = _health(self._spool, self._dog.share)
             events.append(agent_event("agent_health", now_us(), "the agent is up", **health))
-            self._spool.set_note(HEALTH, {"at_us": now_us(), **health})
+            self._spool.set_note(HEALTH, {"at_us": now_us(), "version": version(), **health})
         if events:
             keep(self._spool, events)
         notify("WATCHDOG=1")
@@ -261,7 +287,8 @@ def _status(given: argparse.Namespace) -> int:
     spool = _known(given)
     # What this process uses says nothing: memory and share are what the agent last said of itself.
     now = {k: v for k, v in _health(spool, 0.0).items() if k not in {"memory_bytes", "cpu_share"}}
-    row = {"agent_id": agent_id(spool), **spool.note(HEALTH, {}), **now}
+    told = {"accepted": spool.note(ACCEPTED, {})}
+    row = {"agent_id": agent_id(spool), **spool.note(HEALTH, {}), **told, **now}
     print(json.dumps(row))  # noqa: T201  the command's result
     spool.close()
     return DONE

@@ -1,17 +1,22 @@
 """Deliver what waits: lanes in turn, back-off with jitter, a poisonous row put aside alone."""
 
+import functools
 import random
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from agent.errors import AgentError, Away, Refused
 from agent.spool import Batch, Spool
+from agent.version import version
 from agent.voice import tell
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 120.0
+ACCEPTED: Final = "accepted"
+"""Note of the spool: which version had a batch accepted first, and when; once a process."""
 SKEW: Final = "clock_skew_s"
 """Note of the spool: the server's clock less this host's, at the newest answer."""
 
@@ -25,11 +30,17 @@ class Sends(Protocol):
         """Send it; Away or Refused."""
 
 
-def ship_all(spool: Spool, sender: Sends) -> int:
-    """Send all that waits; give how many rows the server took. Away when it cannot be reached."""
+def ship_all(spool: Spool, sender: Sends, accepted: Callable[[], None] = lambda: None) -> int:
+    """Send all that waits; give how many rows the server took. Away when it cannot be reached.
+
+    `accepted` is called after each batch that the server took.
+    """
     sent = 0
     while (batch := spool.next_batch()) is not None:
-        sent += _ship(spool, sender.send, batch)
+        taken = _ship(spool, sender.send, batch)
+        if taken:
+            accepted()
+        sent += taken
         _note_skew(spool, sender.skew_s)
     return sent
 
@@ -37,6 +48,10 @@ def ship_all(spool: Spool, sender: Sends) -> int:
 def _note_skew(spool: Spool, skew_s: float | None) -> None:
     if skew_s is not None and abs(skew_s - float(spool.note(SKEW, 0.0))) >= 1:
         spool.set_note(SKEW, skew_s)
+
+
+def _note_accepted(spool: Spool) -> None:
+    spool.set_note(ACCEPTED, {"version": version(), "at_us": time.time_ns() // 1000})
 
 
 def _ship(spool: Spool, send: Callable[[Batch], None], batch: Batch) -> int:
@@ -80,9 +95,10 @@ def deliver(
 ) -> None:
     """Ship until told to stop; `wait` sleeps so many seconds, or less if told to stop."""
     pace = Pace(random.Random())  # noqa: S311  not a secret
+    accepted = functools.cache(lambda: _note_accepted(spool))
     while not stop.is_set():
         try:
-            ship_all(spool, sender)
+            ship_all(spool, sender, accepted)
             pause_s = pace.after_success()
         except AgentError as gone:
             tell(str(gone))

@@ -25,10 +25,10 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
 from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save, trusting
+from agent.version import version
 
 TIMEOUT_S: Final = 30
 LARGEST: Final = 64 << 10
-VERSION: Final = "0.1.0"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -61,7 +61,7 @@ def enroll(
         "host": _readable(socket.gethostname()),
         "machine": machine,
         "hardware": machine_hash(hardware_id),
-        "version": VERSION,
+        "version": version(),
     }
     answer = _post(trusting(authority), f"{url.rstrip('/')}/v1/agents/enrol", told, token=token)
     made = Identity(

@@ -1,8 +1,4 @@
-"""Install the agent as two hardened systemd units, and take it away without trace.
-
-`inopsio-agent.service` ships: it has the network, no rights. `inopsio-agent-watch.service` looks:
-it has rights and no network. They share the spool.
-"""
+"""Install the agent as hardened systemd units, and take it away without trace."""
 
 import argparse
 import os
@@ -17,109 +13,15 @@ from typing import Final
 from agent.errors import AgentError
 from agent.identity import load
 from agent.ship import Server
+from agent.units import SHIP, UPDATE_PATH, USER, WATCH, units
+from agent.update import KEPT, KEY, PLACE
 from agent.voice import tell
 
-SHIP: Final = "inopsio-agent.service"
-WATCH: Final = "inopsio-agent-watch.service"
 UNITS: Final = Path("etc/systemd/system")
 PACKAGED: Final = Path("lib/systemd/system")
 """Where a package puts them; then `install` only says where the server is."""
 CONFIG: Final = Path("etc/inopsio-agent")
 DATA: Final = Path("var/lib/inopsio-agent")
-USER: Final = "inopsio-agent"
-
-_COMMON: Final = """\
-Restart=always
-RestartSec=5
-User=inopsio-agent
-Group=inopsio-agent
-StateDirectory=inopsio-agent
-StateDirectoryMode=0700
-UMask=0077
-NoNewPrivileges=yes
-ProtectSystem=strict
-PrivateTmp=yes
-PrivateMounts=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-MemoryMax=160M
-CPUQuota=25%
-TasksMax=64
-"""
-
-SHIP_UNIT: Final = (
-    """\
-[Unit]
-Description=Inopsio agent: ships what was seen
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-ExecStart={program} --data /var/lib/inopsio-agent run --only ship
-"""
-    + _COMMON
-    + """\
-ProtectHome=yes
-PrivateDevices=yes
-PrivateUsers=yes
-ProtectProc=invisible
-ProcSubset=pid
-MemoryDenyWriteExecute=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-
-[Install]
-WantedBy=multi-user.target
-"""
-)
-
-WATCH_UNIT: Final = (
-    """\
-[Unit]
-Description=Inopsio agent: looks at this host
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-NotifyAccess=main
-WatchdogSec=180
-ExecStart={program} --data /var/lib/inopsio-agent run --only look
-"""
-    + _COMMON
-    + """\
-ProtectHome=read-only
-PrivateDevices=yes
-MemoryDenyWriteExecute=yes
-IPAddressDeny=any
-DevicePolicy=closed
-CapabilityBoundingSet={capabilities}
-AmbientCapabilities={capabilities}
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
-SystemCallFilter=@system-service bpf fanotify_init fanotify_mark name_to_handle_at
-SystemCallFilter=~@resources
-
-[Install]
-WantedBy=multi-user.target
-"""
-)
-CAPABILITIES: Final = (
-    "CAP_NET_ADMIN CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_AUDIT_READ CAP_BPF CAP_PERFMON "
-    "CAP_SYS_ADMIN"
-)
-"""Netlink; files of others; processes of others; audit; the programs in the kernel; fanotify."""
 
 
 def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -128,20 +30,15 @@ def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
     sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
+    sub.add_argument(
+        "--release-key", type=Path, help="public key (PEM) whose signed releases are installed"
+    )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
     sub.set_defaults(act=_install)
     sub = acts.add_parser("uninstall", help="take all of it away")
     sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
     sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
     sub.set_defaults(act=_uninstall)
-
-
-def units(program: str) -> dict[str, str]:
-    """Give the text of each unit."""
-    return {
-        SHIP: SHIP_UNIT.format(program=program),
-        WATCH: WATCH_UNIT.format(program=program, capabilities=CAPABILITIES),
-    }
 
 
 def _install(given: argparse.Namespace) -> int:
@@ -165,24 +62,32 @@ def _install(given: argparse.Namespace) -> int:
             _copy(source, folder / target)
             said.append(f'{name} = "/{CONFIG / target}"')
     _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
-    if not (root / PACKAGED / SHIP).exists():
-        (root / UNITS).mkdir(parents=True, exist_ok=True)
-        for name, text in units(_program()).items():
-            (root / UNITS / name).write_text(text, encoding="utf-8")
+    key = root / PLACE.relative_to("/") / KEY
+    if given.release_key is not None:
+        key.parent.mkdir(parents=True, exist_ok=True)
+        _copy(given.release_key, key, 0o644)
+    _units(root)
     if root == Path("/"):
         _account(folder)
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", WATCH, SHIP)
+        _systemctl("enable", "--now", WATCH, SHIP, *((UPDATE_PATH,) if key.exists() else ()))
     tell(f"installed: {', '.join(units(''))}; see `inopsio-agent doctor`")
     return 0
 
 
-def _copy(source: Path, target: Path) -> None:
+def _units(root: Path) -> None:
+    if not (root / PACKAGED / SHIP).exists():
+        (root / UNITS).mkdir(parents=True, exist_ok=True)
+        for name, text in units(_program()).items():
+            (root / UNITS / name).write_text(text, encoding="utf-8")
+
+
+def _copy(source: Path, target: Path, mode: int = 0o600) -> None:
     try:
         content = source.read_bytes()
     except OSError as error:
         raise AgentError(f"{source} cannot be read: {error}") from error
-    _write(target, content, 0o600)
+    _write(target, content, mode)
 
 
 def _write(target: Path, content: bytes, mode: int) -> None:
@@ -233,12 +138,15 @@ def _uninstall(given: argparse.Namespace) -> int:
     if root == Path("/"):
         if os.geteuid() != 0:
             raise AgentError("uninstall needs root")
-        _systemctl("disable", "--now", WATCH, SHIP)
-    for name in (SHIP, WATCH):
+        _systemctl("disable", "--now", UPDATE_PATH, WATCH, SHIP)
+    for name in units(""):
         (root / UNITS / name).unlink(missing_ok=True)
     shutil.rmtree(root / CONFIG, ignore_errors=True)
     if not given.keep_data:
-        shutil.rmtree(root / DATA, ignore_errors=True)
+        for place in (DATA, KEPT.relative_to("/")):
+            shutil.rmtree(root / place, ignore_errors=True)
+    if not (root / PACKAGED / SHIP).exists():
+        (root / PLACE.relative_to("/") / KEY).unlink(missing_ok=True)
     if root == Path("/"):
         _systemctl("daemon-reload")
         for program in ("userdel", "groupdel"):  # the group may have gone with the account

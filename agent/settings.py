@@ -7,17 +7,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError
+from agent.release import RINGS
 
 CONFIG: Final = Path("/etc/inopsio-agent/agent.toml")
 AUTH_LOGS: Final = (Path("/var/log/auth.log"), Path("/var/log/secure"))
 _WORDS: Final = frozenset(
-    {"url", "token_file", "ca", "logs", "off", "collect", "spool_mb", "memory_mb", "cpu_percent"}
+    {
+        *("url", "token_file", "ca", "logs", "off", "collect", "spool_mb", "memory_mb"),
+        *("cpu_percent", "ring", "update_url"),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the file says. `collect`: options of each collector; `off`: collectors not to run."""
+    """What the file says. `collect`: options of each collector; `off`: collectors not to run.
+
+    `update_url`: folder of releases, https; of an enrolled host's server if not said.
+    """
 
     url: str = ""
     token_file: Path | None = None
@@ -26,6 +33,8 @@ class Settings:
     spool_mb: int = 1024
     memory_mb: int = 128
     cpu_percent: int = 20
+    ring: str = "all"
+    update_url: str = ""
     rest: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,8 +59,12 @@ def load(path: Path, is_needed: bool = False) -> Settings:
             if not isinstance(said[name], int) or said[name] < 1:
                 raise AgentError(f"{path}: {name} is a whole number from 1 on")
             numbers[name] = said[name]
+    if said.get("ring", "all") not in RINGS:
+        raise AgentError(f"{path}: ring is one of {', '.join(RINGS)}")
     return Settings(
         url=str(said.get("url", "")),
+        ring=said.get("ring", "all"),
+        update_url=str(said.get("update_url", "")),
         token_file=Path(said["token_file"]) if "token_file" in said else None,
         ca=Path(said["ca"]) if "ca" in said else None,
         logs=logs_of(said["logs"]) if "logs" in said else default_logs(),

@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asgi
 
+from api import agent_updates
 from api.app import INGEST_PATH, audit_refusal
 from api.auth.agents import OLD_PAPERS, Peer, agent_scope
 from api.auth.gate import require
@@ -82,6 +83,7 @@ def create_agents_app(desk: Desk, authority: Authority) -> FastAPI:
     install(app, _audit)
     app.include_router(router)
     app.include_router(ingest.router)
+    app.include_router(agent_updates.router)
     app.add_middleware(_Closing)
     app.add_middleware(
         Door,

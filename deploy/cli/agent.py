@@ -9,6 +9,7 @@ import cyclopts
 
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
+from deploy.cli._release import group as release
 from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, show
 from deploy.running import agents_url_of, settings_for
@@ -16,7 +17,7 @@ from storage.errors import InvalidInput
 from storage.sealing import Seal
 from storage.tenant import system_scope
 
-_AGENT: Final = "inopsio-agent --data ./inopsio-agent"
+_AGENT: Final = "inopsio-agent"
 
 
 def let_in(
@@ -103,9 +104,10 @@ def revoke(agent_id: str, *, tenant: str, undo: bool = False, data: Path | None 
 
 
 def register(app: cyclopts.App) -> None:
-    """Add `agent let-in`, `agent list` and `agent revoke`."""
+    """Add `agent let-in`, `agent list`, `agent revoke` and `agent release`."""
     group = cyclopts.App(name="agent", help="Let hosts in, list and revoke their agents.")
     group.command(let_in, name="let-in")
     group.command(list_, name="list")
     group.command(revoke)
+    group.command(release())
     app.command(group)

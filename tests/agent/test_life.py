@@ -16,10 +16,10 @@ import agent.run
 from agent import cli, doctor, settings
 from agent.collect import Look, Out
 from agent.errors import AgentError
-from agent.install import CAPABILITIES, SHIP, WATCH, units
 from agent.run import Loop
 from agent.ship import Server
 from agent.spool import Spool
+from agent.units import CAPABILITIES, SHIP, UPDATE, WATCH, units
 from agent.watchdog import BEGUN_ANEW, SUSTAINED, Watchdog, begun_anew, guard
 from storage.database import Database
 from storage.settings import Settings
@@ -61,7 +61,7 @@ def test_what_speaks_with_the_network_has_no_rights() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
-@pytest.mark.parametrize("name", [SHIP, WATCH])
+@pytest.mark.parametrize("name", [SHIP, WATCH, UPDATE])
 def test_exposure_is_three_at_most(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(units("/bin/true")[name])
     words = [

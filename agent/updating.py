@@ -1,0 +1,103 @@
+"""Bind looking for versions and putting them in place to this host: paths, account, systemd."""
+
+import json
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import AgentError
+from agent.fetch import Fetcher, Shelf, keep_looking, system
+from agent.settings import Settings
+from agent.ship import Server
+from agent.units import SHIP, USER, WATCH
+from agent.update import KEPT, PLACE, Host
+from agent.voice import tell
+
+STATUS_S: Final = 30
+SHELF: Final = "/v1/agents/updates"
+
+
+def start(data: Path, said: Settings, server: Server, stop: threading.Event) -> None:
+    """Look for versions in a thread until told to stop: at `update_url`, else at the house."""
+    shelf = _shelf(said, server)
+    if shelf is None:
+        return
+    fetcher = Fetcher(shelf, data, said.ring, _agent_id(data))
+    threading.Thread(
+        target=keep_looking, args=(fetcher, stop), name="versions", daemon=True
+    ).start()
+
+
+def _shelf(said: Settings, server: Server) -> Shelf | None:
+    if said.update_url:
+        plain = Server(said.update_url, ca_file=said.ca)  # refuses clear text but to this machine
+        return Shelf(plain.url.rstrip("/"), plain.context)
+    if server.identity is None:
+        return None
+    url = server.url.rstrip("/") + SHELF
+    return Shelf(url, server.context, server.identity.headers(), report=True)
+
+
+def _agent_id(data: Path) -> str:
+    """Give whose lot it is. The file is the agent account's own: no link in it is followed."""
+    try:
+        handle = os.open(data / "identity.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as held:
+            return str(json.loads(held.read(65536))["agent_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def host(data: Path, ring: str, restart: str | None, health_s: float) -> Host:
+    """Give the means of this host; AgentError unless root asks."""
+    if os.geteuid() != 0:
+        raise AgentError("update needs root: it puts programs in place")
+    words = shlex.split(restart) if restart else ["systemctl", "restart", WATCH, SHIP]
+    if shutil.which(words[0]) is None:
+        raise AgentError(f"{words[0]} is not there; give --restart")
+
+    def again() -> None:
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise AgentError(f"{words[0]}: {done.stderr.strip()[-200:]}")
+
+    return Host(
+        place=PLACE,
+        kept=KEPT,
+        data=data,
+        ring=ring,
+        agent_id=_agent_id(data),
+        system=system(),
+        restart=again,
+        health=lambda: _status(data),
+        health_s=health_s,
+    )
+
+
+def _status(data: Path) -> dict[str, Any]:
+    """Ask as the agent's account: its spool is not for root to open."""
+    program = PLACE / "current" / "inopsio-agent"
+    words = [str(program), "--data", str(data), "status"]
+    try:
+        account = pwd.getpwnam(USER)
+        done = subprocess.run(
+            words,
+            check=False,
+            capture_output=True,
+            timeout=STATUS_S,
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            cwd="/",
+        )
+        found = json.loads(done.stdout)
+    except (KeyError, OSError, ValueError, subprocess.SubprocessError) as wrong:
+        tell(f"status: {wrong}")
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,167 @@
+"""Install the package in a clean Debian, run it against a real house, update it, take it away."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.units import CAPABILITIES
+from agent.version import version
+from storage.database import Database
+from storage.settings import Settings
+from storage.tenant import Scope
+from tests.agent.clean_root import clean_root, files, needed, run
+from tests.agent.publisher import Publisher
+from tests.api.agents_house import House, listening
+from tests.shared import ROOT
+
+MOST_PACKED, MOST_INSTALLED = 20 << 20, 60 << 20
+DATA = "var/lib/inopsio-agent"
+
+RESTART = """\
+#!/bin/sh
+# What systemd does on a machine that has it: both halves, the agent's account, these rights.
+for half in look ship; do
+  [ ! -f /run/$half.pid ] || kill "$(cat /run/$half.pid)" 2>/dev/null || true
+  while [ -f /run/$half.pid ] && kill -0 "$(cat /run/$half.pid)" 2>/dev/null; do sleep 0.1; done
+  rights=-all; [ $half = ship ] || rights=-all,{rights}
+  setpriv --reuid inopsio-agent --regid inopsio-agent --clear-groups --inh-caps=$rights \\
+    --ambient-caps=$rights /opt/inopsio-agent/current/inopsio-agent \\
+    --data /var/lib/inopsio-agent run --only $half >>/tmp/$half.log 2>&1 &
+  echo $! > /run/$half.pid
+done
+"""
+ILL = '#!/bin/sh\n[ "$1" != --version ] || exec echo inopsio-agent {}\nsleep 1; exit 1\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The packages, made once."""
+
+    deb: Path
+    tar: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    needed("mmdebstrap", "unshare", "dpkg", "xz")
+    given = os.environ.get("INOPSIO_AGENT_PACKAGES")
+    out = Path(given) if given else tmp_path_factory.mktemp("packages")
+    if not given:
+        words = [str(ROOT / "deploy/agent/package.sh"), str(out), "deb", "tar"]
+        env = {**os.environ, "PYTHON": sys.executable}
+        subprocess.run(words, check=True, env=env, timeout=280, stdout=subprocess.DEVNULL)
+    (deb,), (tar,) = out.glob("*.deb"), out.glob("*.tar.xz")
+    return Made(deb, tar)
+
+
+@pytest.fixture
+def house(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
+) -> Iterator[House]:
+    with listening(settings, database, two_tenants, tmp_path) as found:
+        yield found
+
+
+def done(root: Path, *words: str) -> str:
+    """Run a command that must succeed; give what it said."""
+    found = run(root, *words)
+    assert found.returncode == 0, f"{words}: {found.stdout[-600:]}{found.stderr[-600:]}"
+    return found.stdout
+
+
+def taken(house: House) -> int:
+    return sum(len(house.log.read("raw.events", p, 0, 10_000)) for p in range(2))
+
+
+def repacked(made: Made, folder: Path, newer: str, program: str = "") -> bytes:
+    """Give the package as a newer version: its own program, or one that is ill."""
+    with tarfile.open(made.tar) as package:
+        package.extractall(folder, filter="tar")
+    (folder / "_internal/agent/version.txt").write_text(newer)
+    if program:
+        (folder / "inopsio-agent").write_text(program)
+    words = ["tar", "-C", str(folder), "--format=ustar", "-cf", "-", "."]
+    plain = subprocess.run(words, check=True, capture_output=True).stdout
+    return subprocess.run(["xz", "-0"], input=plain, check=True, capture_output=True).stdout
+
+
+def offer(root: Path, publisher: Publisher, newer: str, serial: int, content: bytes) -> None:
+    """Put an announced version where the agent puts what it fetched."""
+    now_s = int(time.time())
+    said = publisher.announce(
+        newer, content, serial=serial, not_before_s=now_s - 60, not_after_s=now_s + 3600
+    )
+    place = root / DATA / "update"
+    place.mkdir(exist_ok=True)
+    for name, what in (("package", content), ("release.json", said), ("ready", b"")):
+        (place / name).write_bytes(what)
+
+
+def updated(root: Path, health_s: int = 40) -> dict[str, str]:
+    """Let the agent run and the updater do its work; give how it ended."""
+    script = "/tmp/restart && sleep 1 && inopsio-agent update --restart /tmp/restart"
+    script += f" --health-s {health_s}"
+    found = run(root, "sh", "-c", script, timeout=200)
+    result: dict[str, str] = json.loads(
+        (root / "var/lib/inopsio-agent-update/result.json").read_text()
+    )
+    logs = "".join((root / f"tmp/{half}.log").read_text()[-600:] for half in ("look", "ship"))
+    return {**result, "said": found.stderr[-600:] + logs}
+
+
+@pytest.mark.slow
+def test_the_package_runs_updates_itself_and_leaves_no_trace(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    root, publisher = clean_root(tmp_path), Publisher()
+    before = files(root)
+    assert made.deb.stat().st_size <= MOST_PACKED
+    shutil.copy(made.deb, root / "tmp/agent.deb")
+    done(root, "dpkg", "-i", "/tmp/agent.deb")
+    size = sum(p.lstat().st_size for p in (root / "opt").rglob("*"))
+    assert size <= MOST_INSTALLED
+    done(root, "dpkg", "--verify", "inopsio-agent")
+    assert done(root, "inopsio-agent", "--version") == f"inopsio-agent {version()}\n"
+
+    known = ["--token", house.token(), "--ca-fingerprint", house.fingerprint]
+    done(root, "inopsio-agent", "enroll", "--url", house.url, *known)
+    (root / "tmp/release.pub").write_bytes(publisher.public)
+    done(root, "inopsio-agent", "install", "--release-key", "/tmp/release.pub")
+    said = run(root, "inopsio-agent", "doctor").stdout
+    assert "ok   certificate: the server takes events from this agent" in said
+    assert "FAIL" not in "".join(
+        line for line in said.splitlines() if not line[5:].startswith(("processes", "files"))
+    )
+    done(root, "inopsio-agent", "once")
+    assert taken(house) > 0
+
+    rights = ",".join(f"+{c.removeprefix('CAP_').lower()}" for c in CAPABILITIES.split())
+    (root / "tmp/restart").write_text(RESTART.format(rights=rights))
+    (root / "tmp/restart").chmod(0o755)
+    done(root, "chown", "-R", "inopsio-agent:", f"/{DATA}")
+    offer(root, publisher, "0.9.0", 1, repacked(made, tmp_path / "good", "0.9.0"))
+    result = updated(root)
+    assert (result["outcome"], result["version"]) == ("updated", "0.9.0"), result["said"]
+    assert done(root, "inopsio-agent", "--version") == "inopsio-agent 0.9.0\n"
+    ill = repacked(made, tmp_path / "ill", "0.9.1", ILL.format("0.9.1"))
+    offer(root, publisher, "0.9.1", 2, ill)
+    result = updated(root, health_s=8)
+    assert (result["outcome"], result["version"]) == ("rolled_back", "0.9.1"), result["said"]
+    assert done(root, "inopsio-agent", "--version") == "inopsio-agent 0.9.0\n"
+
+    done(root, "dpkg", "-r", "inopsio-agent")
+    assert not (root / "opt/inopsio-agent").exists()
+    assert (root / DATA / "spool.sqlite").exists()
+    done(root, "dpkg", "-P", "inopsio-agent")
+    after = files(root)
+    left = {k for k in after.keys() | before.keys() if after.get(k) != before.get(k)}
+    assert left <= {"opt"}  # dpkg itself takes away a folder that nothing is in any more
