@@ -38,8 +38,8 @@ class Net:
             ("link", "set", "far", "up"),
         ):
             subprocess.run(["nsenter", "-t", far, "-n", "ip", *words], check=True)
-        words = ["nsenter", "-t", far, "-n", sys.executable, "-m", "tests.agent.in_namespace"]
-        self._far = subprocess.Popen([*words, "far"])
+        enter = ["nsenter", "-t", far, "-n", sys.executable, "-m", "tests.agent.in_namespace"]
+        self._far = subprocess.Popen([*enter, "far"])
         self._wait()
 
     def _wait(self) -> None:
