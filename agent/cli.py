@@ -19,7 +19,9 @@ from agent.errors import AgentError
 from agent.identity import alone
 from agent.identity import load as load_identity
 from agent.keep import keep
+from agent.ordered import Ordered, begin_beating, begin_responding
 from agent.renewal import keep_renewed
+from agent.respond import note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
@@ -85,8 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(act=act)
         if name == "run":
             sub.add_argument(
-                "--only", choices=("look", "ship"), help="one half, where two units share the work"
+                "--only",
+                choices=("look", "ship", "respond"),
+                help="one part, where units share the work",
             )
+    sub = acts.add_parser("check-order", help="read what the house signed; say what it says")
+    sub.set_defaults(act=_check_order)
     for name, act, text in (
         ("status", _status, "how the agent is, one JSON row"),
         ("queue", _queue, "what waits, was sent, was dropped: a JSON row a lane"),
@@ -182,26 +188,35 @@ def _look_for_versions(
 def _run(given: argparse.Namespace) -> int:
     said = _settings(given)
     # Two lookers would tell everything twice, two shippers look like a stolen key.
-    halves = {"look": ("look",), "ship": ("",), None: ("look", "")}[given.only]
-    held = [alone(given.data / half) for half in halves]
+    halves = {"look": ("look",), "ship": ("",), "respond": ("respond",)}
+    mine = halves.get(given.only, ("look", "", "respond"))
+    held = [alone(given.data / half) for half in mine]
     sender = None
     spool, stop = _spool(given, said), threading.Event()
-    if given.only != "look":
+    note_half(spool, given.only or "look", os.getpid())
+    if given.only in {None, "ship"}:
         server = _server(given, said)
         sender = Sender(server, agent_id(spool), socket.gethostname())
         tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
         if server.identity is not None:
             papers = (server.identity, stop, tell)
             threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
+            begin_beating(server, spool, given.data, stop)
         _look_for_versions(given, said, server, stop)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
     keep(spool, begun_anew())
-    if given.only == "ship" and sender is not None:
+    if given.only in {None, "respond"}:
+        begin_responding(spool, given.data, said, stop)
+    if given.only == "respond":
+        stop.wait()
+    elif given.only == "ship" and sender is not None:
         run_shipper(spool, sender, stop)
     else:
-        run(spool, sender, _logs(given, said), stop, said.rest, _Keeper(spool, said, stop))
+        ordered = Ordered(given.data, spool, said)
+        keeper = _Keeper(spool, said, stop, ordered)
+        run(spool, sender, _logs(given, said), stop, ordered.settings.rest, keeper)
     spool.close()
     for handle in held:
         os.close(handle)
@@ -211,10 +226,12 @@ def _run(given: argparse.Namespace) -> int:
 class _Keeper:
     """Look after the agent once a round: its share of the host, its health, systemd."""
 
-    def __init__(self, spool: Spool, said: Settings, stop: threading.Event) -> None:
-        self._spool, self._stop = spool, stop
+    def __init__(
+        self, spool: Spool, said: Settings, stop: threading.Event, ordered: Ordered
+    ) -> None:
+        self._spool, self._stop, self._ordered = spool, stop, ordered
         now_s = time.monotonic()
-        share = said.cpu_percent / 100
+        share = ordered.settings.cpu_percent / 100
         self._dog = Watchdog(said.memory_mb << 20, share, now_s, time.process_time())
         self._told_s = now_s - HEALTH_S
         self._rounds = 0
@@ -226,6 +243,9 @@ class _Keeper:
     def __call__(self, loop: Loop) -> None:
         self._rounds += 1
         now_s = time.monotonic()
+        if self._ordered.look():
+            loop.apply(self._ordered.settings.rest)
+            self._dog.allow(self._ordered.settings.cpu_percent / 100)
         events, reason = self._dog.check(now_s, time.process_time(), resident_bytes)
         loop.slower = self._dog.slower
         if now_s - self._told_s >= HEALTH_S:
@@ -275,6 +295,16 @@ def _doctor(given: argparse.Namespace) -> int:
         is_well = is_well and found.is_ok
         print(found)  # noqa: T201  the command's result
     return DONE if is_well else FAILED
+
+
+def _check_order(given: argparse.Namespace) -> int:
+    identity = load_identity(given.data)
+    if identity is None:
+        raise AgentError(f"not enrolled in {given.data}")
+    signed = importlib.import_module("agent.signed")
+    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, "policy", time.time())
+    print(json.dumps(body))  # noqa: T201  the command's result
+    return DONE
 
 
 def _known(given: argparse.Namespace) -> Spool:

@@ -119,13 +119,14 @@ def save(identity: Identity, authority: str, key_and_certificate: str) -> None:
         "renew_at_s": identity.renew_at_s,
         "not_after_s": identity.not_after_s,
     }
-    _write(folder / "authority.pem", authority)
-    _write(folder / "identity.pem", key_and_certificate)
+    write_private(folder / "authority.pem", authority)
+    write_private(folder / "identity.pem", key_and_certificate)
     # Last: were it older than the certificate, the agent would only renew once more.
-    _write(folder / "identity.json", json.dumps(told))
+    write_private(folder / "identity.json", json.dumps(told))
 
 
-def _write(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Put a file in its place whole, mode 0600, so that a crash leaves the old or the new one."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -59,6 +59,12 @@ class Watcher:
     module: ModuleType
     options: dict[str, Any]
     out: Out
+    stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def is_same(self, other: "Watcher") -> bool:
+        """Answer whether the other one would watch the same in the same way."""
+        return (self.name, self.options) == (other.name, other.options)
 
 
 def agent_id(spool: Spool, machine_id: Path = MACHINE_ID) -> str:
@@ -84,7 +90,7 @@ def tasks(
 ) -> list[Task]:
     """Give a task for every collector that looks in turn, and one for every log file."""
     found = [
-        Task(name, module.EVERY_S, partial(_collect, spool, name, module))
+        Task(name, _every_s(module, settings or {}), partial(_collect, spool, name, module))
         for name, module in _wanted(settings or {}).items()
         if not hasattr(module, "watch")
     ]
@@ -92,6 +98,11 @@ def tasks(
         Task(f"log:{path}", LOG_EVERY_S, partial(_read_log, spool, path, written_as))
         for path, written_as in logs
     ]
+
+
+def _every_s(module: ModuleType, settings: Mapping[str, Any]) -> float:
+    asked = options_of(settings, module.NAME).get("every_s", module.EVERY_S)
+    return max(1.0, float(asked))
 
 
 def watchers(spool: Spool, settings: Mapping[str, Any]) -> list[Watcher]:
@@ -172,7 +183,8 @@ class Loop:
         stop: threading.Event,
     ) -> None:
         """Find what is to be looked at; nothing is looked at yet."""
-        self._spool, self._stop = spool, stop
+        self._spool, self._stop, self._logs = spool, stop, logs
+        self._ending: list[Watcher] = []
         self._tasks = tasks(spool, logs, settings)
         self._watchers = watchers(spool, settings)
         self._due = dict.fromkeys((t.name for t in self._tasks), 0.0)
@@ -180,30 +192,57 @@ class Loop:
         self.slower = 1.0
         """Factor on every pause; over 1 while the agent is over its share of the processor."""
         self.rounds = 0
-        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the watchers; they end with the stop event."""
+        """Start the watchers; they run until `finish`."""
         for one in self._watchers:
-            thread = threading.Thread(target=self._watch, args=(one,), name=one.name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._begin(one)
+
+    def _begin(self, one: Watcher) -> None:
+        one.thread = threading.Thread(target=self._watch, args=(one,), name=one.name, daemon=True)
+        one.thread.start()
+
+    def apply(self, settings: Mapping[str, Any]) -> None:
+        """Look by other settings from now on; a watcher that stays as it is runs on."""
+        wanted = watchers(self._spool, settings)
+        kept = [old for old in self._watchers if any(old.is_same(new) for new in wanted)]
+        gone = [old for old in self._watchers if old not in kept]
+        for old in gone:
+            old.stop.set()
+        end_s = time.monotonic() + FINISH_S
+        for old in gone:
+            if old.thread is not None:
+                old.thread.join(max(0.0, end_s - time.monotonic()))
+        # What they still hold is kept with the next round, before their successors' first.
+        self._watchers, self._ending = kept, [*self._ending, *gone]
+        self.round()
+        self._ending = [old for old in self._ending if old.thread and old.thread.is_alive()]
+        # Their notes are on disk now: the successors go on from there.
+        fresh = [w for w in watchers(self._spool, settings) if not any(map(w.is_same, kept))]
+        self._watchers = kept + fresh
+        for one in fresh:
+            self._begin(one)
+        self._tasks = tasks(self._spool, self._logs, settings)
+        self._due = {t.name: self._due.get(t.name, 0.0) for t in self._tasks}
 
     def finish(self) -> None:
-        """Let the watchers hand over what they hold, once the stop event is set."""
+        """Let the watchers hand over what they hold."""
         end_s = time.monotonic() + FINISH_S
-        for thread in self._threads:
-            thread.join(max(0.0, end_s - time.monotonic()))
+        for one in self._watchers:
+            one.stop.set()
+        for one in self._watchers:
+            if one.thread is not None:
+                one.thread.join(max(0.0, end_s - time.monotonic()))
 
     def _watch(self, one: Watcher) -> None:
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not one.stop.is_set():
             try:
-                one.module.watch(one.out, self._stop, one.options)
+                one.module.watch(one.out, one.stop, one.options)
                 return
             except Exception as wrong:  # noqa: BLE001  the agent's loop: one watcher must not silence the others
                 tell(f"collector {one.name} failed: {traceback.format_exc(limit=3)}")
                 one.out.put([_failed(one.name, wrong)])
-                self._stop.wait(AGAIN_S)
+                one.stop.wait(AGAIN_S)
 
     def _fresh(self, name: str, seen: Seen) -> Seen | None:
         """Leave out a failure that was told already: a log is looked at every second."""
@@ -228,7 +267,7 @@ class Loop:
                 self._due[task.name] = now_s + task.every_s * self.slower
                 if found is not None and (found.lines or found.look.events or found.look.notes):
                     seen.append(found)
-        taken = [(one, one.out.take()) for one in self._watchers]
+        taken = [(one, one.out.take()) for one in (*self._ending, *self._watchers)]
         watched = [(one.name, _with_lost(one.name, *got)) for one, got in taken if _is_news(*got)]
         self.rounds += 1
         try:

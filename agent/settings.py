@@ -14,9 +14,13 @@ AUTH_LOGS: Final = (Path("/var/log/auth.log"), Path("/var/log/secure"))
 _WORDS: Final = frozenset(
     {
         *("url", "token_file", "ca", "logs", "off", "collect", "spool_mb", "memory_mb"),
-        *("cpu_percent", "ring", "update_url"),
+        *("cpu_percent", "ring", "update_url", "response"),
     }
 )
+RESPONSES: Final = (
+    "isolate", "kill", "suspend", "collect", "maps", "block_ip", "block_hash", "query",
+)  # fmt: skip
+"""Kinds of actions that the house may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Settings:
     """What the file says. `collect`: options of each collector; `off`: collectors not to run.
 
     `update_url`: folder of releases, https; of an enrolled host's server if not said.
+    `response`: what this host lets the house do; none with `response = false`.
     """
 
     url: str = ""
@@ -36,6 +41,7 @@ class Settings:
     ring: str = "all"
     update_url: str = ""
     rest: Mapping[str, Any] = field(default_factory=dict)
+    response: tuple[str, ...] = RESPONSES
 
 
 def load(path: Path, is_needed: bool = False) -> Settings:
@@ -69,8 +75,17 @@ def load(path: Path, is_needed: bool = False) -> Settings:
         ca=Path(said["ca"]) if "ca" in said else None,
         logs=logs_of(said["logs"]) if "logs" in said else default_logs(),
         rest={"collect": said.get("collect", {}), "off": said.get("off", [])},
+        response=_responses(path, said.get("response", True)),
         **numbers,
     )
+
+
+def _responses(path: Path, said: object) -> tuple[str, ...]:
+    if isinstance(said, bool):
+        return RESPONSES if said else ()
+    if not isinstance(said, list) or set(said) - set(RESPONSES):
+        raise AgentError(f"{path}: response is true, false or a list of {', '.join(RESPONSES)}")
+    return tuple(said)
 
 
 def logs_of(texts: list[str]) -> tuple[tuple[Path, str], ...]:

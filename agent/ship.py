@@ -7,6 +7,7 @@ import http.client
 import ipaddress
 import json
 import re
+import socket
 import ssl
 import time
 import urllib.parse
@@ -104,6 +105,8 @@ class Sender:
         self._now_s, self._made_s = now_s, 0.0
         self._link: http.client.HTTPConnection | None = None
         self.skew_s: float | None = None
+        self.house: tuple[str, int] | None = None
+        """Address and port by which the house was reached last."""
 
     def send(self, batch: Batch) -> None:
         """Send one batch and return when the server has it durably.
@@ -133,6 +136,17 @@ class Sender:
         if status != http.HTTPStatus.OK:
             raise _judged(status, said, text)
 
+    def say(
+        self, path: str, body: bytes, kind: str = "application/json", most: int = 4 << 20
+    ) -> tuple[int, bytes]:
+        """Post something else than events; give the status and what came back. Away as `send`."""
+        begin = urllib.parse.urlsplit(self._server.url).path.rstrip("/")
+        headers = {**self._server.credentials(), "Content-Type": kind}
+        status, said, text = self._ask(begin + path, body, headers, most=most)
+        if status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+            raise _judged(status, said, text)
+        return status, text
+
     def _query(self, batch: Batch) -> str:
         return urllib.parse.urlencode(
             {
@@ -144,7 +158,12 @@ class Sender:
         )
 
     def _ask(
-        self, target: str, body: bytes, headers: dict[str, str], method: str = "POST"
+        self,
+        target: str,
+        body: bytes,
+        headers: dict[str, str],
+        method: str = "POST",
+        most: int = 65536,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         if self._link is not None and not 0 <= self._now_s() - self._made_s < LINK_S:
             self.close()
@@ -154,12 +173,12 @@ class Sender:
             began_s = self._now_s()
             link.request(method, target, body, headers)
             answer = link.getresponse()
-            text = answer.read(65536)
+            text = answer.read(most)
         except (OSError, ValueError, http.client.HTTPException) as gone:
             self.close()
             # A kept connection that the server has closed meanwhile says nothing about the server.
             if is_used and isinstance(gone, http.client.RemoteDisconnected | BrokenPipeError):
-                return self._ask(target, body, headers, method)
+                return self._ask(target, body, headers, method, most)
             raise Away(f"{self._server.url} is not reachable: {gone}") from gone
         self._measure(answer.headers.get("Date", ""), (began_s + self._now_s()) / 2)
         if answer.will_close or not answer.isclosed():
@@ -171,9 +190,19 @@ class Sender:
         host, self._made_s = parts.hostname or "", self._now_s()
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
-        return http.client.HTTPSConnection(
-            host, parts.port or 443, timeout=TIMEOUT_S, context=self._server.context()
-        )
+        port, context = parts.port or 443, self._server.context()
+        try:
+            link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+            link.connect()
+        except socket.gaierror:
+            # A host that is cut off from its name servers still knows where the house was.
+            if self._server.identity is None or not self.house:
+                raise
+            host, port = self.house
+            link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+            link.connect()
+        self.house = link.sock.getpeername()[:2]
+        return link
 
     def _measure(self, date: str, here_s: float) -> None:
         try:

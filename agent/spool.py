@@ -88,6 +88,10 @@ class Spool:
         self._held = self._size()
         """Bytes kept at most, as far as this connection knows: others may have sent some."""
 
+    def bound(self, max_bytes: int) -> None:
+        """Keep so many bytes at most from now on; what is over goes with the next row."""
+        self._max_bytes = max_bytes
+
     def _take_over(self) -> None:
         """Carry on the numbers and rows of a file from before there were lanes."""
         old = self._db.execute(

@@ -45,6 +45,10 @@ class Watchdog:
         """Factor on every pause between two looks."""
         self.share = 0.0
 
+    def allow(self, cpu_share: float) -> None:
+        """Judge by another share of the processor from now on."""
+        self._share = cpu_share
+
     def check(
         self, now_s: float, used_s: float, memory_bytes: Callable[[], int]
     ) -> tuple[list[Event], str]:

@@ -1,4 +1,4 @@
-"""Be the agents' own door: enrol by token, renew and send events by certificate, nothing else.
+"""Be the agents' own door: enrol by token; renew, beat and send events by certificate.
 
 Served by a listener that asks for a client certificate and puts what it verified into the scope as
 the ASGI TLS extension says (`extensions.tls.client_cert_chain`).
@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asgi
 
-from api import agent_updates
+from api import agent_updates, agents_beat
 from api.app import INGEST_PATH, audit_refusal
 from api.auth.agents import OLD_PAPERS, Peer, agent_scope
 from api.auth.gate import require
@@ -82,6 +82,7 @@ def create_agents_app(desk: Desk, authority: Authority) -> FastAPI:
     app.state.identify = agent_scope
     install(app, _audit)
     app.include_router(router)
+    app.include_router(agents_beat.router)
     app.include_router(ingest.router)
     app.include_router(agent_updates.router)
     app.add_middleware(_Closing)

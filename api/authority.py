@@ -1,7 +1,8 @@
 """Be the house's own certificate authority for agents: its key is sealed in the ledger.
 
-It signs two kinds: the agents' listener (serverAuth) and agents (clientAuth). Whoever trusts it as
-a server's authority therefore trusts the listener and nothing else.
+It signs three kinds: the agents' listener (serverAuth), agents (clientAuth) and the key that signs
+what agents are told (codeSigning, see `api/signer.py`). Whoever trusts it as a server's authority
+therefore trusts the listener and nothing else.
 """
 
 import datetime as dt
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from storage.database import Database
@@ -30,6 +32,7 @@ LISTENER_DAYS: Final = 90
 AGENT_LIFE: Final = dt.timedelta(days=7)
 EARLIER: Final = dt.timedelta(hours=1)
 """How much before now a certificate begins: a host's clock may be late."""
+SIGNER_EARLIER: Final = dt.timedelta(days=60)
 LONGEST_REQUEST: Final = 4096
 _PLACE: Final = ("", "agent_authorities")
 
@@ -70,10 +73,20 @@ class Authority:
         signed = self._sign(made, key.public_key(), told, ExtendedKeyUsageOID.SERVER_AUTH)
         return _text(signed), _key_text(key)
 
+    def sign_signer(
+        self, key: Ed25519PublicKey, uri: str, begin: dt.datetime, until: dt.datetime
+    ) -> x509.Certificate:
+        """Certify the key that signs what agents are told; it can do nothing in TLS."""
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+        # A host's clock may be weeks late: what it is told still counts.
+        made = _builder("Inopsio orders", begin - SIGNER_EARLIER, until)
+        made = made.issuer_name(self.certificate.subject)
+        return self._sign(made, key, names, ExtendedKeyUsageOID.CODE_SIGNING)
+
     def _sign(
         self,
         made: x509.CertificateBuilder,
-        key: ec.EllipticCurvePublicKey,
+        key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
         names: x509.SubjectAlternativeName,
         purpose: ObjectIdentifier,
     ) -> x509.Certificate:

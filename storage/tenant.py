@@ -34,6 +34,7 @@ MAY: Final[dict[Role, frozenset[str]]] = {
         {
             *("findings:read", "incidents:read", "incidents:write", "events:read", "hunt:run"),
             *("erp:read", "crm:read", "rules:write", "ops:read"),
+            *("response:ask", "response:approve", "evidence:read"),
         }
     ),
     Role.AUDITOR: frozenset(
@@ -65,6 +66,9 @@ MAY: Final[dict[Role, frozenset[str]]] = {
             "erp:read",
             "crm:read",
             "rules:write",
+            "policy:write",
+            # Who approves an action on a host is another person than who asked: `approve` says so.
+            *("response:ask", "response:approve", "evidence:read"),
         }
     ),
     Role.INGEST: frozenset({"events:write"}),
@@ -82,6 +86,7 @@ MAY: Final[dict[Role, frozenset[str]]] = {
             "users:write",
             "tokens:write",
             *("erp:read", "erp:write", "crm:read", "crm:write", "rules:write", "facts:import"),
+            *("policy:write", "response:ask", "evidence:read"),
         }
     ),
 }

@@ -8,6 +8,7 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
+from api.agent_policy import wanted_versions
 from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
 from dashboards.console import Console
@@ -20,6 +21,7 @@ from dashboards.ui.grid import column, row_grid
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of, exact_time, moment
 from dashboards.ui.panels import copy_line, head, pill, table
+from dashboards.ui.response import policy_badge
 from dashboards.ui.states import Part, command, empty, problem_box
 from dashboards.ui.toasts import TOASTS, toast
 from storage.errors import InvalidInput
@@ -65,7 +67,11 @@ def layout(view: View) -> Part:
     order = [add, live, hosts] if is_first else [live, html.Div([hosts, add], className="split")]
     return html.Div(
         [
-            head("Agents", "Hosts that are watched. A new one turns green here by itself."),
+            head(
+                "Agents",
+                "Hosts that are watched. A new one turns green here by itself.",
+                dcc.Link("Policy", href="/agents/policy", className="button second"),
+            ),
             *order,
             dcc.Interval(id="agents-tick", interval=EVERY_MS),
         ]
@@ -78,7 +84,7 @@ def _live(console: Console, scope: Scope) -> list[Part]:
         return [_none_yet()]
     return [
         html.Div(_figures(found, now), className="figures three flat"),
-        _agents(found, now, scope.may(WRITE)),
+        _agents(found, now, scope.may(WRITE), wanted_versions(console.database, scope)),
     ]
 
 
@@ -104,7 +110,7 @@ def _figures(found: list[Agent], now: datetime) -> list[Part]:
     ]
 
 
-def _agents(found: list[Agent], now: datetime, may_revoke: bool) -> Part:
+def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping[str, int]) -> Part:
     rows = [
         (
             _state(a, now),
@@ -113,16 +119,24 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool) -> Part:
             count_of(a.events),
             count_of(a.rejected),
             moment(a.last_seen, now) if a.last_seen else "never",
-            html.Code(a.agent_id[:13], className="mono", title=a.agent_id),
+            _policy(a, wanted),
             _revoke(a, now) if may_revoke else None,
         )
         for a in found[:200]
     ]
-    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Identity", "Action")
+    heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Policy", "Action")
     late_s = 2 * read.SILENT_AFTER.total_seconds()
     heard = [a.last_seen for a in found if a.last_seen is not None]
     fresh = freshness(max(heard), now, late_s) if heard else None
     return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)
+
+
+def _policy(agent: Agent, wanted: Mapping[str, int]) -> Part:
+    """Say which policy it runs, and lead to its page, where its host is acted on."""
+    if agent.papers is None:
+        return html.Code(agent.agent_id[:13], className="mono", title=agent.agent_id)
+    open_ = dcc.Link("Open", href=f"/agent/{agent.agent_id}", title=f"The agent of {agent.host}")
+    return html.Div([policy_badge(agent.papers, wanted.get(agent.agent_id, 0)), open_])
 
 
 def _state(agent: Agent, now: datetime) -> Part:

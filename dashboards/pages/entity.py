@@ -11,14 +11,16 @@ from dashboards.read import entity as read
 from dashboards.read.entity import SPANS, Entity, Lately, Peers
 from dashboards.read.known import said
 from dashboards.read.names import KINDS, parse_key, read_key
+from dashboards.read.response import agents_of, standing
 from dashboards.shell import URL
 from dashboards.ui.cards import figure_card, panel
 from dashboards.ui.charts import Series, stacked_bars
 from dashboards.ui.controls import chip, copy_button
 from dashboards.ui.events import entity_chip, entity_icon
 from dashboards.ui.icons import icon
-from dashboards.ui.marks import LEVELS, count_of, level_badge, status_badge
+from dashboards.ui.marks import LEVELS, count_of, level_badge, moment, status_badge
 from dashboards.ui.panels import table
+from dashboards.ui.response import action_state, action_words
 from dashboards.ui.risk import RISK_WORDS, risk_history, risk_parts
 from dashboards.ui.states import Part, empty
 from dashboards.ui.timeline import lanes, of_claims, of_events
@@ -60,6 +62,7 @@ def layout(view: View) -> Part:
                     ),
                     html.Div(
                         [
+                            _agents(console, scope, found),
                             _incidents(found),
                             value_panel(found.value),
                             _peers(found),
@@ -73,6 +76,27 @@ def layout(view: View) -> Part:
             dcc.Store(id="entity-id", data=key.id),
         ]
     )
+
+
+def _agents(console: Console, scope: Scope, found: Entity) -> Part:
+    """Show what was done on a host, and the way to do more; nothing where no agent is."""
+    if found.key.kind != "host":
+        return None
+    here = agents_of(console.database, scope, found.key.name)
+    if not here:
+        return None
+    agent_id = str(here[0]["agent_id"])
+    rows = [
+        (moment(a["asked_at"], console.now()), action_words(a), action_state(a, console.now()))
+        for a in standing(console.database, scope, agent_id).actions[:5]
+    ]
+    to = dcc.Link("Act on this host", href=f"/agent/{agent_id}", className="button second")
+    shown = (
+        table("Actions on this host", ("Asked", "What", "State"), rows)
+        if rows
+        else html.P("Nothing was asked of it yet.", className="muted")
+    )
+    return panel("Its agent", shown, actions=[to])
 
 
 def _span(search: str) -> str:

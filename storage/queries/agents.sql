@@ -99,7 +99,7 @@ SELECT agent_id::text FROM agents WHERE agent_id = %(agent_id)s::uuid;
 
 -- name: agents_all
 SELECT agent_id::text, host, version, enrolled_at, enrolments, not_after, seen_at, address,
-    cloned_at, revoked_at
+    cloned_at, revoked_at, policy_version, policy_state, policy_reason, beat_at, response
 FROM agents
 ORDER BY coalesce(seen_at, enrolled_at) DESC, agent_id
 LIMIT %(limit)s;

@@ -64,14 +64,14 @@ def test_a_crash_between_two_files_leaves_one_that_works(
     tmp_path: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = made(tmp_path, machine)
-    real = identity._write
+    real = identity.write_private
 
     def dying(path: Path, text: str) -> None:
         if path.name == "identity.json":
             raise OSError("power is gone")
         real(path, text)
 
-    monkeypatch.setattr(identity, "_write", dying)
+    monkeypatch.setattr(identity, "write_private", dying)
     with pytest.raises(OSError, match="power"):
         save(replace(kept, renew_at_s=500.0), "AUTHORITY", "NEW KEY AND CERTIFICATE")
     found = load(tmp_path, machine)

@@ -11,6 +11,7 @@ from storage.errors import InvalidInput
 from storage.plugins import discover
 from storage.tenant import Actor, Role, Scope
 from tests.dashboards.conftest import RULE, House
+from tests.dashboards.test_agent_pages import an_agent
 from tests.dashboards.test_browser import (
     RULES,
     Watch,
@@ -42,6 +43,7 @@ def every_path(house: House) -> list[str]:
         "/incident/": [incident[0]],
         "/entity/": ["host:host alpha"],
         "/rule/": [RULE],
+        "/agent/": [an_agent(house)],
     }
     told: list[str] = []
     for module in discover("dashboards.pages", pages.CONTRACT).values():

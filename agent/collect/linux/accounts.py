@@ -24,11 +24,11 @@ def collect(notes: Notes, now_us: int) -> Look:
     stamps = [_stamp(path) for path in (PASSWD, SHADOW, GROUP)]
     if stamps == notes.get("stamps"):
         return Look([], notes)
-    users, passwords, groups = _users(), _passwords(), _groups()
-    kept: Notes = {"stamps": stamps, "users": users, "passwords": passwords, "groups": groups}
+    known, passwords, groups = users(), _passwords(), _groups()
+    kept: Notes = {"stamps": stamps, "users": known, "passwords": passwords, "groups": groups}
     if "users" not in notes:
         return Look([], kept)
-    events = [_user(*change, now_us) for change in changes(notes["users"], users)]
+    events = [_user(*change, now_us) for change in changes(notes["users"], known)]
     for name, was, now in changes(notes["passwords"], passwords):
         if was is not None and now is not None:
             events.append(event(3001, _PASSWORD, now_us, {"user": {"name": name}}))
@@ -54,7 +54,8 @@ def _lines(path: Path, fields: int) -> list[list[str]]:
     return [row for row in rows if len(row) >= fields]
 
 
-def _users() -> States:
+def users() -> States:
+    """Give `uid:gid:home:shell` of each local account."""
     return {row[0]: f"{row[2]}:{row[3]}:{row[5]}:{row[6]}" for row in _lines(PASSWD, 7)}
 
 

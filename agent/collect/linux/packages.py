@@ -28,10 +28,15 @@ def collect(notes: Notes, now_us: int) -> Look:
     if stamp == notes.get("stamp"):
         return Look([], notes)
     before: States = notes.get("known", {})
-    after = _dpkg() if source == DPKG else _rpm()
+    after = installed()
     is_first = "known" not in notes
     events = [_event(*change, is_first, now_us) for change in changes(before, after)]
     return Look(events, {"known": after, "stamp": stamp})
+
+
+def installed() -> States:
+    """Give the version of each package that is there, by name and architecture."""
+    return _dpkg() if DPKG.exists() else _rpm() if RPM.exists() else {}
 
 
 def _dpkg() -> States:

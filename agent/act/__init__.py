@@ -1,0 +1,72 @@
+"""Act on this host when the house asks for it: one file a kind of action, found by folder.
+
+An action is a module with
+
+    KIND: str                        what it is called
+    plan(arguments, host) -> dict    what would be done, in words; Refuses if it must not be
+    do(id, arguments, host) -> dict  do it; give what was done
+
+and, where it lasts until it is undone,
+
+    put(held, host) -> None          make it so; `held` is all of this kind that is in force
+    undo(one, host) -> dict          take one back that is in force no more
+
+A program is called with a list of words, never by a shell. Files beginning with `_` are no actions.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from agent.errors import AgentError
+from agent.orders import InForce, Orders
+
+Told = dict[str, Any]
+MOST_MINUTES: Final = 1440
+
+
+class Refuses(AgentError):
+    """Not done on this host, whoever asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What actions need to know of this host. `house`: addresses that stay reachable, with port."""
+
+    folder: Path
+    orders: Orders
+    house: Callable[[], list[tuple[str, int]]]
+    own_pids: Callable[[], frozenset[int]]
+    now_s: Callable[[], float]
+
+
+def actions() -> dict[str, ModuleType]:
+    """Find every kind of action; AgentError names a file that lacks a name."""
+    found: dict[str, ModuleType] = {}
+    for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        wanted = ["KIND", "plan", "do", *(["undo"] if hasattr(module, "put") else [])]
+        for name in wanted:
+            if not hasattr(module, name):
+                raise AgentError(f"{module.__name__}: it lacks '{name}'")
+        found[module.KIND] = module
+    return found
+
+
+def minutes_of(arguments: Told) -> int:
+    """Give how long it is in force; Refuses what has no end."""
+    minutes = arguments.get("minutes", 60)
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= 1440:
+        raise Refuses(f"minutes: a whole number from 1 to {MOST_MINUTES}")
+    return minutes
+
+
+def left_s(one: InForce, host: Host) -> int:
+    """Give the whole seconds that something is in force from now on."""
+    return max(0, round(one.until_s - host.now_s()))

@@ -1,0 +1,128 @@
+"""Ask the house what to run and what to do, and tell it what came of it: every few seconds.
+
+Nothing that comes is obeyed here. What is signed is laid down for the halves that check it.
+"""
+
+import json
+import random
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent.act._evidence import FOLDER
+from agent.errors import AgentError, Away
+from agent.identity import write_private
+from agent.orders import Orders, Result
+from agent.policy import BEAT_S, OFFERED
+from agent.ship import Sender
+from agent.spool import Spool
+from agent.voice import tell
+
+POLICY: Final = "policy"
+"""Note of the spool: which version runs, which was refused and why, what the host lets through."""
+HOUSE: Final = "house"
+"""Note of the spool: address and port by which the house was reached last."""
+PIECE: Final = 512 << 10
+LONGEST_WAIT_S: Final = 300.0
+OK, TAKEN = 200, 204
+
+
+class Beat:
+    """One agent's beat: what it says is read from the spool and the orders, where halves put it."""
+
+    def __init__(self, spool: Spool, orders: Orders, sender: Sender, folder: Path) -> None:
+        """Begin; the first beat connects."""
+        self._spool, self._orders, self._sender = spool, orders, sender
+        self._folder = folder
+        self.every_s = float(BEAT_S)
+        known = spool.note(HOUSE, None)
+        if known and sender.house is None:
+            sender.house = str(known[0]), int(known[1])
+
+    def beat(self, now_s: float) -> int:
+        """Beat once; give how many orders came that were not known."""
+        results = [self._handed(result) for result in self._orders.untold()]
+        note = self._spool.note(POLICY, {})
+        said = {
+            "policy_version": int(note.get("version", 0)),
+            "policy_refused": int(note.get("refused", 0)),
+            "policy_reason": _line(str(note.get("reason", ""))),
+            "response": list(note.get("response", [])),
+            "results": [{"id": r.id, "state": r.state, "result": r.told} for r in results],
+        }
+        status, text = self._sender.say("/v1/agents/beat", json.dumps(said).encode())
+        if status != OK:
+            raise Away(f"the house answered the beat with {status}")
+        self._orders.told([r.id for r in results])
+        for result in results:
+            (self._folder / FOLDER / result.id).unlink(missing_ok=True)
+        self._note_house()
+        return self._heard(text, now_s)
+
+    def _heard(self, text: bytes, now_s: float) -> int:
+        try:
+            answer: dict[str, Any] = json.loads(text)
+            policy, orders = str(answer["policy"]), [str(o) for o in answer["orders"]]
+            self.every_s = min(max(float(answer["beat_s"]), 5.0), LONGEST_WAIT_S)
+        except (ValueError, KeyError, TypeError):
+            raise Away("the house did not answer the beat as it does") from None
+        if policy:
+            write_private(self._folder / OFFERED, policy)
+        return sum(self._orders.offer(_id(order), order, now_s) for order in orders)
+
+    def _handed(self, result: Result) -> Result:
+        """Send what was collected, piece by piece; a result without it is a failure."""
+        path = self._folder / FOLDER / result.id
+        if result.state != "done" or "evidence" not in result.told or not path.exists():
+            return result
+        with path.open("rb") as file:
+            for number, piece in enumerate(iter(lambda: file.read(PIECE), b"")):
+                place = f"/v1/agents/evidence/{result.id}?number={number}"
+                status, _ = self._sender.say(place, piece, "application/octet-stream")
+                if status != TAKEN:
+                    why = {**result.told, "why": f"the house did not take it: {status}"}
+                    return result._replace(state="failed", told=why)
+        return result
+
+    def _note_house(self) -> None:
+        found = self._sender.house
+        if found is not None and list(found) != self._spool.note(HOUSE, None):
+            self._spool.set_note(HOUSE, list(found))
+
+
+def _id(order: str) -> str:
+    """Give the id by which an order is kept; the half that does it compares it with the signed."""
+    try:
+        return str(json.loads(json.loads(order)["body"])["id"])[:64]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "unreadable"
+
+
+def _line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:500]
+
+
+def keep_beating(
+    beat: Beat,
+    stop: threading.Event,
+    now_s: Callable[[], float],
+    wait: Callable[[float], object] | None = None,
+) -> None:
+    """Beat until told to stop; where the house is away, less and less often."""
+    pause, dice, told = wait or stop.wait, random.Random(), ""  # noqa: S311  not a secret
+    away_s = 0.0
+    while not stop.is_set():
+        try:
+            beat.beat(now_s())
+            away_s, told = 0.0, ""
+        except AgentError as gone:
+            away_s = min(max(away_s * 2, beat.every_s), LONGEST_WAIT_S)
+            if str(gone) != told:
+                tell(str(gone))
+            told = str(gone)
+        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+            tell(f"the beat failed: {traceback.format_exc(limit=3)}")
+            away_s = LONGEST_WAIT_S
+        pause((away_s or beat.every_s) * dice.uniform(0.9, 1.1))

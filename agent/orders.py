@@ -1,0 +1,150 @@
+"""Keep orders between the half that hears them and the half that does them; each is done once.
+
+One SQLite file beside the spool. What was begun is on disk before it is done, so an order that a
+crash interrupted is never done a second time. What is in force (an isolation, a block) is kept with
+its end, so that it ends although the house is silent.
+"""
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+MOST_WAITING: Final = 64
+KEEP_S: Final = 7 * 86_400
+"""An order's id is remembered so long after it came: many times longer than any is good for."""
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS orders (
+    id TEXT PRIMARY KEY, text TEXT NOT NULL, at_s REAL NOT NULL, state TEXT NOT NULL,
+    result TEXT NOT NULL DEFAULT '{}', is_told INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS in_force (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, until_s REAL NOT NULL, detail TEXT NOT NULL
+);
+"""
+
+
+class Result(NamedTuple):
+    """What came of an order: done, failed or refused, and what it found."""
+
+    id: str
+    state: str
+    told: dict[str, Any]
+
+
+class InForce(NamedTuple):
+    """What holds on this host until it is undone or its time is over."""
+
+    id: str
+    kind: str
+    until_s: float
+    detail: dict[str, Any]
+
+
+class Orders:
+    """The file, for one process of each half."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it (mode 0600)."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+
+    def offer(self, id: str, text: str, now_s: float) -> bool:
+        """Keep an order that came; False if it came before, or too many wait."""
+        with self._lock:
+            (waiting,) = self._db.execute(
+                "SELECT count(*) FROM orders WHERE state = 'came'"
+            ).fetchone()
+            if waiting >= MOST_WAITING:
+                return False
+            made = self._db.execute(
+                "INSERT INTO orders (id, text, at_s, state) VALUES (?, ?, ?, 'came') "
+                "ON CONFLICT DO NOTHING",
+                (id, text, now_s),
+            )
+            self._db.execute("DELETE FROM orders WHERE at_s < ? AND is_told", (now_s - KEEP_S,))
+            return made.rowcount == 1
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """Give what came and was not begun: (id, text), the oldest first."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT id, text FROM orders WHERE state = 'came' ORDER BY at_s, id LIMIT 16"
+            ).fetchall()
+
+    def begin(self, id: str) -> bool:
+        """Say on disk that it is being done; False if it was begun before."""
+        with self._lock:
+            done = self._db.execute(
+                "UPDATE orders SET state = 'begun', text = '' WHERE id = ? AND state = 'came'",
+                (id,),
+            )
+            return done.rowcount == 1
+
+    def begun(self) -> list[str]:
+        """Give what was begun and never ended: a crash lies between."""
+        with self._lock:
+            rows = self._db.execute("SELECT id FROM orders WHERE state = 'begun'").fetchall()
+        return [str(row[0]) for row in rows]
+
+    def end(self, result: Result) -> None:
+        """Keep what came of it."""
+        with self._lock:
+            self._db.execute(
+                "UPDATE orders SET state = ?, result = ?, text = '' WHERE id = ?",
+                (result.state, json.dumps(result.told), result.id),
+            )
+
+    def untold(self, most_bytes: int = 600_000) -> list[Result]:
+        """Give results that the house has not heard, as many as fit into one beat."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, state, result FROM orders WHERE NOT is_told "
+                "AND state NOT IN ('came', 'begun') ORDER BY at_s LIMIT 10"
+            ).fetchall()
+        found: list[Result] = []
+        size = 0
+        for id_, state, text in rows:
+            size += len(text)
+            if found and size > most_bytes:
+                break
+            found.append(Result(id_, state, json.loads(text)))
+        return found
+
+    def told(self, ids: list[str]) -> None:
+        """Note that the house has heard these results."""
+        with self._lock:
+            self._db.executemany("UPDATE orders SET is_told = 1 WHERE id = ?", [(i,) for i in ids])
+
+    def hold(self, one: InForce) -> None:
+        """Note what is in force, before it is."""
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO in_force VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET until_s = excluded.until_s, detail = excluded.detail",
+                (one.id, one.kind, one.until_s, json.dumps(one.detail)),
+            )
+
+    def release(self, id: str) -> None:
+        """Note that it is in force no more."""
+        with self._lock:
+            self._db.execute("DELETE FROM in_force WHERE id = ?", (id,))
+
+    def held(self) -> list[InForce]:
+        """Give what is in force, the oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, kind, until_s, detail FROM in_force ORDER BY until_s"
+            ).fetchall()
+        return [InForce(id_, kind, until, json.loads(text)) for id_, kind, until, text in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,224 @@
+"""Do what the house asks for on this host: checked, allowed, once; told as an event each time.
+
+Whatever brought an order here is not trusted: its signature is checked here, and that it is for
+this agent, of now, not done before, and of a kind that this host's settings and policy let through.
+"""
+
+import importlib
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from agent.act import Host, Refuses, Told, actions
+from agent.collect._shape import agent_event
+from agent.errors import AgentError
+from agent.identity import Identity
+from agent.keep import keep
+from agent.orders import InForce, Orders, Result
+from agent.spool import Spool
+from agent.voice import tell
+
+ROUND_S: Final = 1.0
+SKEW_S: Final = 600.0
+LONGEST_S: Final = 4 * 3600.0
+"""No order is good for longer, whatever it says."""
+CRASHED: Final = "the agent ended while this was being done; it is not done again"
+
+
+class Responder:
+    """The responding half. `allowed`: kinds of actions that may be done now."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        spool: Spool,
+        host: Host,
+        allowed: Callable[[], frozenset[str]],
+    ) -> None:
+        """Find the kinds of actions; nothing is done yet."""
+        self._identity, self._spool, self._host = identity, spool, host
+        self._allowed = allowed
+        self._orders: Orders = host.orders
+        self._kinds = actions()
+
+    def begin(self) -> None:
+        """Tell what a crash interrupted; make so again what is in force, and end what is over."""
+        for id_ in self._orders.begun():
+            self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
+        held = {one.kind for one in self._orders.held()}
+        if held and not self._allowed():
+            self._lift_all()
+            held = set()
+        for kind, module in self._kinds.items():
+            if hasattr(module, "put"):
+                self._put_again(kind, is_needed=kind in held)
+
+    def _put_again(self, kind: str, *, is_needed: bool) -> None:
+        """Make it as the list says; what a crash left behind of what is not in it goes."""
+        now_s = self._host.now_s()
+        held = [o for o in self._orders.held() if o.kind == kind and o.until_s > now_s]
+        try:
+            self._kinds[kind].put(held, self._host)
+        except (AgentError, OSError) as wrong:
+            if is_needed:
+                tell(f"'{kind}' could not be put in force again: {wrong}")
+
+    def _lift_all(self) -> None:
+        for one in self._orders.held():
+            self._over(one, "this host does not take actions any more")
+
+    def round(self) -> int:
+        """Do what waits, end what is over; give how many orders were done or refused."""
+        done = 0
+        for id_, text in self._orders.waiting():
+            if self._orders.begin(id_):
+                self._one(id_, text)
+                done += 1
+        for one in self._orders.held():
+            if one.until_s <= self._host.now_s():
+                self._over(one, "its time is over")
+        return done
+
+    def _over(self, one: InForce, why: str) -> None:
+        self._orders.release(one.id)
+        try:
+            told = self._kinds[one.kind].undo(one, self._host)
+        except (AgentError, OSError, KeyError) as wrong:
+            self._orders.hold(one._replace(until_s=self._host.now_s() + 30))
+            tell(f"'{one.kind}' could not be ended: {wrong}")
+            return
+        self._tell(one.id, one.kind, "ended", {**told, "why": why})
+
+    def _one(self, id_: str, text: str) -> None:
+        kind = "unknown"
+        try:
+            body = self._checked(id_, text)
+            kind = str(body["kind"])
+            state, told = "done", self._done(id_, kind, body)
+        except (Refuses, _NotNow) as no:
+            state, told = "refused", {"why": str(no)}
+        except AgentError as wrong:
+            is_forged = kind == "unknown"
+            state, told = "refused" if is_forged else "failed", {"why": str(wrong)}
+        except Exception as wrong:  # noqa: BLE001  the agent's loop: one action must not end the half
+            tell(f"action {kind} failed: {traceback.format_exc(limit=4)}")
+            state, told = "failed", {"why": f"{type(wrong).__name__}: {wrong}"[:300]}
+        self._ended(Result(id_, state, told), kind)
+
+    def _checked(self, id_: str, text: str) -> dict[str, Any]:
+        """Give the order's body if it is to be done now; AgentError says why it is not."""
+        now_s = self._host.now_s()
+        # By name: the library is needed once something comes, and most hosts never hear of any.
+        opened = importlib.import_module("agent.signed").opened
+        body: dict[str, Any] = opened(text, self._identity, "action", now_s)
+        at_us, expires_us = body.get("at_us"), body.get("expires_us")
+        if body.get("id") != id_ or not isinstance(at_us, int) or not isinstance(expires_us, int):
+            raise _NotNow("the order has no id or no time of its own")
+        begin_s, end_s = at_us / 1e6, min(expires_us / 1e6, at_us / 1e6 + LONGEST_S)
+        if now_s > end_s + SKEW_S:
+            raise _NotNow("the order is too old, or this host's clock is off")
+        if now_s < begin_s - SKEW_S:
+            raise _NotNow("the order is of the future: this host's clock is off")
+        return body
+
+    def _done(self, id_: str, kind: str, body: Mapping[str, Any]) -> Told:
+        arguments = body.get("arguments")
+        if not isinstance(arguments, dict):
+            raise Refuses("the order has no arguments")
+        if kind == "undo":
+            return self._undone(str(arguments.get("action")))
+        if kind not in self._allowed():
+            raise Refuses(f"'{kind}' is not let through by this host's settings or its policy")
+        module: ModuleType | None = self._kinds.get(kind)
+        if module is None:
+            raise Refuses(f"this agent knows no action '{kind[:40]}'")
+        if body.get("is_dry") is not False:
+            return {"dry_run": True, **module.plan(arguments, self._host)}
+        told: Told = module.do(id_, arguments, self._host)
+        return told
+
+    def _undone(self, action_id: str) -> Told:
+        found = [one for one in self._orders.held() if one.id == action_id]
+        if not found:
+            return {"was_in_force": False}
+        (one,) = found
+        # First out of the list: what is left in it is what the table will say.
+        self._orders.release(one.id)
+        try:
+            told: Told = self._kinds[one.kind].undo(one, self._host)
+        except BaseException:
+            self._orders.hold(one)
+            raise
+        return {"was_in_force": True, **told}
+
+    def _ended(self, result: Result, kind: str) -> None:
+        self._orders.end(result)
+        self._tell(result.id, kind, result.state, result.told)
+
+    def _tell(self, id_: str, kind: str, state: str, told: Told) -> None:
+        now_us = int(self._host.now_s() * 1_000_000)
+        why = str(told.get("why", ""))[:300]
+        is_dry = bool(told.get("dry_run"))
+        text = f"action {kind}{' (dry run)' if is_dry else ''} {state}" + (
+            f": {why}" if why else ""
+        )
+        more = {"action_id": id_, "kind": kind, "state": state, "dry_run": is_dry}
+        if "evidence" in told:
+            more |= {k: told["evidence"][k] for k in ("source", "sha256", "size_bytes")}
+        keep(self._spool, [agent_event("response_action", now_us, text, **more)])
+
+
+class _NotNow(AgentError):
+    """The order is the house's, but not to be done now."""
+
+
+def respond(responder: Responder, stop: threading.Event) -> None:
+    """Do what comes until told to stop; what is in force stays, and ends by itself in time."""
+    responder.begin()
+    while not stop.is_set():
+        try:
+            responder.round()
+        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+            tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
+            stop.wait(30)
+        stop.wait(ROUND_S)
+
+
+def own_pids(spool: Spool) -> frozenset[int]:
+    """Give the processes of the agent's halves, as they noted themselves, with those above them."""
+    found = set()
+    for half in ("look", "ship", "respond"):
+        noted = spool.note(f"half.{half}", None)
+        if isinstance(noted, list) and len(noted) == 2 and _start_ticks(int(noted[0])) == noted[1]:
+            found |= _with_those_above(int(noted[0]))
+    return frozenset(found)
+
+
+def _start_ticks(pid: int) -> int:
+    stat = _stat(pid)
+    return int(stat[19]) if stat else 0
+
+
+def _with_those_above(pid: int) -> set[int]:
+    found: set[int] = set()
+    while pid > 1 and pid not in found:
+        found.add(pid)
+        stat = _stat(pid)
+        pid = int(stat[1]) if stat else 0
+    return found
+
+
+def _stat(pid: int) -> list[bytes]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return []
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def note_half(spool: Spool, half: str, pid: int) -> None:
+    """Note which process a half of the agent is, so that no action ends it."""
+    spool.set_note(f"half.{half}", [pid, _start_ticks(pid)])

@@ -1,0 +1,317 @@
+"""Ask for an action on a host, approve it, hand it to the agent signed, keep what came of it.
+
+    ask -> waits -(another person)-> ready -> sent -> done | failed | refused
+           waits -> denied;  too late -> expired
+
+A dry run, a live query and an undo wait for nobody. All else waits for a second person unless the
+tenant's policy says otherwise; what a program asks for always does.
+"""
+
+import json
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from api.action_kinds import COLLECTS, FREE, LASTING, UNDOABLE, read_arguments
+from api.agent_policy import agent_uuid, wanted_policy
+from api.evidence import complete
+from api.signer import Signer
+from storage.audit import write_audit
+from storage.database import Database
+from storage.database.queries import execute, select
+from storage.errors import InvalidInput, NotAllowed, NotFound, Overloaded
+from storage.identity import new_id
+from storage.tenant import Scope
+
+ASK: Final = "response:ask"
+APPROVE: Final = "response:approve"
+WAIT: Final = timedelta(hours=4)
+"""For the second person; then for the agent, which may be away."""
+GOOD: Final = timedelta(hours=1)
+MOST_OPEN: Final = 50
+MOST: Final = 200
+AT_ONCE: Final = 10
+LONGEST_NOTE: Final = 500
+LARGEST_RESULT: Final = 300_000
+Tx = Connection[TupleRow]
+Row = dict[str, Any]
+
+
+def ask(
+    database: Database,
+    scope: Scope,
+    agent_id: str,
+    kind: str,
+    arguments: Row,
+    now: datetime,
+    *,
+    note: str,
+    is_dry: bool = False,
+    incident_id: str = "",
+) -> Row:
+    """Ask for an action on an agent's host; give it as it stands. Audited. Needs `response:ask`.
+
+    NotFound for an agent that is not this tenant's, InvalidInput for what cannot be asked or lacks
+    a reason (`note`), Overloaded when too many wait already.
+    """
+    scope.require(ASK)
+    checked, named = read_arguments(kind, arguments), agent_uuid(agent_id)
+    reason = _note(note)
+    policy = wanted_policy(database, scope, named).document
+    needs = not is_dry and kind not in FREE and (policy.four_eyes or not _is_person(scope))
+    with database.app(scope) as tx:
+        host = _host(tx, named)
+        _has_room(tx, named, now)
+        action = {"kind": kind, "arguments": checked, "is_dry": is_dry, "undoes": None}
+        state = "waits" if needs else "ready"
+        return _add(tx, scope, named, host, action, state, now, reason, incident_id)
+
+
+def undo(database: Database, scope: Scope, action_id: str, now: datetime) -> Row:
+    """Take an action back: on its host if it was sent, else it is just not done. Audited.
+
+    InvalidInput for what cannot be taken back, or is back already.
+    """
+    scope.require(ASK)
+    with database.app(scope) as tx:
+        action = _action(tx, action_id)
+        if action["state"] in {"waits", "ready"}:
+            _end_waiting(tx, scope, action, now)
+            return _action(tx, action_id)
+        if action["kind"] not in UNDOABLE or action["is_dry"]:
+            raise InvalidInput(f"'{action['kind']}' cannot be taken back")
+        if action["undone_at"] is not None or action["state"] not in {"sent", "done"}:
+            raise InvalidInput("there is nothing to take back")
+        host = _host(tx, str(action["agent_id"]))
+        made = {
+            "kind": "undo",
+            "arguments": {"action": action["action_id"], "kind": action["kind"]},
+            "is_dry": False,
+            "undoes": action["action_id"],
+        }
+        agent_id, why = str(action["agent_id"]), f"undo of {action['kind']}"
+        return _add(tx, scope, agent_id, host, made, "ready", now, why, action["incident_id"])
+
+
+def _add(
+    tx: Tx,
+    scope: Scope,
+    agent_id: str,
+    host: str,
+    action: Row,
+    state: str,
+    now: datetime,
+    note: str,
+    incident_id: str,
+) -> Row:
+    action_id = new_id(int(now.timestamp() * 1_000_000))
+    execute(
+        tx,
+        "agent_action_add",
+        action_id=action_id,
+        agent_id=agent_id,
+        kind=action["kind"],
+        arguments=json.dumps(action["arguments"]),
+        is_dry=action["is_dry"],
+        undoes=action["undoes"],
+        incident_id=incident_id[:100],
+        note=note,
+        state=state,
+        asked_by=who(scope),
+        now=now,
+        expires_at=now + (WAIT if state == "waits" else GOOD),
+    )
+    told = {
+        "agent": agent_id,
+        "host": host,
+        "kind": action["kind"],
+        "arguments": action["arguments"],
+        "dry_run": action["is_dry"],
+        "note": note,
+        "state": state,
+    }
+    write_audit(tx, scope, "agent-action.ask", action_id, detail=told)
+    return _action(tx, action_id)
+
+
+def approve(database: Database, scope: Scope, action_id: str, now: datetime) -> Row:
+    """Let an action that waits go to its agent. Needs `response:approve`, and another person.
+
+    NotAllowed for who asked, and for programs: a refused attempt is in the trail.
+    """
+    scope.require(APPROVE)
+    with database.app(scope) as tx:
+        action = _action(tx, action_id)
+        why = _why_not(scope, action)
+        if why:
+            told: dict[str, object] = {"reason": why, "asked_by": action["asked_by"]}
+            write_audit(tx, scope, "agent-action.approve", action_id, "refused", told)
+        elif action["state"] != "waits" or action["expires_at"] < now:
+            raise InvalidInput("this action does not wait for approval")
+        else:
+            words = {"by": who(scope), "now": now, "expires_at": now + GOOD}
+            execute(tx, "agent_action_approve", action_id=action["action_id"], **words)
+            told = {"kind": action["kind"], "asked_by": action["asked_by"]}
+            write_audit(tx, scope, "agent-action.approve", action_id, detail=told)
+            action = _action(tx, action_id)
+    if why:
+        raise NotAllowed(why)
+    return action
+
+
+def _why_not(scope: Scope, action: Row) -> str:
+    if not _is_person(scope):
+        return "only a signed-in person approves an action, never a program"
+    if action["asked_by"].casefold() == who(scope).casefold():
+        return "who asked for an action does not approve it; another person does"
+    return ""
+
+
+def deny(database: Database, scope: Scope, action_id: str, now: datetime) -> Row:
+    """Refuse an action that was not sent yet. Who may ask or approve may do that. Audited."""
+    if not scope.may(ASK):
+        scope.require(APPROVE)
+    with database.app(scope) as tx:
+        action = _action(tx, action_id)
+        if action["state"] not in {"waits", "ready"}:
+            raise InvalidInput("this action was sent already, or is over")
+        _end_waiting(tx, scope, action, now)
+        return _action(tx, action_id)
+
+
+def _end_waiting(tx: Tx, scope: Scope, action: Row, now: datetime) -> None:
+    execute(tx, "agent_action_deny", action_id=action["action_id"], by=who(scope), now=now)
+    told = {"kind": action["kind"], "asked_by": action["asked_by"]}
+    write_audit(tx, scope, "agent-action.deny", str(action["action_id"]), detail=told)
+
+
+def actions(
+    database: Database, scope: Scope, agent_id: str | None = None, incident_id: str = ""
+) -> list[Row]:
+    """List actions, the newest first, 200 at most. Needs `ops:read`."""
+    scope.require("ops:read")
+    named = agent_uuid(agent_id) if agent_id else None
+    with database.app(scope) as tx:
+        return select(tx, "agent_actions_of", agent_id=named, incident_id=incident_id, limit=MOST)
+
+
+def action_of(database: Database, scope: Scope, action_id: str) -> Row:
+    """Give one action as it stands; NotFound if there is none. Needs `ops:read`."""
+    scope.require("ops:read")
+    with database.app(scope) as tx:
+        return _action(tx, action_id)
+
+
+def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
+    """Give what this agent should do now, signed; what is too old is over. Both are audited.
+
+    An order is given again until its result comes: the agent does each once.
+    """
+    agent_id = scope.actor.name
+    for row in select(tx, "agent_actions_expire", agent_id=agent_id, now=now):
+        told: dict[str, object] = {"kind": row["kind"], "agent": agent_id}
+        write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
+    found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
+    for row in found:
+        if row["state"] == "ready":
+            execute(tx, "agent_action_sent", action_id=row["action_id"], now=now)
+            told = {"kind": row["kind"], "agent": agent_id}
+            write_audit(tx, scope, "agent-action.send", str(row["action_id"]), detail=told)
+    return [signer.sign(_body(scope, row, now)) for row in found]
+
+
+def _body(scope: Scope, row: Row, now: datetime) -> Row:
+    return {
+        "about": "action",
+        "tenant": scope.tenant_id,
+        "agent": scope.actor.name,
+        "id": row["action_id"],
+        "kind": row["kind"],
+        "arguments": row["arguments"],
+        "is_dry": row["is_dry"],
+        "at_us": int(now.timestamp() * 1_000_000),
+        "expires_us": int(row["expires_at"].timestamp() * 1_000_000),
+    }
+
+
+def keep_result(tx: Tx, scope: Scope, host: str, told: Row, now: datetime) -> None:
+    """Keep what an agent says came of an action that it was sent; anything else is left out.
+
+    `told`: id, state (done, failed, refused), result.
+    """
+    rows = select(tx, "agent_action", action_id=told["id"])
+    action = rows[0] if rows else None
+    # What was told before, or is another agent's, changes nothing.
+    if action is None or action["agent_id"] != scope.actor.name or action["state"] != "sent":
+        return
+    state, result = str(told["state"]), dict(told.get("result") or {})
+    if state == "done" and action["kind"] in COLLECTS and not action["is_dry"]:
+        wrong = complete(tx, scope, action, host, result, now)
+        if wrong:
+            state, result = "failed", {**result, "why": wrong}
+    execute(
+        tx,
+        "agent_action_end",
+        action_id=action["action_id"],
+        agent_id=scope.actor.name,
+        state=state,
+        now=now,
+        result=json.dumps(result),
+        until=_until(action, state, now),
+    )
+    if state == "done" and action["kind"] == "undo":
+        execute(tx, "agent_action_undone", action_id=action["undoes"], now=now)
+    short = {k: v for k, v in result.items() if len(json.dumps(v)) < 2000}
+    detail = {"kind": action["kind"], "agent": scope.actor.name, "state": state, "result": short}
+    ended: Any = {"done": "done", "refused": "refused"}.get(state, "failed")
+    write_audit(tx, scope, "agent-action.result", str(action["action_id"]), ended, detail)
+
+
+def _until(action: Row, state: str, now: datetime) -> datetime | None:
+    if state != "done" or action["is_dry"] or action["kind"] not in LASTING:
+        return None
+    return now + timedelta(minutes=int(action["arguments"].get("minutes", 1440)))
+
+
+def _has_room(tx: Tx, agent_id: str, now: datetime) -> None:
+    (row,) = select(tx, "agent_actions_open", agent_id=agent_id, now=now)
+    if int(str(row["count"])) >= MOST_OPEN:
+        raise Overloaded("too many actions wait for this agent", retry_after_s=60)
+
+
+def _host(tx: Tx, agent_id: str) -> str:
+    rows = select(tx, "agent_standing", agent_id=agent_id)
+    if not rows:
+        raise NotFound(f"agent {agent_id} is not there")
+    if rows[0]["revoked_at"] is not None:
+        raise InvalidInput("this agent is revoked: it is not listened to, and told nothing")
+    return str(rows[0]["host"])
+
+
+def _action(tx: Tx, action_id: str) -> Row:
+    try:
+        rows = select(tx, "agent_action", action_id=str(uuid.UUID(action_id)))
+    except ValueError:
+        rows = []
+    if not rows:
+        raise NotFound(f"action {action_id[:40]!r} is not there")
+    return rows[0]
+
+
+def _note(text: str) -> str:
+    reason = " ".join(text.split())
+    if not 3 <= len(reason) <= LONGEST_NOTE or not reason.isprintable():
+        raise InvalidInput(f"say why (note): 3 to {LONGEST_NOTE} printable characters")
+    return reason
+
+
+def _is_person(scope: Scope) -> bool:
+    return scope.actor.kind == "user"
+
+
+def who(scope: Scope) -> str:
+    """Give who acts as it is kept: a token is never taken for a person of the same name."""
+    return f"{scope.actor.kind}:{scope.actor.name}"

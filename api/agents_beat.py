@@ -1,0 +1,131 @@
+"""Answer an agent's beat: what it should run, what it should do; take results and evidence.
+
+Part of the agents' own door: whoever asks has shown an agent's certificate.
+"""
+
+import json
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.agent_actions import LARGEST_RESULT, keep_result, orders
+from api.agent_policy import Kind, Policy, wanted_policy
+from api.auth.gate import require
+from api.desk import desk_of
+from api.evidence import keep_piece
+from api.signer import Signer, signer_of
+from storage.database.queries import execute, select
+from storage.errors import InvalidInput, NotAllowed
+from storage.sealing import Seal
+from storage.tenant import Scope
+
+router: Final = APIRouter(prefix="/v1/agents", tags=["agents"])
+_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+
+
+class Told(BaseModel):
+    """What came of one action."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: uuid.UUID
+    state: Literal["done", "failed", "refused"]
+    result: dict[str, Any] = {}
+
+
+class Beat(BaseModel):
+    """What an agent says of itself: the policy it runs, what it may be told, what came of what."""
+
+    model_config = ConfigDict(extra="forbid")
+    policy_version: int = Field(0, ge=0, le=10**12)
+    policy_refused: int = Field(0, ge=0, le=2**62, description="version that it did not take")
+    policy_reason: str = Field("", max_length=500, pattern=_LINE)
+    response: list[Kind] = Field([], max_length=9, description="what its host lets it do")
+    results: list[Told] = Field([], max_length=10)
+
+
+class Answer(BaseModel):
+    """What the agent should do. `policy`: signed, if it runs another; `orders`: signed."""
+
+    policy: str = ""
+    orders: list[str] = []
+    beat_s: int
+
+
+@router.post("/beat", summary="Say how the agent is; hear what to do")
+def beat(request: Request, said: Beat, scope: Annotated[Scope, require()]) -> Answer:
+    """Keep what the agent says; give its policy if it is another one, and its orders."""
+    desk, now = desk_of(request), desk_of(request).now()
+    if any(len(json.dumps(t.result)) > LARGEST_RESULT for t in said.results):
+        raise InvalidInput(f"a result has up to {LARGEST_RESULT} bytes of JSON")
+    signer = _signer(request)
+    policy = wanted_policy(desk.database, scope, scope.actor.name)
+    with desk.database.app(scope) as tx:
+        host = _keep(tx, scope, said, policy, now)
+        for told in said.results:
+            keep_result(tx, scope, host, told.model_dump(mode="json"), now)
+        found = orders(tx, scope, signer, now)
+    is_other = policy.version not in {said.policy_version, said.policy_refused}
+    # A version that is below the agent's cannot be had again: it would refuse it.
+    text = signer.sign(_body(scope, policy, now)) if is_other and policy.version else ""
+    return Answer(policy=text, orders=found, beat_s=policy.document.beat_s)
+
+
+def _body(scope: Scope, policy: Policy, now: datetime) -> dict[str, Any]:
+    return {
+        "about": "policy",
+        "tenant": scope.tenant_id,
+        "agent": scope.actor.name,
+        "version": policy.version,
+        "at_us": int(now.timestamp() * 1_000_000),
+        "policy": policy.document.model_dump(),
+    }
+
+
+def _keep(tx: Connection[TupleRow], scope: Scope, said: Beat, policy: Policy, now: datetime) -> str:
+    """Keep how the agent stands to its policy; give its host's name."""
+    who = {"agent_id": scope.actor.name}
+    state = "applied" if said.policy_version == policy.version else "behind"
+    if said.policy_refused == policy.version and policy.version:
+        state = "refused"
+    execute(
+        tx,
+        "agent_beat",
+        now=now,
+        version=said.policy_version,
+        state=state,
+        reason=said.policy_reason if state == "refused" else "",
+        response=list(said.response),
+        **who,
+    )
+    (row,) = select(tx, "agent_standing", **who)
+    return str(row["host"])
+
+
+def _signer(request: Request) -> Signer:
+    """Give the house's signer, opened once; it is renewed long before its certificate ends."""
+    state = request.app.state
+    if getattr(state, "signer", None) is None:
+        desk = desk_of(request)
+        state.signer = signer_of(desk.database, Seal.of(desk.settings), desk.now())
+    found: Signer = state.signer
+    return found
+
+
+@router.post("/evidence/{action_id}", summary="Hand over a piece of evidence", status_code=204)
+async def piece(
+    request: Request,
+    action_id: uuid.UUID,
+    number: Annotated[int, Query(ge=0, le=1024)],
+    scope: Annotated[Scope, require()],
+) -> None:
+    """Keep one piece of a file that this agent was told to collect."""
+    if scope.actor.kind != "agent":
+        raise NotAllowed("only agents hand evidence over")
+    content = await request.body()
+    await run_in_threadpool(keep_piece, desk_of(request), scope, str(action_id), number, content)
