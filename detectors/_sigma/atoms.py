@@ -29,6 +29,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from detectors._sigma.bounds import MAX_ATOMS, check_placeholders
 from detectors._sigma.modifiers import Encoded
 from detectors._sigma.pattern import needle, translate
 from storage.errors import InvalidRule
@@ -44,7 +45,6 @@ END: Final = "\x03"
 LACKS_VALUES: Final = "placeholder without values here"
 """How the reason begins why such a rule cannot run yet."""
 
-MAX_ATOMS: Final = 20_000
 MAX_DEPTH: Final = 64
 
 
@@ -117,6 +117,8 @@ class Flattening:
             return self._joined("or", [self._value(field, v) for v in value.values])
         if isinstance(value, SigmaString | SigmaRegularExpression):
             if value.contains_placeholder():
+                text = value.regexp if isinstance(value, SigmaRegularExpression) else value
+                check_placeholders(text.s, self._values)
                 filled = value.replace_placeholders(self._fill)
                 return self._joined("or", [self._value(field, v) for v in filled])
             if isinstance(value, SigmaRegularExpression):

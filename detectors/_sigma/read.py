@@ -20,6 +20,7 @@ from sigma.rule.logsource import EmptyLogSource
 from detectors._correlation.read import read_correlation
 from detectors._correlation.rule import Correlation
 from detectors._sigma.atoms import LACKS_VALUES, Flattening
+from detectors._sigma.bounds import check_conditions, check_modifiers
 from detectors._sigma.compiled import CompiledFilter, CompiledRule, NamedValues, RuleReport
 from detectors._sigma.modifiers import MODIFIERS
 from storage.errors import InvalidRule
@@ -200,13 +201,16 @@ def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML
     if "filter" not in document and "detection" not in document:
         raise InvalidRule("not a rule: it has no detection")
     detection = document.get("filter", document.get("detection"))
+    check_modifiers(detection)
     given = detection.get("condition", "") if isinstance(detection, dict) else ""
-    for condition in given if isinstance(given, list) else [given]:
-        text = str(condition)
+    conditions = [str(c) for c in (given if isinstance(given, list) else [given])]
+    for text in conditions:
         if len(text) > _MAX_CONDITION or text.count("(") > _MAX_NESTING:
             raise InvalidRule(f"condition is longer than {_MAX_CONDITION} or nested too deep")
         if _MANY_STARS.search(text):  # the parser would try every split
             raise InvalidRule("condition has a name with more than three '*'")
+    if isinstance(detection, dict):
+        check_conditions(detection, conditions)
 
 
 def _filter(document: Mapping[str, Any], version: str, file: str, values: Values) -> CompiledFilter:

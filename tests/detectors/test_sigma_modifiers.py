@@ -108,6 +108,43 @@ def test_what_cannot_be_encoded_is_refused(item: str, value: str) -> None:
     assert "encoded" in report.reason or "base64" in report.reason
 
 
+@pytest.mark.parametrize(
+    ("item", "value", "reason"),
+    [
+        ("f|windash|contains", " -a" * 8, "windash"),
+        ("f|windash|contains", [f" -a -b -c -d{n}" for n in range(40)], "windash"),
+        ("f|" + "|".join(["wide"] * 28) + "|base64", "abcdefgh", "twice"),
+        ("f|" + "|".join(["base64offset"] * 14), "abcdefgh", "twice"),
+        ("f|expand", "%a%" * 20, "placeholders"),
+        ("f|re|expand", "%a%" * 20, "placeholders"),
+    ],
+)
+def test_a_short_text_that_would_unfold_without_end_is_refused_at_once(
+    item: str, value: object, reason: str
+) -> None:
+    text = yaml.safe_dump(_rule({"s": {item: value}, "condition": "s"})).encode()
+    began = time.process_time()
+    report = compile_text(text, "r.yml", {"a": ("x", "y")})[0]
+    assert time.process_time() - began < 2
+    assert isinstance(report, RuleReport)
+    assert reason in report.reason
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [" or ".join(["s"] * 500), ["s"] * 5000, " or ".join(["1 of s*"] * 300), "1 of them"],
+)
+def test_many_values_named_again_and_again_are_refused_at_once(condition: object) -> None:
+    detection = {"s": {"f": [f"x{n}" for n in range(9000)]}, "condition": condition}
+    detection |= {f"s{n}": {"f": "y"} for n in range(9)}
+    text = yaml.dump(_rule(detection), Dumper=yaml.CSafeDumper).encode()
+    began = time.process_time()
+    found = compile_text(text, "r.yml", {})[0]
+    assert time.process_time() - began < 6
+    assert isinstance(found, CompiledRule if condition == "1 of them" else RuleReport)
+    assert isinstance(found, CompiledRule) or "names more than" in found.reason
+
+
 def test_an_empty_pattern_holds_for_any_text() -> None:
     rule = _rule({"s": {"f|re": ""}, "condition": "s"})
     assert _hits(rule, [{"f": "a"}, {"f": ""}, {"f": None}]) == [0, 1]
