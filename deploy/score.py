@@ -36,26 +36,35 @@ Refuse = Callable[[int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Hold one good row: its number from 0, its time as written and in seconds, its value."""
+    """Hold one row: its number from 0, its time as written and in seconds, its value.
+
+    `value`: None where the row was refused; nothing is scored or learned of it then.
+    """
 
     row: int
     time: str
     time_s: float
-    value: float
+    value: float | None
 
 
 def score_rows(file: Path, points: Iterable[Point]) -> Iterator[dict[str, object]]:
-    """Give one line of output for each point: file, row, time and score."""
+    """Give one line of output for each row: file, row, time and score, 0 if it was refused."""
     scorer = SeriesScorer()
     for point in points:
-        scored = scorer.score(point.time_s, point.value)
-        yield {"file": str(file), "row": point.row, "time": point.time, "score": scored.score}
+        told = {"file": str(file), "row": point.row, "time": point.time}
+        if point.value is None:
+            yield {**told, "score": 0.0}
+        else:
+            yield {**told, "score": scorer.score(point.time_s, point.value).score}
 
 
 def alert_rows(file: Path, points: Iterable[Point]) -> Iterator[dict[str, object]]:
     """Give one line of output for each onset of something unusual, with its reason."""
-    scorer, alert = SeriesScorer(), AlertOnce()
-    for seen, point in enumerate(points):
+    scorer, alert, seen = SeriesScorer(), AlertOnce(), -1
+    for point in points:
+        if point.value is None:
+            continue
+        seen += 1
         scored = scorer.score(point.time_s, point.value)
         if alert.is_alert(seen, scored.score):
             yield {
@@ -68,8 +77,9 @@ def alert_rows(file: Path, points: Iterable[Point]) -> Iterator[dict[str, object
 
 
 def read_points(file: Path, time: str, value: str, refuse: Refuse) -> Iterator[Point]:
-    """Give a CSV file's good rows (plain or gzip, UTF-8), one at a time; refuse the others.
+    """Give a CSV file's rows (plain or gzip, UTF-8), one at a time; refuse what is none.
 
+    A row is refused too if its time lies before that of the row above: a series is read in order.
     Raises InvalidInput if the file has no header with both columns or cannot be unpacked further.
     """
     if not file.is_file():
@@ -86,16 +96,26 @@ def read_points(file: Path, time: str, value: str, refuse: Refuse) -> Iterator[P
 def _points(stream: Lines, time: str, value: str, refuse: Refuse) -> Iterator[Point]:
     lines = _lines(stream)
     places = _places(next(lines, None), (time, value))
-    row = -1
+    row, above_s = -1, -math.inf
     for number, line in lines:
         if line is not None and not line.strip():
             continue
         row += 1
+        written, time_s, number_read = "", 0.0, None
         try:
             written, amount = _pick(_cells(line), places, (time, value))
-            yield Point(row, written, _seconds(written, time), _number(amount, value))
+            time_s = _seconds(written, time)
+            is_back, above_s = time_s < above_s, time_s
+            read = _number(amount, value)
+            if is_back:
+                raise InvalidInput(
+                    f"'{written[:40]}' in '{time}' is before the time of the row above; "
+                    "sort the rows by time"
+                )
+            number_read = read
         except InvalidInput as wrong:
             refuse(number, str(wrong))
+        yield Point(row, written, time_s, number_read)
 
 
 def _lines(stream: Lines) -> Iterator[tuple[int, bytes | None]]:

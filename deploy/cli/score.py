@@ -28,8 +28,8 @@ def score(
     """Score each row of CSV files by how strange it is after the rows before it.
 
     Each file is one series, its rows in order of time. A score is -log p: 5.3 is about one row in
-    200; it has no upper end. Nothing has to be set for a series.
-    Ends with 0 = all was read, 3 = some rows or files were refused, each named.
+    200; it has no upper end. Nothing has to be set for a series. A row that cannot be read has the
+    score 0. Ends with 0 = all was read, 3 = some rows or files were refused, each named.
 
     Parameters
     ----------

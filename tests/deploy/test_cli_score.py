@@ -48,6 +48,7 @@ def test_alerts_of_a_real_series_lie_in_it_and_say_why(
     [
         (HEAD + b"2026-01-01,x\n" + GOOD, 2, "'x' in 'value' is no finite number"),
         (HEAD + b"2026-01-01,nan\n" + GOOD, 2, "'nan' in 'value' is no finite number"),
+        (HEAD + GOOD + b"2026-01-01 00:04:59,3\n", 4, "is before the time of the row above"),
         (HEAD + b"soon,1\n" + GOOD, 2, "'soon' in 'timestamp' is no time"),
         (HEAD + b"9" * 400 + b",1\n" + GOOD, 2, "in 'timestamp' is no time"),
         (HEAD + b"2026-01-01\n" + GOOD, 2, "has 1 cells, none for 'value'"),
@@ -71,7 +72,41 @@ def test_a_bad_row_is_named_and_the_others_are_scored(
     out, err = capfdbinary.readouterr()
     assert f"{file} line {line}: " in err.decode()
     assert reason in err.decode()
-    assert len(rows(out)) == 2
+    scored = rows(out)
+    assert [r["row"] for r in scored] == [0, 1, 2]
+    assert [r["score"] for r in scored] == [0.0, 0.0, 0.0]
+
+
+def test_rows_that_cannot_be_read_change_no_other_score_and_have_a_line_each(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    whole = [
+        f"2026-01-{1 + n // 288:02} {n // 12 % 24:02}:{n % 12 * 5:02}:00,{n % 7}"
+        for n in range(900)
+    ]
+    broken = [row if n % 50 else row.split(",")[0] + ",NaN" for n, row in enumerate(whole)]
+    without = [row for row in broken if not row.endswith("NaN")]
+    found = []
+    for name, lines in (("broken", broken), ("without", without)):
+        (tmp_path / name).write_text("timestamp,value\n" + "\n".join(lines))
+        run("score", tmp_path / name, "--json")
+        found.append(rows(capfdbinary.readouterr().out))
+    assert [r["row"] for r in found[0]] == list(range(900))
+    assert [r["score"] for r in found[0] if int(str(r["row"])) % 50] == [
+        r["score"] for r in found[1]
+    ]
+
+
+def test_a_file_in_no_order_says_so_and_one_wrong_time_costs_one_row(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = tmp_path / "a.csv"
+    times = ["2026-01-01 00:00:00", "2099-01-01 00:00:00", "2026-01-01 00:05:00"]
+    times += ["2026-01-01 00:10:00", "2026-01-01 00:10:00"]
+    file.write_text("timestamp,value\n" + "".join(f"{at},1\n" for at in times))
+    assert run("score", file, "--json") == PARTLY
+    said = capfdbinary.readouterr().err.decode().splitlines()
+    assert [line.split(": ")[0] for line in said] == [f"{file} line 4"]
 
 
 @pytest.mark.parametrize(
