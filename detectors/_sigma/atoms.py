@@ -31,7 +31,7 @@ from sigma.types import (
 
 from detectors._sigma.bounds import MAX_ATOMS, check_placeholders
 from detectors._sigma.modifiers import Encoded
-from detectors._sigma.pattern import needle, translate
+from detectors._sigma.pattern import MAX_WEIGHT, needle, translate, weight
 from storage.errors import InvalidRule
 
 Op = Literal["text", "pattern", "cidr", "number", "compare", "null", "any", "ref", "part"]
@@ -76,6 +76,7 @@ class Flattening:
         """Take the tenant's named lists, for `expand`."""
         self.atoms: dict[Atom, int] = {}
         self._values = values
+        self._weight = 0
 
     def tree(self, node: object, depth: int = 0) -> Tree:
         """Give the tree below a pySigma condition node; InvalidRule for what cannot run."""
@@ -122,6 +123,9 @@ class Flattening:
                 filled = value.replace_placeholders(self._fill)
                 return self._joined("or", [self._value(field, v) for v in filled])
             if isinstance(value, SigmaRegularExpression):
+                self._weight += weight(str(value.regexp.to_plain(True)))
+                if self._weight > MAX_WEIGHT:
+                    raise InvalidRule("the regular expressions of the rule are too large together")
                 return self.atom(_regex(field, value))
             return self.atom(_string(field, value))
         if isinstance(value, SigmaExists):

@@ -145,6 +145,17 @@ def test_many_values_named_again_and_again_are_refused_at_once(condition: object
     assert isinstance(found, CompiledRule) or "names more than" in found.reason
 
 
+def test_many_dear_patterns_are_refused_before_they_are_built() -> None:
+    patterns = [rf"^\w{{1,90}}{n}\w{{1,90}}$" for n in range(1500)]
+    text = yaml.safe_dump(_rule({"s": {"f|re": patterns}, "condition": "s"})).encode()
+    began = time.process_time()
+    report = compile_text(text, "r.yml", {})[0]
+    assert time.process_time() - began < 4
+    assert isinstance(report, RuleReport)
+    assert "too large together" in report.reason
+    assert isinstance(_compiled(patterns[0]), CompiledRule)
+
+
 def test_an_empty_pattern_holds_for_any_text() -> None:
     rule = _rule({"s": {"f|re": ""}, "condition": "s"})
     assert _hits(rule, [{"f": "a"}, {"f": ""}, {"f": None}]) == [0, 1]
