@@ -28,7 +28,13 @@ PAGE: Final = Page(
     nav=1,
     group="Detection",
 )
-KINDS: Final = {"rule": "Rule", "correlation": "Correlation", "model": "Detector"}
+KINDS: Final = {
+    "rule": "Rule",
+    "correlation": "Correlation",
+    "filter": "Filter",
+    "values": "Values",
+    "model": "Detector",
+}
 _ROW_PX: Final = 58
 _MOST: Final = 400
 """Rows sent at once: some thousand rules would weigh more than a page may."""

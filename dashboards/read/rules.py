@@ -37,9 +37,10 @@ QUERY_MS: Final = "10000"
 class RuleText:
     """Hold a rule as written, without its own test examples.
 
-    `kind`: rule, correlation or model; `base`: names or ids of the rules a correlation rests on;
-    `owner`: house or tenant; `problem`: why it cannot run, '' if it can; `enabled`: a tenant's own
-    rule may rest; `detector`: the code that is this rule, None for a text.
+    `kind`: rule, correlation, filter, values or model; `base`: names or ids of the rules a
+    correlation rests on; `owner`: house or tenant; `problem`: why it cannot run, '' if it can;
+    `enabled`: a tenant's own rule may rest; `detector`: the code that is this rule, None for a
+    text; `is_of_folder`: it lies in a folder of the settings, its text is read when asked for.
     """
 
     title: str
@@ -148,7 +149,9 @@ def read_rules(written: str, area: str = "", owner: str = "house") -> list[RuleT
 
 def _rule(told: Mapping[str, Any], text: str, area: str, owner: str) -> RuleText:
     correlation = told.get("correlation")
-    kind = "correlation" if isinstance(correlation, dict) else "rule"
+    kinds = [
+        name for name in ("correlation", "filter", "values") if isinstance(told.get(name), dict)
+    ]
     base = correlation.get("rules") if isinstance(correlation, dict) else None
     tags = [_TECHNIQUE.search(str(tag)) for tag in _list(told.get("tags"))]
     return RuleText(
@@ -159,7 +162,7 @@ def _rule(told: Mapping[str, Any], text: str, area: str, owner: str) -> RuleText
         rule_id=str(told["id"]),
         name=str(told.get("name", "")),
         level=str(told.get("level", "informational")),
-        kind=kind,
+        kind=kinds[0] if kinds else "rule",
         attack=tuple(t[1].upper() for t in tags if t),
         area=area,
         base=tuple(str(b) for b in _list(base)),
@@ -204,7 +207,7 @@ def _of_folder(row: Row) -> RuleText:
         false_positives=(),
         rule_id=str(row["rule_id"]),
         level=str(row.get("level", "informational")),
-        kind="rule" if row["type"] in {"rule", "filter", "values"} else "correlation",
+        kind=row["type"] if row["type"] in {"rule", "filter", "values"} else "correlation",
         attack=tuple(map(str, row["attack"])),
         area=str(file.parent) if file.parent.name else file.name,
         problem=str(row["reason"]),

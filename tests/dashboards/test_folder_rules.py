@@ -75,6 +75,7 @@ def test_values_of_one_tenant_let_the_rule_run_for_it_alone(dropped: House) -> N
     values = f"title: Ours\nid: {ODD[:-2]}aa\nvalues:\n  our_admins: [ann]\n"
     assert read.save(dropped.database, dropped.settings, dropped.acme, values) == f"{ODD[:-2]}aa"
     assert listed(dropped)["Waits for names"].rule.problem == ""
+    assert listed(dropped)["Ours"].rule.kind == "values"
     theirs = read.listed(dropped.database, dropped.settings, dropped.bolt)
     assert any(f.rule.rule_id == WAITS and f.rule.problem for f in theirs)
 
