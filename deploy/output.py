@@ -21,6 +21,13 @@ def emit(row: Mapping[str, object]) -> None:
     sys.stdout.buffer.flush()
 
 
+def emit_all(rows: Iterable[Mapping[str, object]]) -> None:
+    """Print JSON objects, one a line, and hand them over together."""
+    lines = [orjson.dumps(r, default=str, option=orjson.OPT_APPEND_NEWLINE) for r in rows]
+    sys.stdout.buffer.write(b"".join(lines))
+    sys.stdout.buffer.flush()
+
+
 def say(text: str) -> None:
     """Print a line for people on standard error, with control characters made visible."""
     print(visible(text), file=sys.stderr, flush=True)  # noqa: T201  this is the one place

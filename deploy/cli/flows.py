@@ -8,7 +8,7 @@ from typing import Final
 import cyclopts
 import polars as pl
 
-from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit, say, table
+from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit_all, say, table
 from pipelines.network import sightings
 from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting
@@ -18,8 +18,8 @@ from pipelines.network.sensor import watch_blocks
 from pipelines.network.sightings import Sighting
 from storage.errors import InvalidInput, Unavailable
 
-KINDS: Final = ("flows", "dns", *sightings.KINDS)
-LATER_KINDS: Final = ("files",)
+KINDS: Final = ("flows", "dns", *sightings.KINDS, sightings.FILES)
+ALL: Final = "all"
 CHUNK_BYTES: Final = 1 << 20
 
 FLOW_COLUMNS: Final = (
@@ -37,12 +37,16 @@ COLUMNS: Final = {
     sightings.TLS: (*_ENDS, "sni", "version", "alpn", "ja3", "ja3s", "ja4"),
     sightings.HTTP: (*_ENDS, "method", "host", "uri", "status", "user_agent"),
     sightings.DHCP: (*_ENDS, "message_type", "client_mac", "hostname", "address", "server"),
+    sightings.DHCP6: (*_ENDS, "message_type", "client_mac", "hostname", "address", "server"),
     sightings.ARP: ("time", "operation", "src_mac", "src_ip", "dst_mac", "dst_ip"),
     sightings.SSH: (*_ENDS, "banner", "is_server"),
+    sightings.FILES: (*_ENDS, "mime_type", "size", "seen_bytes", "sha256_16k", "host", "uri"),
     sightings.OT: (*_ENDS, "protocol", "function", "is_request", "is_write", "unit", "failure"),
 }
 
 Row = Mapping[str, object]
+Kept = tuple[str, Row]
+Kinds = tuple[str, ...]
 
 
 def register(app: cyclopts.App) -> None:
@@ -64,18 +68,20 @@ def flows(
     Parameters
     ----------
     captures: pcap or pcapng files, or folders of them.
-    kind: flows, dns, tls (with QUIC), http, dhcp, arp, ssh or ot (Modbus, DNP3, S7comm, ENIP).
+    kind: flows, dns, tls (with QUIC and DTLS), http, dhcp, dhcp6, arp, ssh, ot (Modbus, DNP3,
+        S7comm, ENIP) or files (HTTP bodies); several with a comma between; all = all but files.
     json: one JSON object a line, with the file as given.
     live: an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
     seconds: how long to listen.
     """
-    if kind not in KINDS:
-        now = ", ".join(KINDS)
-        later = f" ('{kind}' comes later)" if kind in LATER_KINDS else ""
-        say(f"inopsio flows: --kind '{kind}' is not there{later}; the kinds now are {now}")
+    kinds = KINDS[:-1] if kind == ALL else tuple(dict.fromkeys(kind.split(",")))
+    unknown = [one for one in kinds if one not in KINDS]
+    if unknown:
+        now = ", ".join((*KINDS, ALL))
+        say(f"inopsio flows: --kind '{unknown[0]}' is not there; the kinds now are {now}")
         return WRONG_USE
     if live is not None:
-        return _listen(live, seconds, kind, json=json)
+        return _listen(live, seconds, kinds, json=json)
     if not captures:
         say("inopsio flows: name at least one capture file or folder")
         return WRONG_USE
@@ -83,7 +89,7 @@ def flows(
     refused = 0
     for file in files:
         try:
-            _show(file, _rows(file, kind), kind, json=json)
+            _show(file, read_packets(_chunks(file)), kinds, json=json)
         except BrokenPipeError:
             raise
         except (InvalidInput, OSError) as error:
@@ -107,13 +113,13 @@ def _is_named_so(path: Path) -> bool:
     return path.suffix.lower() in (".pcap", ".pcapng", ".cap", ".dmp")
 
 
-def _listen(interface: str, seconds: float, kind: str, *, json: bool) -> int:
+def _listen(interface: str, seconds: float, kinds: Kinds, *, json: bool) -> int:
     """Show what passes an interface for a while; say what the kernel had to drop."""
     end = time.monotonic() + seconds
     try:
         with Ring(interface) as ring:
             blocks = ring.blocks(lambda: time.monotonic() >= end)
-            _show(Path(interface), _shown(Path(interface), blocks, kind), kind, json=json)
+            _show(Path(interface), blocks, kinds, json=json)
             ring.count()
     except Unavailable as refused:
         say(f"inopsio flows: {refused}")
@@ -122,16 +128,15 @@ def _listen(interface: str, seconds: float, kind: str, *, json: bool) -> int:
     return DONE
 
 
-def _rows(file: Path, kind: str) -> Iterator[Row]:
-    yield from _shown(file, read_packets(_chunks(file)), kind)
-
-
-def _shown(file: Path, blocks: Iterator[PacketBlock], kind: str) -> Iterator[Row]:
-    others = (kind,) if kind in sightings.KINDS else ()
-    for seen in watch_blocks(blocks, flows=kind == "flows", dns=kind == "dns", others=others):
-        yield from _flow_rows(seen.flows)
-        yield from (_dns_row(message) for message in seen.dns)
-        yield from (_row(row) for row in seen.others if row.kind == kind)
+def _shown(file: Path, blocks: Iterator[PacketBlock], kinds: Kinds) -> Iterator[list[Kept]]:
+    """Give, stretch by stretch, the rows with their kinds."""
+    others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
+    for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
+        yield [
+            *(("flows", row) for row in _flow_rows(seen.flows)),
+            *(("dns", _dns_row(message)) for message in seen.dns),
+            *((row.kind, _row(row)) for row in seen.others if row.kind in kinds),
+        ]
         if seen.evicted:
             say(f"{file}: {seen.evicted} unfinished messages or connections were let go")
 
@@ -159,6 +164,7 @@ def _dns_row(seen: DnsSighting) -> Row:
         "dst_ip": seen.dst_ip,
         "dst_port": seen.dst_port,
         "proto": seen.proto,
+        "community_id": seen.community_id,
         "query": seen.message.query,
         "qtype": seen.message.qtype,
         "answers": seen.message.answers,
@@ -181,17 +187,24 @@ def _row(seen: Sighting) -> Row:
     }
 
 
-def _show(file: Path, rows: Iterator[Row], kind: str, *, json: bool) -> None:
+def _show(file: Path, blocks: Iterator[PacketBlock], kinds: Kinds, *, json: bool) -> None:
     """Print rows as they come; a table needs all of a file's rows first to be aligned."""
+    name = str(file)
     if json:
-        for row in rows:
-            emit({"file": str(file), **row})
+        for stretch in _shown(file, blocks, kinds):
+            if len(kinds) == 1:
+                emit_all({"file": name, **row} for _, row in stretch)
+            else:
+                emit_all({"file": name, "kind": kind, **row} for kind, row in stretch)
         return
-    held: list[Row] = []
+    held: dict[str, list[Row]] = {kind: [] for kind in kinds}
     try:
-        held.extend(rows)
+        for stretch in _shown(file, blocks, kinds):
+            for kind, row in stretch:
+                held[kind].append(row)
     finally:
-        named = {"flows": "flows", "dns": "DNS messages"}.get(kind, f"{kind} rows")
-        say(f"{file}: {len(held)} {named}")
-        if held:
-            table(held, COLUMNS[kind])
+        for kind, rows in held.items():
+            named = {"flows": "flows", "dns": "DNS messages"}.get(kind, f"{kind} rows")
+            say(f"{file}: {len(rows)} {named}")
+            if rows:
+                table(rows, COLUMNS[kind])

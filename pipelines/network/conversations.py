@@ -10,9 +10,11 @@ from typing import Final
 
 from pipelines.network.hellos import Handshake
 from pipelines.network.protocols import http, tls
+from pipelines.network.protocols.bodies import Body
 from pipelines.network.protocols.http import HttpHead
 from pipelines.network.protocols.industrial import CUTTERS
 from pipelines.network.sightings import (
+    FILES,
     HTTP,
     OT,
     SSH,
@@ -58,25 +60,25 @@ class Side:
     `follows`: the next bytes are wanted, wherever in a segment they lie.
     """
 
-    __slots__ = ("early", "expected", "follows", "mix", "waiting")
+    __slots__ = ("body", "early", "expected", "follows", "mix", "waiting")
 
     def __init__(self, mix: int) -> None:
         """Begin with no byte seen."""
         self.mix = mix
         self.expected = NOT_YET
         self.waiting = b""
+        self.body: Body | None = None
         self.early: dict[int, bytes] = {}
         self.follows = False
 
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
-        if not self.early:
-            return len(self.waiting)
-        return len(self.waiting) + sum(map(len, self.early.values()))
+        kept = len(self.waiting) + (len(self.body) if self.body else 0)
+        return kept if not self.early else kept + sum(map(len, self.early.values()))
 
     def forget(self) -> None:
         """Drop what is unfinished."""
-        self.waiting, self.early, self.follows = b"", {}, False
+        self.waiting, self.early, self.follows, self.body = b"", {}, False, None
 
 
 def _nearest(told: Side) -> int:
@@ -90,12 +92,16 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_cut", "_hellos", "_server", "_turned", "ends", "evicted", "keys",
-        "last_ns", "sides",
+        "_asked", "_bodiless", "_cut", "_files", "_hellos", "_of", "_server", "_turned", "ends",
+        "evicted", "keys", "last_ns", "sides",
     )  # fmt: skip
 
-    def __init__(self, ends: Ends, keys: tuple[Key, Key], mixes: tuple[int, int]) -> None:
-        """Begin with nothing seen; keys and mixes of the sides 0 and 1."""
+    def __init__(
+        self, ends: Ends, keys: tuple[Key, Key], mixes: tuple[int, int], *, files: bool = False
+    ) -> None:
+        """Begin with nothing seen; keys and mixes of the sides 0 and 1. `files`: read bodies."""
+        self._files = files
+        self._of: HttpHead | None = None
         self.ends, self._turned = ends, ends.turned()
         self.keys = keys
         self.sides = (Side(mixes[0]), Side(mixes[1]))
@@ -155,6 +161,7 @@ class Conversation:
         """Give a message up whose middle does not come; read what was held behind the gap."""
         told = self.sides[side]
         self.evicted += 1
+        self._end_body(time_ns, side, found)
         while told.early:
             at = _nearest(told)
             payload = told.early.pop(at)
@@ -186,6 +193,10 @@ class Conversation:
         """Read the messages in bytes that begin one; keep the rest if it may become one."""
         told = self.sides[side]
         told.follows = False
+        if told.body is not None:
+            data = self._fed(time_ns, side, told.body, data, found)
+            if not data:
+                return
         if self._cut is not None:
             calls, rest = self._cut(data, from_server=side == self._server)
             ends = self.ends if side else self._turned
@@ -239,6 +250,10 @@ class Conversation:
                 return
             self._head(time_ns, side, head, found)
             body = 0 if head.status and self._bodiless else head.length
+            if self._files and body != 0 and self._cut is None:
+                told.body = Body(data[: head.size], body, is_chunked=head.is_chunked)
+                data = self._fed(time_ns, side, told.body, data[head.size :], found)
+                continue
             if body is None:
                 return  # chunked or until the end: the next head is known by how it begins
             if body >= len(data) - head.size:
@@ -250,12 +265,41 @@ class Conversation:
                 return
             data = data[head.size + body :]
 
+    def _fed(
+        self, time_ns: int, side: int, body: Body, data: bytes, found: list[Sighting]
+    ) -> bytes:
+        """Give bytes to a body; give those behind it."""
+        told, taken = self.sides[side], data[: body.wanted]
+        body.add(taken)
+        if body.wanted:
+            told.follows = True
+            return b""
+        self._end_body(time_ns, side, found)
+        if body.length is None:
+            return b""
+        behind, rest = body.length - len(body), data[len(taken) :]
+        if behind <= len(rest):
+            return rest[behind:]
+        if behind - len(rest) < _HALF // 2:
+            told.expected = (told.expected + behind - len(rest)) % _WHOLE
+            told.follows = True
+        return b""
+
+    def _end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
+        told = self.sides[side]
+        if told.body is not None and len(told.body):
+            of = http_fields(self._of, None)
+            fields = {name: of[name] for name in ("method", "host", "uri")} | told.body.fields()
+            found.append(sighting(FILES, time_ns, self.ends if side else self._turned, fields))
+        told.body = None
+
     def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
         ends = self.ends if side else self._turned
         if head.method is not None:
             if len(self._asked) >= MAX_ASKED:
                 found.append(self._transaction(*self._asked.pop(0), None))
             self._asked.append((time_ns, ends, head))
+            self._of = head
             return
         status = head.status or 0
         self._bodiless = status < 200 or status in (204, 304)
@@ -263,6 +307,7 @@ class Conversation:
             return  # an interim answer: the real one follows
         if self._asked:
             asked = self._asked.pop(0)
+            self._of = asked[2]
             self._bodiless |= asked[2].method in ("HEAD", "CONNECT")
             found.append(self._transaction(*asked, status))
         else:
@@ -276,6 +321,7 @@ class Conversation:
     def close(self, found: list[Sighting]) -> None:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""
         for side, told in enumerate(self.sides):
+            self._end_body(self.last_ns, side, found)
             if told.early and told.follows:
                 self._skip_gap(self.last_ns, side, found)
             if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.network.addresses import packed, text
+from pipelines.network.community_id import community_id
 from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
 from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
@@ -31,6 +32,7 @@ class DnsSighting(NamedTuple):
     dst_ip: str
     dst_port: int
     proto: str
+    community_id: str
     message: DnsMessage
 
 
@@ -70,8 +72,9 @@ class DnsWatch:
                 if message is not None:
                     src, src_port, dst, dst_port = end
                     proto = "udp" if is_udp else "tcp"
+                    uid = community_id(src, dst, protocol, src_port, dst_port)
                     yield DnsSighting(
-                        time_ns, text(src), src_port, text(dst), dst_port, proto, message
+                        time_ns, text(src), src_port, text(dst), dst_port, proto, uid, message
                     )
 
     def _follow(self, end: End, sequence: int, flags: int, payload: bytes) -> list[bytes]:

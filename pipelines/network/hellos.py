@@ -20,7 +20,7 @@ class Handshake:
     __slots__ = ("_asked", "_over")
 
     def __init__(self, over: str) -> None:
-        """Begin with nothing; `over`: t for TCP, q for QUIC, as JA4 writes it."""
+        """Begin with nothing; `over`: t for TCP, q for QUIC, d for DTLS, as JA4 writes it."""
         self._over = over
         self._asked: tuple[int, Ends, ClientHello] | None = None
 
@@ -29,7 +29,8 @@ class Handshake:
         if message[0] == CLIENT_HELLO:
             client = read_client(message)
             if client is not None:
-                yield from self.close()
+                if self._over != "d":
+                    yield from self.close()  # in DTLS it is the same one again, with a cookie
                 self._asked = time_ns, ends, client
             return
         server = read_server(message)

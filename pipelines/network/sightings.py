@@ -14,11 +14,14 @@ from pipelines.network.protocols.industrial import Function
 TLS: Final = "tls"
 HTTP: Final = "http"
 DHCP: Final = "dhcp"
+DHCP6: Final = "dhcp6"
 ARP: Final = "arp"
 SSH: Final = "ssh"
 OT: Final = "ot"
+FILES: Final = "files"
 MAX_ENDS: Final = 2_048
-KINDS: Final = (TLS, HTTP, DHCP, ARP, SSH, OT)
+KINDS: Final = (TLS, HTTP, DHCP, DHCP6, ARP, SSH, OT)
+"""What is looked for if nothing else is said: FILES only on demand, it follows every body."""
 
 Value = str | int | bool | None
 

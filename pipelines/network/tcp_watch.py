@@ -25,7 +25,7 @@ from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sightings import HTTP, KINDS, OT, SSH, TLS, Sighting, ends_between
+from pipelines.network.sightings import FILES, HTTP, KINDS, OT, SSH, TLS, Sighting, ends_between
 
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
@@ -37,7 +37,7 @@ _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SS
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
 _IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
-_TEXTS: Final = frozenset((TLS, HTTP, SSH))
+_TEXTS: Final = frozenset((TLS, HTTP, SSH, FILES))
 _PORTS: Final = tuple(CUTTERS)
 
 
@@ -64,7 +64,7 @@ class TcpWatch:
 
     def __init__(self, kinds: Collection[str] = KINDS) -> None:
         """Begin with no connection known; `kinds` of rows are to be found, no others."""
-        self._has_ports = OT in kinds
+        self._has_ports, self._files = OT in kinds, FILES in kinds
         self._has_text = not _TEXTS.isdisjoint(kinds)
         self._known: dict[int, Conversation] = {}
         self._following: dict[int, Side] = {}
@@ -143,7 +143,7 @@ class TcpWatch:
             self._let_go(both, found)
             known = None
         if begins:
-            known = known or segments.conversation(one)
+            known = known or segments.conversation(one, files=self._files)
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:
@@ -288,11 +288,13 @@ class _Segments:
         key = tuple([column.item(row) for column in self._keys])
         return _Segment._make([key, *(column.item(place) for column in self._columns)])
 
-    def conversation(self, one: "_Segment") -> Conversation:
+    def conversation(self, one: "_Segment", *, files: bool) -> Conversation:
         """Begin the conversation of a segment, which is sent by its side 1."""
         version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
         turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
-        return Conversation(ends_between(TCP, *one.key), (turned, one.key), (one.back, one.mix))
+        return Conversation(
+            ends_between(TCP, *one.key), (turned, one.key), (one.back, one.mix), files=files
+        )
 
 
 class _Segment(NamedTuple):

@@ -1,15 +1,15 @@
-"""Find QUIC hellos, DHCP, SSDP and industrial messages in UDP, and ARP messages, in a block."""
+"""Find QUIC and DTLS hellos, DHCP, SSDP and industrial messages in UDP, and ARP, in a block."""
 
 from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
 
-from pipelines.network.headers import LATER_FRAGMENT, Headers, u8, u32
+from pipelines.network.headers import LATER_FRAGMENT, Headers, u8, u16, u32
 from pipelines.network.hellos import Handshake
 from pipelines.network.internet import UDP
 from pipelines.network.packets import PacketBlock
-from pipelines.network.protocols import arp, dhcp, http, quic
+from pipelines.network.protocols import arp, dhcp, dhcp6, dtls, http, quic
 from pipelines.network.protocols.industrial import (
     CUTTERS,
     DNP3_PORT,
@@ -18,6 +18,7 @@ from pipelines.network.protocols.industrial import (
 from pipelines.network.sightings import (
     ARP,
     DHCP,
+    DHCP6,
     HTTP,
     KINDS,
     OT,
@@ -36,7 +37,11 @@ MAX_KEYS: Final = 4
 MAX_DATAGRAMS: Final = 32
 """Initial packets that are opened of one connection: a hello needs two or three."""
 
+MAX_DTLS: Final = 1_024
+"""DTLS connections that are followed at a time, some 33 KB each at worst."""
+
 _DHCP_PORTS: Final = (67, 68)
+_DHCP6_PORTS: Final = (546, 547)
 _SSDP: Final = 1900
 _INDUSTRIAL: Final = (DNP3_PORT, ENIP_PORT)
 _HTTP: Final = np.array(
@@ -60,6 +65,17 @@ class _Quic:
         self.asked = self.told = False
 
 
+class _Dtls:
+    """Hold one DTLS connection until both hellos are read."""
+
+    __slots__ = ("client", "hellos", "sides", "told")
+
+    def __init__(self, client: Ends) -> None:
+        self.client, self.told = client, False
+        self.hellos = Handshake("d")
+        self.sides = (dtls.Hello(), dtls.Hello())
+
+
 class UdpWatch:
     """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
 
@@ -67,6 +83,7 @@ class UdpWatch:
         """Begin with no connection known; `kinds` of rows are to be found, no others."""
         self._kinds = kinds
         self._quic: dict[Ends, _Quic] = {}
+        self._dtls: dict[Ends, _Dtls] = {}
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -82,21 +99,26 @@ class UdpWatch:
         src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
         start, size = headers.payload[rows], (headers.payload_end - headers.payload)[rows]
         is_dhcp = np.isin(dst_port, _DHCP_PORTS) & np.isin(src_port, _DHCP_PORTS) & (size >= 240)
-        long_head = (u8(block.octets, start) & 0xC0) == 0xC0
+        is_dhcp6 = np.isin(dst_port, _DHCP6_PORTS) & (size >= 8)
+        first = u8(block.octets, start)
+        is_dtls = (first == 22) & (size >= 60) & (u8(block.octets, start + 13) <= 2)
+        is_dtls &= np.isin(u16(block.octets, start + 1), dtls.VERSIONS)
+        long_head = (first & 0xC0) == 0xC0
         is_quic = long_head & (size > 40)
         is_quic &= np.isin(u32(block.octets, start + 1), _VERSIONS)
         is_http = ((dst_port == _SSDP) | (src_port == _SSDP)) & (size > 12)
         is_http &= np.isin(u32(block.octets, start), _HTTP)
         is_ot = (np.isin(dst_port, _INDUSTRIAL) | np.isin(src_port, _INDUSTRIAL)) & (size >= 10)
-        wanted = {DHCP: is_dhcp, TLS: is_quic, HTTP: is_http, OT: is_ot}
+        wanted = {DHCP: is_dhcp, DHCP6: is_dhcp6, TLS: is_quic | is_dtls, HTTP: is_http, OT: is_ot}
         masks = [mask for kind, mask in wanted.items() if kind in self._kinds]
         if not masks:
             return
         chosen = np.flatnonzero(np.logical_or.reduce(masks))
-        for at, quick, dynamic, text in zip(
+        for at, quick, secured, dynamic, text in zip(
             rows[chosen].tolist(),
             is_quic[chosen].tolist(),
-            is_dhcp[chosen].tolist(),
+            is_dtls[chosen].tolist(),
+            (is_dhcp | is_dhcp6)[chosen].tolist(),
             is_http[chosen].tolist(),
             strict=True,
         ):
@@ -105,6 +127,8 @@ class UdpWatch:
             data = block.octets[int(headers.payload[at]) : int(headers.payload_end[at])]
             if quick:
                 yield from self._hello(time_ns, ends, data)
+            elif secured:
+                yield from self._secured(time_ns, ends, data)
             elif dynamic:
                 yield from _lease(time_ns, ends, data)
             elif text:
@@ -116,7 +140,26 @@ class UdpWatch:
         """Give the hellos that got no answer."""
         for known in self._quic.values():
             yield from known.hellos.close()
-        self._quic = {}
+        for one in self._dtls.values():
+            yield from one.hellos.close()
+        self._quic, self._dtls = {}, {}
+
+    def _secured(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+        known = self._dtls.get(ends) or self._dtls.get(ends.turned())
+        for piece in dtls.pieces(data):
+            if known is None or (known.told and piece.kind == dtls.CLIENT_HELLO):
+                is_server = piece.kind == dtls.SERVER_HELLO
+                client = ends.turned() if is_server else ends
+                known = self._dtls[client] = _Dtls(client)
+                if len(self._dtls) > MAX_DTLS:
+                    self.evicted += 1
+                    yield from self._dtls.pop(next(iter(self._dtls))).hellos.close()
+            if known.told:
+                continue
+            message = known.sides[known.client == ends].add(piece)
+            if message:
+                known.told = piece.kind == dtls.SERVER_HELLO
+                yield from known.hellos.add(time_ns, ends, message)
 
     def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
         known = self._quic.get(ends) or self._quic.get(ends.turned())
@@ -161,9 +204,10 @@ def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: boo
 
 
 def _lease(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
-    message = dhcp.read_message(data)
+    is_new = ends.dst_port in _DHCP6_PORTS
+    message = dhcp6.read_message(data) if is_new else dhcp.read_message(data)
     if message is not None:
-        yield sighting(DHCP, time_ns, ends, message._asdict())
+        yield sighting(DHCP6 if is_new else DHCP, time_ns, ends, message._asdict())
 
 
 def _simple_service(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:

@@ -10,13 +10,14 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.network.sightings import ARP, DHCP, HTTP, OT, SSH, TLS, Sighting, Value
+from pipelines.network.sightings import ARP, DHCP, DHCP6, HTTP, OT, SSH, TLS, Sighting, Value
 from storage.schema import UNMAPPED, class_named, column_named
 
 _CLASSES: Final = {
     TLS: class_named("tls_activity").class_uid,
     HTTP: class_named("http_activity").class_uid,
     DHCP: class_named("dhcp_activity").class_uid,
+    DHCP6: class_named("dhcp_activity").class_uid,
     SSH: class_named("ssh_activity").class_uid,
     ARP: class_named("base_event").class_uid,
     OT: class_named("base_event").class_uid,
@@ -25,6 +26,8 @@ _ACTIVITIES: Final = {
     (HTTP, "CONNECT"): 1, (HTTP, "GET"): 3, (HTTP, "POST"): 6, (DHCP, "DISCOVER"): 1,
     (DHCP, "OFFER"): 2, (DHCP, "REQUEST"): 3, (DHCP, "DECLINE"): 4, (DHCP, "ACK"): 5,
     (DHCP, "NAK"): 6, (DHCP, "RELEASE"): 7, (DHCP, "INFORM"): 8,
+    (DHCP6, "SOLICIT"): 1, (DHCP6, "ADVERTISE"): 2, (DHCP6, "REQUEST"): 3, (DHCP6, "DECLINE"): 4,
+    (DHCP6, "REPLY"): 5, (DHCP6, "RELEASE"): 7, (DHCP6, "INFORMATION-REQUEST"): 8,
 }  # fmt: skip
 _COLUMNS: Final = {
     "sni": "tls.sni",

@@ -92,6 +92,7 @@ def _dns_events(messages: list[DnsSighting]) -> pl.DataFrame:
         "dst_endpoint.ip": [m.dst_ip for m in messages],
         "dst_endpoint.port": [m.dst_port for m in messages],
         "connection_info.protocol_name": [m.proto for m in messages],
+        "connection_info.community_uid": [m.community_id for m in messages],
         "query.hostname": [m.message.query for m in messages],
         "query.type": [m.message.qtype for m in messages],
         "answers": ["; ".join(m.message.answers) or None for m in messages],

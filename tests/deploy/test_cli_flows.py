@@ -86,8 +86,18 @@ def test_without_json_it_is_a_table(file: Path, capfdbinary: pytest.CaptureFixtu
 def test_a_kind_that_is_not_there_is_wrong_use_and_says_which_are(
     file: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    assert run("flows", file, "--kind", "files", "--json") == WRONG_USE
+    assert run("flows", file, "--kind", "flows,smells", "--json") == WRONG_USE
     assert "the kinds now are flows, dns, tls, http" in capfdbinary.readouterr().err.decode()
+
+
+def test_several_kinds_come_in_one_pass_each_row_with_its_own(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run("flows", file, "--kind", "dns,flows", "--json") == DONE
+    told = rows(capfdbinary.readouterr().out.decode())
+    assert sorted(str(row["kind"]) for row in told) == ["dns", "flows", "flows"]
+    assert run("flows", file, "--kind", "all") == DONE
+    assert "1 DNS messages" in capfdbinary.readouterr().err.decode()
 
 
 def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -40,6 +40,7 @@ class HttpHead(NamedTuple):
     user_agent: str | None
     size: int
     length: int | None
+    is_chunked: bool = False
 
 
 def may_begin(data: bytes) -> bool:
@@ -67,11 +68,20 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     if asked is not None:
         method, uri = asked.group(1).decode(), _text(asked.group(2))
         host, agent = _field(b"\nhost:", head, small), _field(b"\nuser-agent:", head, small)
-        return HttpHead(method, uri, None, host, agent, len(head), _length(small) or 0)
+        return HttpHead(
+            method, uri, None, host, agent, len(head), _length(small) or 0, is_chunked(small)
+        )
     said = _STATUS.match(head)
     if said is None:
         raise ValueError("no HTTP head")
-    return HttpHead(None, None, int(said.group(1)), None, None, len(head), _length(small))
+    return HttpHead(
+        None, None, int(said.group(1)), None, None, len(head), _length(small), is_chunked(small)
+    )
+
+
+def is_chunked(small: bytes) -> bool:
+    """Tell whether a head in small letters announces a body in chunks."""
+    return b"\ntransfer-encoding:" in small and b"chunked" in small
 
 
 def _length(small: bytes) -> int | None:

@@ -1,0 +1,63 @@
+"""Keep the beginning of an HTTP body, and name it by its hash."""
+
+import hashlib
+import re
+from typing import Final
+
+MAX_BODY: Final = 16_384
+_ROOM: Final = MAX_BODY + 4_096
+"""Of a body in chunks: their lengths stand between."""
+_TYPE: Final = re.compile(rb"\ncontent-type:[ \t]*([^\r\n;]*)", re.IGNORECASE)
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
+
+
+class Body:
+    """Collect up to MAX_BODY bytes; `length` None: in chunks, or until the connection ends."""
+
+    __slots__ = ("_kept", "is_chunked", "length", "mime_type")
+
+    def __init__(self, head: bytes, length: int | None, *, is_chunked: bool) -> None:
+        """Begin behind a head."""
+        found = _TYPE.search(head)
+        self.mime_type = found.group(1).strip().decode("utf-8", "replace") if found else None
+        self.length, self.is_chunked = length, is_chunked
+        self._kept = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def wanted(self) -> int:
+        """Give how many bytes more are to be kept."""
+        most = _ROOM if self.is_chunked else MAX_BODY
+        return (most if self.length is None else min(most, self.length)) - len(self._kept)
+
+    def add(self, data: bytes) -> None:
+        """Keep bytes, of which there are at most `wanted`."""
+        self._kept += data
+
+    def fields(self) -> dict[str, str | int | bool | None]:
+        """Give what can be said of the body: `sha256` only where all of it was seen."""
+        data, is_whole = bytes(self._kept), len(self._kept) == self.length
+        if self.is_chunked:
+            data, is_whole = _joined(data)
+        digest = hashlib.sha256(data).hexdigest()
+        return {
+            "mime_type": self.mime_type,
+            "size": self.length,
+            "seen_bytes": len(data),
+            "sha256": digest if is_whole else None,
+            "sha256_16k": digest,
+        }
+
+
+def _joined(data: bytes) -> tuple[bytes, bool]:
+    """Take the lengths out of a body in chunks; tell whether its end was seen."""
+    found, at = bytearray(), 0
+    while len(found) < MAX_BODY and (told := _CHUNK.match(data, at)):
+        size = int(told.group(1), 16)
+        if size == 0:
+            return bytes(found), True
+        found += data[told.end() : told.end() + min(size, MAX_BODY - len(found))]
+        at = told.end() + size + (2 if data[told.end() + size :][:1] == b"\r" else 1)
+    return bytes(found), False

@@ -1,0 +1,80 @@
+"""Cut hellos out of DTLS datagrams (RFC 6347, 9147), in the form that TLS has over TCP."""
+
+from typing import Final, NamedTuple
+
+from pipelines.network.protocols.tls import CLIENT_HELLO, MAX_MESSAGE, SERVER_HELLO
+
+__all__ = ["CLIENT_HELLO", "SERVER_HELLO", "VERSIONS", "Hello", "Piece", "pieces"]
+
+VERSIONS: Final = (0xFEFF, 0xFEFD, 0x0100)
+"""Of the record: DTLS 1.0, 1.2 (1.3 too), and Cisco's early one."""
+MAX_RECORDS: Final = 8
+MAX_PIECES: Final = 16
+_HANDSHAKE: Final = 22
+
+
+class Piece(NamedTuple):
+    """Hold a fragment of a hello: its kind, the message's number and size, and its place."""
+
+    kind: int
+    number: int
+    size: int
+    offset: int
+    data: bytes
+
+
+def pieces(datagram: bytes) -> list[Piece]:
+    """Give the fragments of hellos in a datagram's records that are in the clear (epoch 0)."""
+    found: list[Piece] = []
+    at = 0
+    for _ in range(MAX_RECORDS):
+        if len(datagram) - at < 25 or datagram[at] != _HANDSHAKE or any(datagram[at + 3 : at + 5]):
+            break
+        end = at + 13 + int.from_bytes(datagram[at + 11 : at + 13], "big")
+        if int.from_bytes(datagram[at + 1 : at + 3], "big") not in VERSIONS or end > len(datagram):
+            break
+        head, size = datagram[at + 13 : at + 25], int.from_bytes(datagram[at + 22 : at + 25], "big")
+        piece = Piece(
+            head[0], int.from_bytes(head[4:6], "big"), int.from_bytes(head[1:4], "big"),
+            int.from_bytes(head[6:9], "big"), datagram[at + 25 : at + 25 + size],
+        )  # fmt: skip
+        fits = len(piece.data) == size and piece.offset + size <= piece.size <= MAX_MESSAGE
+        if piece.kind in (CLIENT_HELLO, SERVER_HELLO) and fits and at + 25 + size <= end:
+            found.append(piece)
+        at = end
+    return found
+
+
+class Hello:
+    """Put the fragments of one side's newest hello together."""
+
+    __slots__ = ("_number", "_parts")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._number, self._parts = -1, dict[int, bytes]()
+
+    def add(self, piece: Piece) -> bytes | None:
+        """Take a fragment; give the message, as over TCP, once it is whole."""
+        if piece.number != self._number:
+            self._number, self._parts = piece.number, {}
+        if len(self._parts) < MAX_PIECES:
+            self._parts.setdefault(piece.offset, piece.data)
+        whole = b""
+        for offset, data in sorted(self._parts.items()):
+            if offset > len(whole):
+                return None
+            whole += data[len(whole) - offset :]
+        if len(whole) < piece.size:
+            return None
+        self._parts = {}
+        return _as_tls(piece.kind, whole)
+
+
+def _as_tls(kind: int, body: bytes) -> bytes:
+    """Take the cookie out of a client's hello, which is what DTLS has and TLS has not."""
+    if kind == CLIENT_HELLO and len(body) > 35:
+        at = 35 + body[34]
+        if at < len(body):
+            body = body[:at] + body[at + 1 + body[at] :]
+    return bytes([kind]) + len(body).to_bytes(3, "big") + body
