@@ -19,6 +19,8 @@ LOW, NORMAL, HIGH = 0, 1, 2
 LIVE_MOST: Final = 5000
 """Rows that may wait in a lane; with more the next ones take the other lane."""
 BLOCK_BYTES: Final = 128 << 10
+INCARNATION: Final = "incarnation"
+"""Note: what the lanes are named with since the file was found set back, or the host restarted."""
 _OVERHEAD: Final = 64
 """Bytes a block costs beside its data."""
 _ROUND: Final = 64
@@ -160,11 +162,12 @@ class Spool:
             "SELECT lane, next_seq FROM lanes WHERE stream = ? AND is_live = 1", (stream,)
         ).fetchone()
         if found is None:
+            lane = stream + self._mark()
             self._db.execute(
                 "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 1)",
-                (stream, stream, written_as, value),
+                (lane, stream, written_as, value),
             )
-            found = (stream, 0)
+            found = (lane, 0)
         lane, next_seq = found
         for block in _blocks(rows):
             plain = b"\n".join(block)
@@ -187,13 +190,22 @@ class Spool:
         (held,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM blocks").fetchone()
         return int(held)
 
+    def _flooding(self) -> str:
+        """Give a stream of high value that takes over half of the room: it pays for itself."""
+        found = self._db.execute(
+            "SELECT stream FROM blocks b JOIN lanes USING (lane) WHERE b.value >= ? "
+            "GROUP BY stream HAVING sum(b.size) > ?",
+            (HIGH, self._max_bytes // 2),
+        ).fetchone()
+        return str(found[0]) if found else ""
+
     def _make_room(self) -> None:
         while self._held > self._max_bytes:
             oldest = self._db.execute(
                 "SELECT b.id, b.lane, b.first, b.count, b.size FROM blocks b JOIN lanes "
                 "USING (lane) WHERE b.first >= coalesce(asked_to, 0) "
-                "ORDER BY b.value, b.id LIMIT ?",
-                (_ROUND,),
+                "ORDER BY lanes.stream <> ?, b.value, b.id LIMIT ?",
+                (self._flooding(), _ROUND),
             ).fetchall()
             if not oldest:
                 return
@@ -303,7 +315,7 @@ class Spool:
         if row is None:
             return
         stream, written_as, value = row
-        other = f"{stream}@2" if lane == stream else stream
+        other = lane.removesuffix("@2") if lane.endswith("@2") else f"{lane}@2"
         self._db.execute(
             "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 0) "
             "ON CONFLICT DO NOTHING",
@@ -316,6 +328,31 @@ class Spool:
         )
         if free.rowcount:
             self._db.execute("UPDATE lanes SET is_live = 0 WHERE lane = ?", (lane,))
+
+    def _mark(self) -> str:
+        mark = self.note(INCARNATION, "")
+        return f"~{mark}" if mark else ""
+
+    def asked(self) -> dict[str, int]:
+        """Give for each lane the number up to which rows were ever asked for."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT lane, max(sent_to, coalesce(asked_to, 0)) FROM lanes"
+            ).fetchall()
+        return dict(found)
+
+    def renumber(self, mark: str) -> None:
+        """Give the rows to come numbers of their own, in lanes named with `mark`.
+
+        Rows that wait keep theirs: should the server have them, it knows them for repeats.
+        """
+        with self.together():
+            self._db.execute("UPDATE lanes SET is_live = 0")
+            self._db.execute(
+                "DELETE FROM lanes WHERE dropped = 0 AND asked_to IS NULL AND NOT EXISTS "
+                "(SELECT 1 FROM blocks WHERE blocks.lane = lanes.lane)"
+            )
+            self._note(INCARNATION, mark)
 
     def give_up(self, batch: Batch) -> None:
         """Forget a batch that the server refuses for good; it is counted as dropped."""
