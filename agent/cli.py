@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent import doctor, install
+from agent import doctor, install, lifeline
 from agent.collect._shape import agent_event, now_us
 from agent.deliver import ACCEPTED, SKEW, ship_all
 from agent.errors import AgentError
@@ -220,7 +220,8 @@ def _run(given: argparse.Namespace) -> int:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
-    keep(spool, begun_anew())
+    anew, half = begun_anew(), given.only or "all"
+    keep(spool, [*anew, *lifeline.begin(spool, half, bool(anew))])
     if given.only in {None, "respond"}:
         begin_responding(spool, given.data, said, stop)
     if given.only == "respond":
@@ -231,6 +232,7 @@ def _run(given: argparse.Namespace) -> int:
         ordered = Ordered(given.data, spool, said)
         keeper = _Keeper(spool, said, stop, ordered)
         run(spool, sender, _logs(given, said), stop, ordered.settings.rest, keeper)
+    keep(spool, lifeline.end(spool, half))
     spool.close()
     for handle in held:
         os.close(handle)

@@ -7,12 +7,13 @@ back after a long absence, new rows go to the other lane, so that they need not 
 import contextlib
 import itertools
 import json
-import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from agent.spool_file import opened
 
 LOW, NORMAL, HIGH = 0, 1, 2
 """What goes first when the disk is full: LOW is what can be learned again."""
@@ -25,25 +26,6 @@ _OVERHEAD: Final = 64
 """Bytes a block costs beside its data."""
 _ROUND: Final = 64
 _SMALL: Final = 300
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS lanes (
-    lane TEXT PRIMARY KEY, stream TEXT NOT NULL, format TEXT NOT NULL, value INTEGER NOT NULL,
-    is_live INTEGER NOT NULL, next_seq INTEGER NOT NULL DEFAULT 0,
-    sent_to INTEGER NOT NULL DEFAULT 0, asked_to INTEGER, turn INTEGER NOT NULL DEFAULT 0,
-    sent INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS blocks (
-    id INTEGER PRIMARY KEY, lane TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    value INTEGER NOT NULL, size INTEGER NOT NULL, is_packed INTEGER NOT NULL, data BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS blocks_in_order ON blocks (lane, first);
-CREATE INDEX IF NOT EXISTS blocks_by_value ON blocks (value, id);
-CREATE TABLE IF NOT EXISTS losses (
-    lane TEXT PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, why TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
 class Batch(NamedTuple):
@@ -73,18 +55,11 @@ class Spool:
 
     def __init__(self, path: Path, max_bytes: int = 1 << 30) -> None:
         """Open or make the file (mode 0600)."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            path.touch(mode=0o600)
         self.path = path
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._depth = 0
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA journal_size_limit=16777216")
-        self._db.executescript(_SCHEMA)
+        self._db = opened(path)
         self._held = 0
         self._take_over()
         self._held = self._size()
