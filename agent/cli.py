@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent import doctor, install
+from agent import doctor, install, lifeline
 from agent.collect._shape import agent_event, now_us
 from agent.deliver import ACCEPTED, SKEW, ship_all
 from agent.errors import AgentError
 from agent.identity import alone
 from agent.identity import load as load_identity
+from agent.incarnation import Marking, place_of, settle
 from agent.keep import keep
 from agent.ordered import Ordered, begin_beating, begin_responding
 from agent.renewal import keep_renewed
@@ -33,6 +34,7 @@ from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, resi
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 DATA: Final = Path("/var/lib/inopsio-agent")
+"""Of root, as the units have it; others keep theirs at home."""
 HEALTH_S: Final = 60.0
 HEALTH: Final = "health"
 """Note of the spool: what the agent last said of itself."""
@@ -62,7 +64,10 @@ def command(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("inopsio-agent", description="Watch this host; ship events.")
     parser.add_argument(
-        "--data", type=Path, default=DATA, help="folder of the spool (default %(default)s)"
+        "--data",
+        type=Path,
+        default=_data(),
+        help="folder of the spool (default INOPSIO_AGENT_DATA, else %(default)s)",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--config", type=Path, help=f"settings, TOML (default {CONFIG})")
@@ -106,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.set_defaults(act=_update)
     return parser
+
+
+def _data() -> Path:
+    said = os.environ.get("INOPSIO_AGENT_DATA", "")
+    if said or getattr(os, "geteuid", lambda: 1)() == 0:
+        return Path(said or DATA)
+    return Path("~/.local/state/inopsio-agent").expanduser()
 
 
 def _server_words(sub: argparse.ArgumentParser) -> None:
@@ -193,10 +205,12 @@ def _run(given: argparse.Namespace) -> int:
     held = [alone(given.data / half) for half in mine]
     sender = None
     spool, stop = _spool(given, said), threading.Event()
+    if given.only in {None, "look"} and settle(spool, place_of(given.data)):
+        tell("the rows to come get numbers of their own: the spool or the host is set back, or new")
     note_half(spool, given.only or "look", os.getpid())
     if given.only in {None, "ship"}:
         server = _server(given, said)
-        sender = Sender(server, agent_id(spool), socket.gethostname())
+        sender = Marking(Sender(server, agent_id(spool), socket.gethostname()), spool, given.data)
         tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
         if server.identity is not None:
             papers = (server.identity, stop, tell)
@@ -206,7 +220,8 @@ def _run(given: argparse.Namespace) -> int:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
-    keep(spool, begun_anew())
+    anew, half = begun_anew(), given.only or "all"
+    keep(spool, [*anew, *lifeline.begin(spool, half, bool(anew))])
     if given.only in {None, "respond"}:
         begin_responding(spool, given.data, said, stop)
     if given.only == "respond":
@@ -217,6 +232,7 @@ def _run(given: argparse.Namespace) -> int:
         ordered = Ordered(given.data, spool, said)
         keeper = _Keeper(spool, said, stop, ordered)
         run(spool, sender, _logs(given, said), stop, ordered.settings.rest, keeper)
+    keep(spool, lifeline.end(spool, half))
     spool.close()
     for handle in held:
         os.close(handle)
@@ -248,6 +264,8 @@ class _Keeper:
             self._dog.allow(self._ordered.settings.cpu_percent / 100)
         events, reason = self._dog.check(now_s, time.process_time(), resident_bytes)
         loop.slower = self._dog.slower
+        if hung := loop.hung():
+            reason = reason or f"hung: the watcher {hung} does not come round"
         if now_s - self._told_s >= HEALTH_S:
             self._told_s = now_s
             health = _health(self._spool, self._dog.share)
@@ -278,8 +296,10 @@ def _once(given: argparse.Namespace) -> int:
     said = _settings(given)
     held = [alone(given.data / half) for half in ("look", "")]
     server, spool = _server(given, said), _spool(given, said)
+    settle(spool, place_of(given.data))
     kept = look_once(spool, tasks(spool, _logs(given, said), said.rest), now_us())
-    sent = ship_all(spool, Sender(server, agent_id(spool), socket.gethostname()))
+    sender = Sender(server, agent_id(spool), socket.gethostname())
+    sent = ship_all(spool, Marking(sender, spool, given.data))
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
     for handle in held:

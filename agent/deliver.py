@@ -24,7 +24,9 @@ SKEW: Final = "clock_skew_s"
 class Sends(Protocol):
     """What carries a batch to the server."""
 
-    skew_s: float | None
+    @property
+    def skew_s(self) -> float | None:
+        """Give the server's clock less this host's, None before the first answer."""
 
     def send(self, batch: Batch) -> None:
         """Send it; Away or Refused."""

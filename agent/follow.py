@@ -1,6 +1,7 @@
 """Follow a log file through growth, rotation and truncation, whole lines only."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -8,15 +9,20 @@ from typing import Any, BinaryIO, Final
 
 MOST_BYTES: Final = 1 << 20
 LONGEST_LINE: Final = 256 << 10
+TAIL: Final = 256
+"""Bytes before a place that say whether it is still the same file's."""
+MOST_BESIDE: Final = 20
 
 
 def follow(path: Path, notes: dict[str, Any]) -> tuple[list[bytes], dict[str, Any]]:
     """Give the complete lines after the notes' place (inode, offset), and the new place.
 
     A file replaced under its name is read on to its end first, if it lies beside it under a name
-    that begins alike (as `a.log.1`); one that shrank is read from its start. A line over 256 KiB is
-    cut there.
+    that begins alike (as `a.log.1`). So is the copy of one that was copied and emptied; the emptied
+    one is read from its start, also where it has grown past the place since: the bytes before the
+    place are compared. A line over 256 KiB is cut there.
     """
+    notes = _copied(path, notes)
     before = _moved(path, notes)
     if before is not None:
         lines, place = _read(before, notes)
@@ -41,6 +47,44 @@ def _moved(path: Path, notes: dict[str, Any]) -> Path | None:
         return None
     begin = path.name.split(".", 1)[0]
     return next((Path(e.path) for e in found if e.name.startswith(begin)), None)
+
+
+def _copied(path: Path, notes: dict[str, Any]) -> dict[str, Any]:
+    """Give the place in the copy, if the file was emptied and a copy of it lies beside it."""
+    if "tail" not in notes or _has_tail(path, notes, is_same=True) is not False:
+        return notes
+    begin = path.name.split(".", 1)[0]
+    try:
+        with os.scandir(path.parent) as entries:
+            found = [e for e in entries if e.name.startswith(begin) and e.name != path.name]
+            beside = sorted(found, key=lambda e: -e.stat(follow_symlinks=False).st_mtime)
+    except OSError:
+        beside = []
+    for entry in beside[:MOST_BESIDE]:
+        if entry.is_file(follow_symlinks=False) and _has_tail(Path(entry.path), notes):
+            return {**notes, "inode": entry.inode()}
+    return {}
+
+
+def _has_tail(path: Path, notes: dict[str, Any], is_same: bool = False) -> bool | None:
+    """Answer whether the bytes before the place are those that were read; None if it is another.
+
+    `is_same`: ask only if it is the very file of the notes.
+    """
+    try:
+        with _opened(path) as handle:
+            told = os.fstat(handle.fileno())
+            if is_same and (told.st_ino, told.st_dev) != (notes["inode"], notes["device"]):
+                return None
+            return bool(_tail(handle, int(notes["offset"])) == notes["tail"])
+    except OSError:
+        return None
+
+
+def _tail(handle: BinaryIO, offset: int) -> str:
+    begin = max(0, offset - TAIL)
+    handle.seek(begin)
+    return hashlib.sha256(handle.read(offset - begin)).hexdigest()[:32]
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -76,9 +120,21 @@ def _read(path: Path, notes: dict[str, Any]) -> tuple[list[bytes], dict[str, Any
             offset = 0
         handle.seek(offset)
         data = handle.read(MOST_BYTES)
+        if not data:
+            return [], notes
+        end = _whole(data)
+        place: dict[str, Any] = {
+            "inode": told.st_ino,
+            "device": told.st_dev,
+            "offset": offset + end,
+        }
+        place["tail"] = _tail(handle, offset + end)
+    lines = [line[:LONGEST_LINE] for line in data[:end].split(b"\n") if line.strip()]
+    return lines, place
+
+
+def _whole(data: bytes) -> int:
     end = data.rfind(b"\n") + 1
     if end == 0 and len(data) >= LONGEST_LINE:
         end = LONGEST_LINE
-    lines = [line[:LONGEST_LINE] for line in data[:end].split(b"\n") if line.strip()]
-    place = {"inode": told.st_ino, "device": told.st_dev, "offset": offset + end}
-    return lines, place
+    return end

@@ -8,6 +8,9 @@ from agent.collect._shape import agent_event
 from agent.spool import HIGH, LOW, NORMAL, Spool
 
 STREAMS: Final = {LOW: "events.low", NORMAL: "events", HIGH: "events.high"}
+FILES: Final = "events.files"
+"""High value too, but whoever may write to a watched folder makes them: a stream of their own."""
+_FILE_ACTIVITY: Final = 1001
 FORMAT: Final = "ocsf_json"
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _LOW: Final = frozenset({(1007, 2), (4001, 2), (5002, 1), (5002, 2)})
@@ -30,13 +33,15 @@ def value_of(seen: Event) -> int:
 
 def keep(spool: Spool, events: list[Event], notes: Notes | None = None) -> int:
     """Append events and notes, in one commit; give how many events."""
-    by_value: dict[int, list[bytes]] = {}
+    found: dict[tuple[str, int], list[bytes]] = {}
     for seen in events:
         row = _encode(seen).encode("utf-8", "replace")
-        by_value.setdefault(value_of(seen), []).append(row)
+        value = value_of(seen)
+        stream = FILES if seen["class_uid"] == _FILE_ACTIVITY else STREAMS[value]
+        found.setdefault((stream, value), []).append(row)
     with spool.together():
-        for value, rows in by_value.items():
-            spool.append(STREAMS[value], FORMAT, rows, value=value)
+        for (stream, value), rows in found.items():
+            spool.append(stream, FORMAT, rows, value=value)
         if notes:
             spool.append(STREAMS[NORMAL], FORMAT, [], notes)
     return len(events)

@@ -19,6 +19,7 @@ from agent.follow import follow
 from agent.keep import keep, keep_losses
 from agent.spool import Spool
 from agent.voice import tell
+from agent.watchdog import Pulse
 
 LOG_EVERY_S: Final = 1.0
 ROUND_S: Final = 0.5
@@ -26,6 +27,8 @@ ROUND_S: Final = 0.5
 FINISH_S: Final = 5.0
 AGAIN_S: Final = 30.0
 """A watcher that failed is started again after so long."""
+WATCHER_HUNG_S: Final = 900.0
+"""The longest that a watcher may need: a first look at 20,000 files on a slow disk."""
 TELL_AGAIN_S: Final = 600.0
 """A look that fails as it did before is told once in so long."""
 MACHINE_ID: Final = Path("/etc/machine-id")
@@ -59,7 +62,7 @@ class Watcher:
     module: ModuleType
     options: dict[str, Any]
     out: Out
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Pulse = field(default_factory=Pulse)
     thread: threading.Thread | None = None
 
     def is_same(self, other: "Watcher") -> bool:
@@ -243,6 +246,12 @@ class Loop:
                 tell(f"collector {one.name} failed: {traceback.format_exc(limit=3)}")
                 one.out.put([_failed(one.name, wrong)])
                 one.stop.wait(AGAIN_S)
+
+    def hung(self) -> str:
+        """Name a watcher that has not come round for a quarter of an hour, '' if all have."""
+        over_s = time.monotonic() - WATCHER_HUNG_S
+        alive = (o for o in self._watchers if o.thread and o.thread.is_alive())
+        return next((o.name for o in alive if o.stop.at_s < over_s), "")
 
     def _fresh(self, name: str, seen: Seen) -> Seen | None:
         """Leave out a failure that was told already: a log is looked at every second."""

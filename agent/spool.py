@@ -7,41 +7,25 @@ back after a long absence, new rows go to the other lane, so that they need not 
 import contextlib
 import itertools
 import json
-import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.spool_file import opened
+
 LOW, NORMAL, HIGH = 0, 1, 2
 """What goes first when the disk is full: LOW is what can be learned again."""
 LIVE_MOST: Final = 5000
 """Rows that may wait in a lane; with more the next ones take the other lane."""
 BLOCK_BYTES: Final = 128 << 10
+INCARNATION: Final = "incarnation"
+"""Note: what the lanes are named with since the file was found set back, or the host restarted."""
 _OVERHEAD: Final = 64
 """Bytes a block costs beside its data."""
 _ROUND: Final = 64
 _SMALL: Final = 300
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS lanes (
-    lane TEXT PRIMARY KEY, stream TEXT NOT NULL, format TEXT NOT NULL, value INTEGER NOT NULL,
-    is_live INTEGER NOT NULL, next_seq INTEGER NOT NULL DEFAULT 0,
-    sent_to INTEGER NOT NULL DEFAULT 0, asked_to INTEGER, turn INTEGER NOT NULL DEFAULT 0,
-    sent INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS blocks (
-    id INTEGER PRIMARY KEY, lane TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    value INTEGER NOT NULL, size INTEGER NOT NULL, is_packed INTEGER NOT NULL, data BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS blocks_in_order ON blocks (lane, first);
-CREATE INDEX IF NOT EXISTS blocks_by_value ON blocks (value, id);
-CREATE TABLE IF NOT EXISTS losses (
-    lane TEXT PRIMARY KEY, first INTEGER NOT NULL, count INTEGER NOT NULL, why TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
 class Batch(NamedTuple):
@@ -71,18 +55,11 @@ class Spool:
 
     def __init__(self, path: Path, max_bytes: int = 1 << 30) -> None:
         """Open or make the file (mode 0600)."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            path.touch(mode=0o600)
         self.path = path
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._depth = 0
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA journal_size_limit=16777216")
-        self._db.executescript(_SCHEMA)
+        self._db = opened(path)
         self._held = 0
         self._take_over()
         self._held = self._size()
@@ -160,11 +137,12 @@ class Spool:
             "SELECT lane, next_seq FROM lanes WHERE stream = ? AND is_live = 1", (stream,)
         ).fetchone()
         if found is None:
+            lane = stream + self._mark()
             self._db.execute(
                 "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 1)",
-                (stream, stream, written_as, value),
+                (lane, stream, written_as, value),
             )
-            found = (stream, 0)
+            found = (lane, 0)
         lane, next_seq = found
         for block in _blocks(rows):
             plain = b"\n".join(block)
@@ -187,13 +165,22 @@ class Spool:
         (held,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM blocks").fetchone()
         return int(held)
 
+    def _flooding(self) -> str:
+        """Give a stream of high value that takes over half of the room: it pays for itself."""
+        found = self._db.execute(
+            "SELECT stream FROM blocks b JOIN lanes USING (lane) WHERE b.value >= ? "
+            "GROUP BY stream HAVING sum(b.size) > ?",
+            (HIGH, self._max_bytes // 2),
+        ).fetchone()
+        return str(found[0]) if found else ""
+
     def _make_room(self) -> None:
         while self._held > self._max_bytes:
             oldest = self._db.execute(
                 "SELECT b.id, b.lane, b.first, b.count, b.size FROM blocks b JOIN lanes "
                 "USING (lane) WHERE b.first >= coalesce(asked_to, 0) "
-                "ORDER BY b.value, b.id LIMIT ?",
-                (_ROUND,),
+                "ORDER BY lanes.stream <> ?, b.value, b.id LIMIT ?",
+                (self._flooding(), _ROUND),
             ).fetchall()
             if not oldest:
                 return
@@ -303,7 +290,7 @@ class Spool:
         if row is None:
             return
         stream, written_as, value = row
-        other = f"{stream}@2" if lane == stream else stream
+        other = lane.removesuffix("@2") if lane.endswith("@2") else f"{lane}@2"
         self._db.execute(
             "INSERT INTO lanes (lane, stream, format, value, is_live) VALUES (?, ?, ?, ?, 0) "
             "ON CONFLICT DO NOTHING",
@@ -316,6 +303,31 @@ class Spool:
         )
         if free.rowcount:
             self._db.execute("UPDATE lanes SET is_live = 0 WHERE lane = ?", (lane,))
+
+    def _mark(self) -> str:
+        mark = self.note(INCARNATION, "")
+        return f"~{mark}" if mark else ""
+
+    def asked(self) -> dict[str, int]:
+        """Give for each lane the number up to which rows were ever asked for."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT lane, max(sent_to, coalesce(asked_to, 0)) FROM lanes"
+            ).fetchall()
+        return dict(found)
+
+    def renumber(self, mark: str) -> None:
+        """Give the rows to come numbers of their own, in lanes named with `mark`.
+
+        Rows that wait keep theirs: should the server have them, it knows them for repeats.
+        """
+        with self.together():
+            self._db.execute("UPDATE lanes SET is_live = 0")
+            self._db.execute(
+                "DELETE FROM lanes WHERE dropped = 0 AND asked_to IS NULL AND NOT EXISTS "
+                "(SELECT 1 FROM blocks WHERE blocks.lane = lanes.lane)"
+            )
+            self._note(INCARNATION, mark)
 
     def give_up(self, batch: Batch) -> None:
         """Forget a batch that the server refuses for good; it is counted as dropped."""

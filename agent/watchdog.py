@@ -112,6 +112,25 @@ def guard(rounds: Callable[[], int], stop: threading.Event, act: Callable[[str],
             return
 
 
+class Pulse(threading.Event):
+    """A stop event of one watcher that notes when the watcher last asked for it."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        super().__init__()
+        self.at_s = time.monotonic()
+
+    def is_set(self) -> bool:
+        """Answer whether to stop."""
+        self.at_s = time.monotonic()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the stop; the watcher is well for as long."""
+        self.at_s = time.monotonic() + (timeout or 0.0)
+        return super().wait(timeout)
+
+
 def notify(text: str) -> None:
     """Tell systemd, if it asked to be told (`READY=1`, `WATCHDOG=1`)."""
     address = os.environ.get("NOTIFY_SOCKET", "")

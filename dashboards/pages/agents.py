@@ -204,7 +204,7 @@ def _form() -> Part:
 
 
 def _command_text(token: str, fingerprint: str, address: str) -> str:
-    agent = "inopsio-agent --data ./inopsio-agent"
+    agent = "inopsio-agent"
     return (
         f"{agent} enroll --url {shlex.quote(address)} --token {token} "
         f"--ca-fingerprint {fingerprint} && {agent} run"

@@ -10,5 +10,5 @@ cp -a "$tree" "$work/tree"
 mkdir -p "$work/tree/usr/lib" && mv "$work/tree/lib/systemd" "$work/tree/usr/lib/systemd" && rmdir "$work/tree/lib"
 rpmbuild -bb --quiet --define "_topdir $work/rpm" --define "_rpmdir $out" --define "_tree $work/tree" \
   --define "_version $version" --define "_build_name_fmt inopsio-agent-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" \
-  --define "_build_id_links none" --define "_dbpath $work/db" "$here/agent.spec" >&2
+  --define "_build_id_links none" --define "_binary_payload ${PAYLOAD:-w6.xzdio}" --define "_dbpath $work/db" "$here/agent.spec" >&2
 echo "$out/inopsio-agent-$version-1.$(uname -m).rpm"

@@ -89,3 +89,27 @@ def files(root: Path) -> dict[str, str]:
             if relative not in KEPT_BEHIND:
                 found[relative] = f"{told.st_mode:o} {told.st_uid}:{told.st_gid} {content}"
     return found
+
+
+_THROW_AWAY = """\
+set -e
+mount -t tmpfs tmpfs "$0" && mkdir "$0/up" "$0/work" "$0/all"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$0/up,workdir=$0/work" "$0/all"
+mount -t proc proc "$0/all/proc" && mount --rbind /dev "$0/all/dev"
+mount -t tmpfs tmpfs "$0/all/run"
+rm -rf "$0/all/opt/inopsio-agent" "$0/all/etc/inopsio-agent" "$0/all/var/lib/inopsio-agent"
+exec chroot "$0/all" sh -ec "$1"
+"""
+
+
+def throw_away(folder: Path, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in this very system, whose changes are forgotten at its end."""
+    inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-c"]
+    return subprocess.run(
+        [*inside, _THROW_AWAY, str(folder), script],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", **env},
+    )

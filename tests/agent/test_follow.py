@@ -1,7 +1,10 @@
 """See a log file followed through growth, half lines, truncation and rotation."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agent.follow import LONGEST_LINE, follow
 
@@ -61,3 +64,42 @@ def test_an_endless_line_cannot_stop_the_reading(tmp_path: Path) -> None:
         assert more
         lines += more
     assert max(map(len, lines)) <= LONGEST_LINE
+
+
+def _copied_and_emptied(path: Path) -> None:
+    path.with_name(f"{path.name}.1").write_bytes(path.read_bytes())
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("after", [b"3\n", b"3, and much longer than it was\n", b""])
+def test_what_was_copied_and_emptied_is_read_to_its_end(tmp_path: Path, after: bytes) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"1\n")
+    lines, place = follow(path, {})
+    with path.open("ab") as log:
+        log.write(b"2\n")
+    _copied_and_emptied(path)
+    with path.open("ab") as log:
+        log.write(after)
+    for _ in range(3):
+        more, place = follow(path, place)
+        lines += more
+    assert lines == [b"1", b"2", *after.splitlines()]
+
+
+def test_emptied_and_grown_past_the_place_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    _, place = follow(path, {})
+    os.truncate(path, 0)
+    path.write_bytes(b"another, longer\n")
+    assert follow(path, place)[0] == [b"another, longer"]
+
+
+def test_a_copy_that_is_of_another_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\n")
+    _, place = follow(path, {})
+    (tmp_path / "a.log.1").write_bytes(b"two\nmore\n")
+    path.write_bytes(b"")
+    assert follow(path, place)[0] == []

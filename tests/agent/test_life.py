@@ -248,3 +248,33 @@ def test_what_finds_no_room_in_memory_is_counted() -> None:
     out = Out(most=2)
     out.put([{"n": n} for n in range(5)])
     assert out.take() == (Look([{"n": 0}, {"n": 1}], {}), 3, False)
+
+
+def test_a_watcher_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, stop = threading.Event(), threading.Event()
+
+    class Hangs:
+        NAME = "hangs"
+
+        @staticmethod
+        def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
+            free.wait()
+
+    class Comes:
+        NAME = "comes"
+
+        @staticmethod
+        def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
+            while not stop.wait(0.02):
+                pass
+
+    monkeypatch.setattr(agent.run, "collectors", lambda: {"hangs": Hangs, "comes": Comes})
+    monkeypatch.setattr(agent.run, "WATCHER_HUNG_S", 0.3)
+    loop = Loop(Spool(tmp_path / "s.sqlite"), [], {}, stop)
+    loop.start()
+    assert loop.hung() == ""
+    time.sleep(0.6)
+    assert loop.hung() == "hangs"
+    free.set()
+    stop.set()
+    loop.finish()

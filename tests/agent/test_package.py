@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.units import CAPABILITIES
+from agent.units import CAPABILITIES, WATCH, units
 from agent.version import version
 from storage.database import Database
 from storage.settings import Settings
 from storage.tenant import Scope
-from tests.agent.clean_root import clean_root, files, needed, run
+from tests.agent.clean_root import clean_root, files, needed, run, throw_away
 from tests.agent.publisher import Publisher
 from tests.api.agents_house import House, listening
 from tests.shared import ROOT
@@ -165,3 +166,69 @@ def test_the_package_runs_updates_itself_and_leaves_no_trace(
     after = files(root)
     left = {k for k in after.keys() | before.keys() if after.get(k) != before.get(k)}
     assert left <= {"opt"}  # dpkg itself takes away a folder that nothing is in any more
+
+
+ROLE = """\
+cd {folder}
+play() {{ ansible-playbook -i localhost, -c local agents.yml "$@"; }}
+play -e inopsio_agent_package={deb} -e inopsio_agent_url={house.url} \\
+  -e inopsio_agent_token="$TOKEN" -e inopsio_agent_ca_fingerprint={house.fingerprint}
+play -e inopsio_agent_package={deb}
+inopsio-agent doctor || true
+stat -c '%U %n' /etc/inopsio-agent/agent.toml /var/lib/inopsio-agent/identity.json
+play -e inopsio_agent_state=absent
+test ! -e /opt/inopsio-agent -a ! -e /etc/inopsio-agent -a ! -e /var/lib/inopsio-agent
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ansible-playbook") is None, reason="no ansible-playbook")
+def test_the_role_installs_enrols_changes_nothing_twice_and_takes_away(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "over").mkdir()
+    folder = ROOT / "deploy/agent/ansible"
+    script = ROLE.format(folder=folder, deb=made.deb, house=house)
+    found = throw_away(tmp_path / "over", script, TOKEN=house.token())
+    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-1000:]
+    recap = r"ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0"
+    first, second, _ = re.findall(recap, found.stdout)
+    assert int(first) >= 4
+    assert second == "0"
+    assert "ok   certificate: the server takes events from this agent" in found.stdout
+    assert "inopsio-agent /var/lib/inopsio-agent/identity.json" in found.stdout
+    assert not Path("/opt/inopsio-agent").exists()
+
+
+@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
+def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) -> None:
+    with tarfile.open(made.tar) as package:
+        tree = tmp_path / "tree"
+        place = tree / "opt/inopsio-agent/versions" / version()
+        place.mkdir(parents=True)
+        package.extractall(place, filter="tar")
+    for folder in ("usr/bin", "lib/systemd/system", "usr/share/doc/inopsio-agent"):
+        (tree / folder).mkdir(parents=True)
+    (tree / "usr/bin/inopsio-agent").symlink_to("/opt/inopsio-agent/current/inopsio-agent")
+    (tree / "usr/share/doc/inopsio-agent/copyright").write_text("x")
+    for name, text in units("/opt/inopsio-agent/current/inopsio-agent").items():
+        (tree / "lib/systemd/system" / name).write_text(text)
+    words = [str(ROOT / "deploy/agent/rpm.sh"), str(tree), version(), str(tmp_path)]
+    env = {**os.environ, "PAYLOAD": "w1.gzdio"}  # quicker
+    made_rpm = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
+    rpm = made_rpm.stdout.split()[-1]
+    root = tmp_path / "root"
+    for folder in ("usr/bin", "usr/lib", "usr/sbin", "etc", "proc"):
+        (root / folder).mkdir(parents=True)
+    # No RPM system is at hand: its own tool installs below a folder, without scripts.
+    alone = ["rpm", "--root", str(root), "--nodeps", "--noscripts"]
+    subprocess.run([*alone, "-i", rpm], check=True, capture_output=True)
+    assert (root / "opt/inopsio-agent/versions" / version() / "inopsio-agent").exists()
+    assert (root / "usr/lib/systemd/system" / WATCH).exists()
+    words = ["rpm", "-qp", "--scripts", rpm]
+    scripts = subprocess.run(words, capture_output=True, text=True, check=True)
+    for one in re.split(r"^\w+ \w+ \(using /bin/sh\):$", scripts.stdout, flags=re.MULTILINE)[1:]:
+        subprocess.run(["sh", "-n"], input=one, text=True, check=True)
+    subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
+    left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
+    assert left == []

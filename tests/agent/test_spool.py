@@ -166,3 +166,16 @@ def test_what_another_connection_has_sent_makes_room(tmp_path: Path) -> None:
         assert batch is not None
         ships.done(batch)
     assert [row["dropped"] for row in looks.queue()] == [0]
+
+
+def test_a_flood_of_one_stream_does_not_push_out_the_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", max_bytes=200_000)
+    for _ in range(3):
+        spool.append("events", "f", [os.urandom(4000).hex().encode()], value=NORMAL)
+        spool.append("events.high", "f", [os.urandom(4000).hex().encode()], value=HIGH)
+    for _ in range(100):
+        spool.append("events.files", "f", [os.urandom(4000).hex().encode()], value=HIGH)
+    waiting = {str(q["stream"]): int(str(q["waiting"])) for q in spool.queue()}
+    assert (waiting["events"], waiting["events.high"]) == (3, 3)
+    assert waiting["events.files"] > 10
+    assert [loss.stream for loss in spool.losses()] == ["events.files"]

@@ -101,7 +101,7 @@ def test_a_host_gets_a_token_that_can_only_send(filled: House, admin: httpx.Clie
     add = filled.named("agents-command.children")
     told = {"agents-add.n_clicks": 1, "agents-host.value": "ws-1"}
     shown = filled.call(admin, add, **told).text.replace("\\u002f", "/")
-    assert "inopsio-agent --data ./inopsio-agent enroll --url https://house:8601 " in shown
+    assert "inopsio-agent enroll --url https://house:8601 " in shown
     assert "--ca-fingerprint sha256:" in shown
     with filled.database.app(filled.acme) as tx:
         rows = tx.execute("SELECT name, roles, uses_left FROM tokens WHERE name LIKE 'enrol:%'")
