@@ -21,7 +21,7 @@ from agent.identity import load as load_identity
 from agent.keep import keep
 from agent.ordered import Ordered, begin_beating, begin_responding
 from agent.renewal import keep_renewed
-from agent.respond import note_half
+from agent.respond import lifted, note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, act, text in (
         ("status", _status, "how the agent is, one JSON row"),
         ("queue", _queue, "what waits, was sent, was dropped: a JSON row a lane"),
+        ("lift", _lift, "take back every isolation, block and suspension on this host"),
     ):
         acts.add_parser(name, help=text).set_defaults(act=act)
     install.add_words(acts)
@@ -279,6 +280,13 @@ def _check_order(given: argparse.Namespace) -> int:
     body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, "policy", time.time())
     print(json.dumps(body))  # noqa: T201  the command's result
     return DONE
+
+
+def _lift(given: argparse.Namespace) -> int:
+    said = lifted(given.data)
+    for line in said or ["nothing is in force"]:
+        tell(line)
+    return FAILED if any("could not" in line for line in said) else DONE
 
 
 def _known(given: argparse.Namespace) -> Spool:

@@ -1,7 +1,8 @@
-"""Install the agent as two hardened systemd units, and take it away without trace.
+"""Install the agent as hardened systemd units, and take it away without trace.
 
 `inopsio-agent.service` ships: it has the network, no rights. `inopsio-agent-watch.service` looks:
-it has rights and no network. They share the spool.
+it has rights and no network. They share the spool. `inopsio-agent-respond.service` does what the
+house asks for on this host, and is left out by `--no-response`; it has no network either.
 """
 
 import argparse
@@ -16,11 +17,13 @@ from typing import Final
 
 from agent.errors import AgentError
 from agent.identity import load
+from agent.respond import lifted
 from agent.ship import Server
 from agent.voice import tell
 
 SHIP: Final = "inopsio-agent.service"
 WATCH: Final = "inopsio-agent-watch.service"
+RESPOND: Final = "inopsio-agent-respond.service"
 UNITS: Final = Path("etc/systemd/system")
 PACKAGED: Final = Path("lib/systemd/system")
 """Where a package puts them; then `install` only says where the server is."""
@@ -115,6 +118,34 @@ SystemCallFilter=~@resources
 WantedBy=multi-user.target
 """
 )
+RESPOND_UNIT: Final = (
+    """\
+[Unit]
+Description=Inopsio agent: does what the house asks for on this host
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart={program} --data /var/lib/inopsio-agent run --only respond
+"""
+    + _COMMON
+    + """\
+ProtectHome=read-only
+PrivateDevices=yes
+MemoryDenyWriteExecute=yes
+IPAddressDeny=any
+DevicePolicy=closed
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+SystemCallFilter=@system-service pidfd_open pidfd_send_signal fanotify_init fanotify_mark
+SystemCallFilter=~@resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+)
+RESPONDING: Final = "CAP_NET_ADMIN CAP_KILL CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_SYS_ADMIN"
+"""nftables; processes of others; files of others; memory maps; fanotify's word on programs."""
 CAPABILITIES: Final = (
     "CAP_NET_ADMIN CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_AUDIT_READ CAP_BPF CAP_PERFMON "
     "CAP_SYS_ADMIN"
@@ -124,10 +155,13 @@ CAPABILITIES: Final = (
 
 def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the two commands."""
-    sub = acts.add_parser("install", help="run at boot, as two hardened systemd units")
+    sub = acts.add_parser("install", help="run at boot, as hardened systemd units")
     sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
     sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
+    sub.add_argument(
+        "--no-response", action="store_true", help="the house may ask for no action on this host"
+    )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
     sub.set_defaults(act=_install)
     sub = acts.add_parser("uninstall", help="take all of it away")
@@ -141,11 +175,33 @@ def units(program: str) -> dict[str, str]:
     return {
         SHIP: SHIP_UNIT.format(program=program),
         WATCH: WATCH_UNIT.format(program=program, capabilities=CAPABILITIES),
+        RESPOND: RESPOND_UNIT.format(program=program, capabilities=RESPONDING),
     }
 
 
 def _install(given: argparse.Namespace) -> int:
     root: Path = given.root
+    _check(given, root)
+    folder = root / CONFIG
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    said = _settings(given, folder)
+    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
+    names = [n for n in (WATCH, SHIP, RESPOND) if n != RESPOND or not given.no_response]
+    if not (root / PACKAGED / SHIP).exists():
+        (root / UNITS).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (root / UNITS / name).write_text(units(_program())[name], encoding="utf-8")
+    if root == Path("/"):
+        _account(folder)
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", *names)
+        if given.no_response:
+            _systemctl("disable", "--now", RESPOND)
+    tell(f"installed: {', '.join(names)}; see `inopsio-agent doctor`")
+    return 0
+
+
+def _check(given: argparse.Namespace, root: Path) -> None:
     if given.url:
         Server(given.url)  # refuses an address that would show the token
         if given.token_file is None:
@@ -154,8 +210,9 @@ def _install(given: argparse.Namespace) -> int:
         raise AgentError("give --url and a token, or enroll first")
     if root == Path("/") and os.geteuid() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
-    folder = root / CONFIG
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+
+
+def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
     said = [f'url = "{given.url}"'] if given.url else []
     for name, source, target in (
         ("token_file", given.token_file, "token"),
@@ -164,17 +221,7 @@ def _install(given: argparse.Namespace) -> int:
         if source is not None:
             _copy(source, folder / target)
             said.append(f'{name} = "/{CONFIG / target}"')
-    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
-    if not (root / PACKAGED / SHIP).exists():
-        (root / UNITS).mkdir(parents=True, exist_ok=True)
-        for name, text in units(_program()).items():
-            (root / UNITS / name).write_text(text, encoding="utf-8")
-    if root == Path("/"):
-        _account(folder)
-        _systemctl("daemon-reload")
-        _systemctl("enable", "--now", WATCH, SHIP)
-    tell(f"installed: {', '.join(units(''))}; see `inopsio-agent doctor`")
-    return 0
+    return [*said, "response = false"] if given.no_response else said
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -233,8 +280,9 @@ def _uninstall(given: argparse.Namespace) -> int:
     if root == Path("/"):
         if os.geteuid() != 0:
             raise AgentError("uninstall needs root")
-        _systemctl("disable", "--now", WATCH, SHIP)
-    for name in (SHIP, WATCH):
+        _systemctl("disable", "--now", RESPOND, WATCH, SHIP)
+        lifted(Path("/") / DATA)
+    for name in (SHIP, WATCH, RESPOND):
         (root / UNITS / name).unlink(missing_ok=True)
     shutil.rmtree(root / CONFIG, ignore_errors=True)
     if not given.keep_data:

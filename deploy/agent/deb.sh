@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the agent as one Debian package: a frozen directory under /opt, two hardened units, no Python needed.
+# Build the agent as one Debian package: a frozen directory under /opt, hardened units, no Python needed.
 #
 #   deploy/agent/deb.sh [OUT]      OUT: folder of the package, default build/
 #
@@ -49,6 +49,7 @@ Architecture: $arch
 Maintainer: Inopsio <security@inopsio.example>
 Installed-Size: $(du -sk "$tree" | cut -f1)
 Depends: libc6 (>= 2.31), passwd
+Recommends: nftables
 Section: admin
 Priority: optional
 Description: Inopsio endpoint agent
@@ -64,15 +65,16 @@ if [ "$1" = configure ]; then
     useradd --system --user-group --no-create-home --shell /usr/sbin/nologin inopsio-agent
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart inopsio-agent-watch.service inopsio-agent.service
+    systemctl try-restart inopsio-agent-watch.service inopsio-agent-respond.service inopsio-agent.service
   fi
 fi
 POSTINST
 cat > "$tree/DEBIAN/prerm" <<'PRERM'
 #!/bin/sh
 set -e
+[ "$1" != remove ] || /opt/inopsio-agent/inopsio-agent lift || true
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now inopsio-agent-watch.service inopsio-agent.service || true
+  systemctl disable --now inopsio-agent-respond.service inopsio-agent-watch.service inopsio-agent.service || true
 fi
 PRERM
 cat > "$tree/DEBIAN/postrm" <<'POSTRM'
