@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="one part, where units share the work",
             )
     sub = acts.add_parser("check-order", help="read what the house signed; say what it says")
+    sub.add_argument("about", choices=("policy", "action"))
     sub.set_defaults(act=_check_order)
     for name, act, text in (
         ("status", _status, "how the agent is, one JSON row"),
@@ -277,7 +278,7 @@ def _check_order(given: argparse.Namespace) -> int:
     if identity is None:
         raise AgentError(f"not enrolled in {given.data}")
     signed = importlib.import_module("agent.signed")
-    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, "policy", time.time())
+    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, given.about, time.time())
     print(json.dumps(body))  # noqa: T201  the command's result
     return DONE
 
