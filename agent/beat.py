@@ -26,6 +26,8 @@ HOUSE: Final = "house"
 """Note of the spool: address and port by which the house was reached last."""
 PIECE: Final = 512 << 10
 LONGEST_WAIT_S: Final = 300.0
+LOOK_S: Final = 1.0
+"""What came of an order is told so soon, whenever the next beat is."""
 OK, TAKEN = 200, 204
 
 
@@ -37,14 +39,19 @@ class Beat:
         self._spool, self._orders, self._sender = spool, orders, sender
         self._folder = folder
         self.every_s = float(BEAT_S)
+        self._said: dict[str, Any] = {}
         known = spool.note(HOUSE, None)
         if known and sender.house is None:
             sender.house = str(known[0]), int(known[1])
 
+    def has_news(self) -> bool:
+        """Answer whether there is something to tell that the house has not heard."""
+        return self._spool.note(POLICY, {}) != self._said or bool(self._orders.untold(1))
+
     def beat(self, now_s: float) -> int:
         """Beat once; give how many orders came that were not known."""
         results = [self._handed(result) for result in self._orders.untold()]
-        note = self._spool.note(POLICY, {})
+        note = self._said = self._spool.note(POLICY, {})
         said = {
             "policy_version": int(note.get("version", 0)),
             "policy_refused": int(note.get("refused", 0)),
@@ -125,4 +132,7 @@ def keep_beating(
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"the beat failed: {traceback.format_exc(limit=3)}")
             away_s = LONGEST_WAIT_S
-        pause((away_s or beat.every_s) * dice.uniform(0.9, 1.1))
+        left_s = (away_s or beat.every_s) * dice.uniform(0.9, 1.1)
+        while left_s > 0 and not stop.is_set() and (away_s or not beat.has_news()):
+            pause(min(left_s, LOOK_S))
+            left_s -= LOOK_S

@@ -22,7 +22,7 @@ from agent.incarnation import Marking, place_of, settle
 from agent.keep import keep
 from agent.ordered import Ordered, begin_beating, begin_responding
 from agent.renewal import keep_renewed
-from agent.respond import note_half
+from agent.respond import lifted, note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
@@ -97,10 +97,12 @@ def _parser() -> argparse.ArgumentParser:
                 help="one part, where units share the work",
             )
     sub = acts.add_parser("check-order", help="read what the house signed; say what it says")
+    sub.add_argument("about", choices=("policy", "action"))
     sub.set_defaults(act=_check_order)
     for name, act, text in (
         ("status", _status, "how the agent is, one JSON row"),
         ("queue", _queue, "what waits, was sent, was dropped: a JSON row a lane"),
+        ("lift", _lift, "take back every isolation, block and suspension on this host"),
     ):
         acts.add_parser(name, help=text).set_defaults(act=act)
     install.add_words(acts)
@@ -322,9 +324,16 @@ def _check_order(given: argparse.Namespace) -> int:
     if identity is None:
         raise AgentError(f"not enrolled in {given.data}")
     signed = importlib.import_module("agent.signed")
-    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, "policy", time.time())
+    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, given.about, time.time())
     print(json.dumps(body))  # noqa: T201  the command's result
     return DONE
+
+
+def _lift(given: argparse.Namespace) -> int:
+    said = lifted(given.data)
+    for line in said or ["nothing is in force"]:
+        tell(line)
+    return FAILED if any("could not" in line for line in said) else DONE
 
 
 def _known(given: argparse.Namespace) -> Spool:

@@ -12,8 +12,9 @@ from typing import Final
 
 from agent.errors import AgentError
 from agent.identity import load
+from agent.respond import lifted
 from agent.ship import Server
-from agent.units import SHIP, UPDATE_PATH, USER, WATCH, units
+from agent.units import RESPOND, SHIP, UPDATE_PATH, USER, WATCH, units
 from agent.update import KEPT, KEY, PLACE
 from agent.voice import tell
 
@@ -26,12 +27,15 @@ DATA: Final = Path("var/lib/inopsio-agent")
 
 def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the two commands."""
-    sub = acts.add_parser("install", help="run at boot, as two hardened systemd units")
+    sub = acts.add_parser("install", help="run at boot, as hardened systemd units")
     sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
     sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
     sub.add_argument(
         "--release-key", type=Path, help="public key (PEM) whose signed releases are installed"
+    )
+    sub.add_argument(
+        "--no-response", action="store_true", help="the house may ask for no action on this host"
     )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
     sub.set_defaults(act=_install)
@@ -43,6 +47,29 @@ def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _install(given: argparse.Namespace) -> int:
     root: Path = given.root
+    _check(given, root)
+    folder = root / CONFIG
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    said = _settings(given, folder)
+    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
+    key = root / PLACE.relative_to("/") / KEY
+    if given.release_key is not None:
+        key.parent.mkdir(parents=True, exist_ok=True)
+        _copy(given.release_key, key, 0o644)
+    left_out = {RESPOND} if given.no_response else set()
+    names = _units(root, left_out)
+    if root == Path("/"):
+        _account(folder)
+        _systemctl("daemon-reload")
+        begin = [name for name in (WATCH, SHIP, RESPOND) if name not in left_out]
+        _systemctl("enable", "--now", *begin, *((UPDATE_PATH,) if key.exists() else ()))
+        if left_out:
+            _systemctl("disable", "--now", *left_out)
+    tell(f"installed: {', '.join(names)}; see `inopsio-agent doctor`")
+    return 0
+
+
+def _check(given: argparse.Namespace, root: Path) -> None:
     if given.url:
         Server(given.url)  # refuses an address that would show the token
         if given.token_file is None:
@@ -51,8 +78,9 @@ def _install(given: argparse.Namespace) -> int:
         raise AgentError("give --url and a token, or enroll first")
     if root == Path("/") and os.geteuid() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
-    folder = root / CONFIG
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+
+
+def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
     said = [f'url = "{given.url}"'] if given.url else []
     for name, source, target in (
         ("token_file", given.token_file, "token"),
@@ -61,25 +89,17 @@ def _install(given: argparse.Namespace) -> int:
         if source is not None:
             _copy(source, folder / target)
             said.append(f'{name} = "/{CONFIG / target}"')
-    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
-    key = root / PLACE.relative_to("/") / KEY
-    if given.release_key is not None:
-        key.parent.mkdir(parents=True, exist_ok=True)
-        _copy(given.release_key, key, 0o644)
-    _units(root)
-    if root == Path("/"):
-        _account(folder)
-        _systemctl("daemon-reload")
-        _systemctl("enable", "--now", WATCH, SHIP, *((UPDATE_PATH,) if key.exists() else ()))
-    tell(f"installed: {', '.join(units(''))}; see `inopsio-agent doctor`")
-    return 0
+    return [*said, "response = false"] if given.no_response else said
 
 
-def _units(root: Path) -> None:
+def _units(root: Path, left_out: set[str]) -> list[str]:
+    """Write the units unless a package brought them; give their names."""
+    wanted = {name: text for name, text in units(_program()).items() if name not in left_out}
     if not (root / PACKAGED / SHIP).exists():
         (root / UNITS).mkdir(parents=True, exist_ok=True)
-        for name, text in units(_program()).items():
+        for name, text in wanted.items():
             (root / UNITS / name).write_text(text, encoding="utf-8")
+    return list(wanted)
 
 
 def _copy(source: Path, target: Path, mode: int = 0o600) -> None:
@@ -105,7 +125,7 @@ def _program() -> str:
 
 
 def _account(folder: Path) -> None:
-    """Make the account that both units run as, and give it the settings."""
+    """Make the account that the units run as, and give it the settings."""
     shell = shutil.which("nologin") or "/usr/sbin/nologin"
     words = ("useradd", "--system", "--user-group", "--no-create-home", "--shell", shell, USER)
     done = subprocess.run(words, check=False, capture_output=True, text=True)
@@ -138,7 +158,8 @@ def _uninstall(given: argparse.Namespace) -> int:
     if root == Path("/"):
         if os.geteuid() != 0:
             raise AgentError("uninstall needs root")
-        _systemctl("disable", "--now", UPDATE_PATH, WATCH, SHIP)
+        _systemctl("disable", "--now", UPDATE_PATH, RESPOND, WATCH, SHIP)
+        lifted(Path("/") / DATA)
     for name in units(""):
         (root / UNITS / name).unlink(missing_ok=True)
     shutil.rmtree(root / CONFIG, ignore_errors=True)

@@ -14,7 +14,7 @@ from agent.collect._shape import agent_event, now_us
 from agent.identity import load
 from agent.keep import keep
 from agent.orders import Orders
-from agent.policy import Follower, allowed, merged
+from agent.policy import Follower, allowed, checked, merged
 from agent.respond import Responder, note_half, own_pids, respond
 from agent.run import agent_id
 from agent.settings import Settings
@@ -83,8 +83,7 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
 
     Linux only: what is not there yet elsewhere is refused, not half done.
     """
-    identity = load(folder)
-    if identity is None or sys.platform != "linux":
+    if load(folder) is None or sys.platform != "linux":
         return
     follower = Follower(folder, takes=False)
 
@@ -100,7 +99,8 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
         lambda: own_pids(spool),
         time.time,
     )
-    responder = Responder(identity, spool, host, may)
+    # In a process of its own: the library would double what this one holds.
+    responder = Responder(lambda text: checked(folder, text, "action"), spool, host, may)
     if not said.response:
         tell("this host takes no actions: response is false")
     words = (responder, stop)

@@ -128,15 +128,15 @@ def allowed(said: Settings, policy: Policy) -> frozenset[str]:
     return frozenset(said.response) & policy.response
 
 
-def checked(folder: Path, text: str) -> dict[str, Any]:
-    """Have a process of its own check a signed policy; AgentError says what is wrong."""
+def checked(folder: Path, text: str, about: str = "policy") -> dict[str, Any]:
+    """Have a process of its own check what is signed; AgentError says what is wrong."""
     words = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "agent"]
-    words += ["--data", str(folder), "check-order"]
+    words += ["--data", str(folder), "check-order", about]
     given = text.encode("utf-8", "replace")
     try:
         done = subprocess.run(words, input=given, check=False, capture_output=True, timeout=CHECK_S)
     except (OSError, subprocess.TimeoutExpired) as wrong:
-        raise AgentError(f"the policy could not be checked: {wrong}") from None
+        raise AgentError(f"it could not be checked: {wrong}") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("inopsio-agent: ")
         raise BadPolicy(said[-300:] or "it could not be checked")

@@ -4,8 +4,8 @@ Whatever brought an order here is not trusted: its signature is checked here, an
 this agent, of now, not done before, and of a kind that this host's settings and policy let through.
 """
 
-import importlib
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any, Final
 from agent.act import Host, Refuses, Told, actions
 from agent.collect._shape import agent_event
 from agent.errors import AgentError
-from agent.identity import Identity
 from agent.keep import keep
 from agent.orders import InForce, Orders, Result
 from agent.spool import Spool
@@ -29,17 +28,21 @@ CRASHED: Final = "the agent ended while this was being done; it is not done agai
 
 
 class Responder:
-    """The responding half. `allowed`: kinds of actions that may be done now."""
+    """The responding half.
+
+    `opened`: gives the body of a signed order, or raises AgentError if it is not for this agent;
+    `allowed`: kinds of actions that may be done now.
+    """
 
     def __init__(
         self,
-        identity: Identity,
+        opened: Callable[[str], Mapping[str, Any]],
         spool: Spool,
         host: Host,
         allowed: Callable[[], frozenset[str]],
     ) -> None:
         """Find the kinds of actions; nothing is done yet."""
-        self._identity, self._spool, self._host = identity, spool, host
+        self._opened, self._spool, self._host = opened, spool, host
         self._allowed = allowed
         self._orders: Orders = host.orders
         self._kinds = actions()
@@ -108,12 +111,10 @@ class Responder:
             state, told = "failed", {"why": f"{type(wrong).__name__}: {wrong}"[:300]}
         self._ended(Result(id_, state, told), kind)
 
-    def _checked(self, id_: str, text: str) -> dict[str, Any]:
+    def _checked(self, id_: str, text: str) -> Mapping[str, Any]:
         """Give the order's body if it is to be done now; AgentError says why it is not."""
         now_s = self._host.now_s()
-        # By name: the library is needed once something comes, and most hosts never hear of any.
-        opened = importlib.import_module("agent.signed").opened
-        body: dict[str, Any] = opened(text, self._identity, "action", now_s)
+        body = self._opened(text)
         at_us, expires_us = body.get("at_us"), body.get("expires_us")
         if body.get("id") != id_ or not isinstance(at_us, int) or not isinstance(expires_us, int):
             raise _NotNow("the order has no id or no time of its own")
@@ -185,6 +186,28 @@ def respond(responder: Responder, stop: threading.Event) -> None:
             tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
             stop.wait(30)
         stop.wait(ROUND_S)
+
+
+def lifted(folder: Path) -> list[str]:
+    """Take back all that is in force on this host, whoever asked for it; say what, and what not.
+
+    For who stands before the host: it needs no house and no network.
+    """
+    path = folder / "orders.sqlite"
+    if not path.exists():
+        return []
+    orders, kinds, said = Orders(path), actions(), []
+    host = Host(folder, orders, list, frozenset, time.time)
+    for one in orders.held():
+        orders.release(one.id)
+        try:
+            kinds[one.kind].undo(one, host)
+            said.append(f"{one.kind} {one.id} is taken back")
+        except (AgentError, OSError, KeyError) as wrong:
+            orders.hold(one)
+            said.append(f"{one.kind} {one.id} could not be taken back: {wrong}")
+    orders.close()
+    return said
 
 
 def own_pids(spool: Spool) -> frozenset[int]:

@@ -1,14 +1,17 @@
 """Give the text of the agent's systemd units: each with the rights that it needs, and no others.
 
 `inopsio-agent.service` ships: it has the network, no rights. `inopsio-agent-watch.service` looks:
-it has rights and no network. `inopsio-agent-update.service` puts a new version in place: root, for
-as long as that takes, no network; `inopsio-agent-update.path` starts it.
+it has rights and no network. `inopsio-agent-respond.service` does what the house asks for on this
+host, and is left out by `--no-response`; it has no network either. `inopsio-agent-update.service`
+puts a new version in place: root, for as long as that takes, no network;
+`inopsio-agent-update.path` starts it.
 """
 
 from typing import Final
 
 SHIP: Final = "inopsio-agent.service"
 WATCH: Final = "inopsio-agent-watch.service"
+RESPOND: Final = "inopsio-agent-respond.service"
 UPDATE: Final = "inopsio-agent-update.service"
 UPDATE_PATH: Final = "inopsio-agent-update.path"
 USER: Final = "inopsio-agent"
@@ -109,6 +112,36 @@ CAPABILITIES: Final = (
 )
 """Netlink; files of others; processes of others; audit; the programs in the kernel; fanotify."""
 
+RESPOND_UNIT: Final = (
+    """\
+[Unit]
+Description=Inopsio agent: does what the house asks for on this host
+PartOf=inopsio-agent-watch.service
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart={program} --data /var/lib/inopsio-agent run --only respond
+"""
+    + _COMMON
+    + """\
+ProtectHome=read-only
+PrivateDevices=yes
+MemoryDenyWriteExecute=yes
+IPAddressDeny=any
+DevicePolicy=closed
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+SystemCallFilter=@system-service pidfd_open pidfd_send_signal fanotify_init fanotify_mark
+SystemCallFilter=~@resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+)
+RESPONDING: Final = "CAP_NET_ADMIN CAP_KILL CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_SYS_ADMIN"
+"""nftables; processes of others; files of others; memory maps; fanotify's word on programs."""
+
 UPDATE_UNIT: Final = """\
 [Unit]
 Description=Inopsio agent: puts a signed new version in place
@@ -167,6 +200,7 @@ def units(program: str) -> dict[str, str]:
     return {
         SHIP: SHIP_UNIT.format(program=program),
         WATCH: WATCH_UNIT.format(program=program, capabilities=CAPABILITIES),
+        RESPOND: RESPOND_UNIT.format(program=program, capabilities=RESPONDING),
         UPDATE: UPDATE_UNIT.format(program=program.replace("/current/", "/good/")),
         UPDATE_PATH: UPDATE_PATH_UNIT,
     }

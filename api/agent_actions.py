@@ -237,7 +237,7 @@ def _body(scope: Scope, row: Row, now: datetime) -> Row:
     }
 
 
-def keep_result(tx: Tx, scope: Scope, host: str, told: Row, now: datetime) -> None:
+def keep_result(tx: Tx, scope: Scope, told: Row, now: datetime) -> None:
     """Keep what an agent says came of an action that it was sent; anything else is left out.
 
     `told`: id, state (done, failed, refused), result.
@@ -249,6 +249,7 @@ def keep_result(tx: Tx, scope: Scope, host: str, told: Row, now: datetime) -> No
         return
     state, result = str(told["state"]), dict(told.get("result") or {})
     if state == "done" and action["kind"] in COLLECTS and not action["is_dry"]:
+        host = str(select(tx, "agent_standing", agent_id=scope.actor.name)[0]["host"])
         wrong = complete(tx, scope, action, host, result, now)
         if wrong:
             state, result = "failed", {**result, "why": wrong}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
+from psycopg import Connection
+from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.audit import write_audit
@@ -88,8 +90,12 @@ def read_document(text: str | bytes | dict[str, Any]) -> PolicyDocument:
 def wanted_policy(database: Database, scope: Scope, agent_id: str | None = None) -> Policy:
     """Give what an agent (None: one without a policy of its own) should run."""
     with database.app(scope) as tx:
-        rows = select(tx, "agent_policies_newest", agent_id=agent_id)
-    return _wanted([_policy(row) for row in rows])
+        return wanted_in(tx, agent_id)
+
+
+def wanted_in(tx: Connection[TupleRow], agent_id: str | None) -> Policy:
+    """Give what an agent should run, inside the caller's transaction."""
+    return _wanted([_policy(r) for r in select(tx, "agent_policies_newest", agent_id=agent_id)])
 
 
 def _wanted(found: list[Policy]) -> Policy:

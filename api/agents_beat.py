@@ -15,12 +15,12 @@ from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.agent_actions import LARGEST_RESULT, keep_result, orders
-from api.agent_policy import Kind, Policy, wanted_policy
+from api.agent_policy import Kind, Policy, wanted_in
 from api.auth.gate import require
 from api.desk import desk_of
 from api.evidence import keep_piece
 from api.signer import Signer, signer_of
-from storage.database.queries import execute, select
+from storage.database.queries import execute
 from storage.errors import InvalidInput, NotAllowed
 from storage.sealing import Seal
 from storage.tenant import Scope
@@ -64,11 +64,11 @@ def beat(request: Request, said: Beat, scope: Annotated[Scope, require()]) -> An
     if any(len(json.dumps(t.result)) > LARGEST_RESULT for t in said.results):
         raise InvalidInput(f"a result has up to {LARGEST_RESULT} bytes of JSON")
     signer = _signer(request)
-    policy = wanted_policy(desk.database, scope, scope.actor.name)
     with desk.database.app(scope) as tx:
-        host = _keep(tx, scope, said, policy, now)
+        policy = wanted_in(tx, scope.actor.name)
+        _keep(tx, scope, said, policy, now)
         for told in said.results:
-            keep_result(tx, scope, host, told.model_dump(mode="json"), now)
+            keep_result(tx, scope, told.model_dump(mode="json"), now)
         found = orders(tx, scope, signer, now)
     is_other = policy.version not in {said.policy_version, said.policy_refused}
     # A version that is below the agent's cannot be had again: it would refuse it.
@@ -87,9 +87,10 @@ def _body(scope: Scope, policy: Policy, now: datetime) -> dict[str, Any]:
     }
 
 
-def _keep(tx: Connection[TupleRow], scope: Scope, said: Beat, policy: Policy, now: datetime) -> str:
-    """Keep how the agent stands to its policy; give its host's name."""
-    who = {"agent_id": scope.actor.name}
+def _keep(
+    tx: Connection[TupleRow], scope: Scope, said: Beat, policy: Policy, now: datetime
+) -> None:
+    """Keep how the agent stands to its policy."""
     state = "applied" if said.policy_version == policy.version else "behind"
     if said.policy_refused == policy.version and policy.version:
         state = "refused"
@@ -101,10 +102,8 @@ def _keep(tx: Connection[TupleRow], scope: Scope, said: Beat, policy: Policy, no
         state=state,
         reason=said.policy_reason if state == "refused" else "",
         response=list(said.response),
-        **who,
+        agent_id=scope.actor.name,
     )
-    (row,) = select(tx, "agent_standing", **who)
-    return str(row["host"])
 
 
 def _signer(request: Request) -> Signer:

@@ -17,7 +17,7 @@ A program is called with a list of words, never by a shell. Files beginning with
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -35,13 +35,17 @@ class Refuses(AgentError):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What actions need to know of this host. `house`: addresses that stay reachable, with port."""
+    """What actions need to know of this host.
+
+    `house`: addresses that stay reachable, with port; `running`: what an action keeps at work.
+    """
 
     folder: Path
     orders: Orders
     house: Callable[[], list[tuple[str, int]]]
     own_pids: Callable[[], frozenset[int]]
     now_s: Callable[[], float]
+    running: dict[str, object] = field(default_factory=dict)
 
 
 def actions() -> dict[str, ModuleType]:

@@ -25,7 +25,11 @@ Admin = Annotated[Scope, require("tokens:write")]
 
 
 class AgentView(BaseModel):
-    """An enrolled agent. `cloned_at`: when two processes were seen with its one key."""
+    """An enrolled agent. `cloned_at`: when two processes were seen with its one key.
+
+    `policy_state`: applied, behind or refused (`policy_reason`); `response`: kinds of actions that
+    its host lets through.
+    """
 
     agent_id: str
     host: str
@@ -37,6 +41,11 @@ class AgentView(BaseModel):
     address: str
     cloned_at: datetime | None
     revoked_at: datetime | None
+    policy_version: int
+    policy_state: str
+    policy_reason: str
+    beat_at: datetime | None
+    response: list[str]
 
 
 class Agents(BaseModel):

@@ -34,6 +34,7 @@ Architecture: $arch
 Maintainer: Inopsio <security@inopsio.example>
 Installed-Size: $(du -sk --exclude=DEBIAN "$work/tree" | cut -f1)
 Depends: libc6 (>= 2.31), passwd
+Recommends: nftables
 Section: admin
 Priority: optional
 Description: Inopsio endpoint agent

@@ -1,4 +1,4 @@
-"""`inopsio agent`: let hosts in, list them, revoke them."""
+"""`inopsio agent`: let hosts in, list them, revoke them; their policy, actions on them."""
 
 import shlex
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ import cyclopts
 
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
+from deploy.cli import _response
 from deploy.cli._release import group as release
 from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, show
@@ -104,10 +105,18 @@ def revoke(agent_id: str, *, tenant: str, undo: bool = False, data: Path | None 
 
 
 def register(app: cyclopts.App) -> None:
-    """Add `agent let-in`, `agent list`, `agent revoke` and `agent release`."""
-    group = cyclopts.App(name="agent", help="Let hosts in, list and revoke their agents.")
+    """Add `agent let-in`, `list`, `revoke`, `release`, `policy`, `act`, `actions`, `undo`."""
+    words = "Let hosts in, list and revoke their agents; set their policy; act on hosts; releases."
+    group = cyclopts.App(name="agent", help=words)
     group.command(let_in, name="let-in")
     group.command(list_, name="list")
     group.command(revoke)
     group.command(release())
+    policy = cyclopts.App(name="policy", help="What agents do: show it, set it.")
+    policy.command(_response.policy_show, name="show")
+    policy.command(_response.policy_set, name="set")
+    group.command(policy)
+    group.command(_response.act)
+    group.command(_response.act_list, name="actions")
+    group.command(_response.act_undo, name="undo")
     app.command(group)

@@ -23,6 +23,7 @@ from agent.respond import Responder, own_pids
 from agent.run import agent_id
 from agent.settings import Settings
 from agent.ship import Sender, Server
+from agent.signed import opened
 from agent.spool import Spool
 from api.signer import MARK, signer_of
 from storage.sealing import Seal
@@ -74,7 +75,9 @@ class Agent:
             lambda: own_pids(self.spool),
             self.now_s,
         )
-        made = Responder(self.identity, self.spool, host, may)
+        made = Responder(
+            lambda text: opened(text, self.identity, "action", self.now_s()), self.spool, host, may
+        )
         made.begin()
         return made
 

@@ -19,7 +19,7 @@ from agent.errors import AgentError
 from agent.run import Loop
 from agent.ship import Server
 from agent.spool import Spool
-from agent.units import CAPABILITIES, SHIP, UPDATE, WATCH, units
+from agent.units import CAPABILITIES, RESPOND, SHIP, UPDATE, WATCH, units
 from agent.watchdog import BEGUN_ANEW, SUSTAINED, Watchdog, begun_anew, guard
 from storage.database import Database
 from storage.settings import Settings
@@ -56,12 +56,22 @@ def test_an_address_without_a_token_is_not_installed(tmp_path: Path) -> None:
 def test_what_speaks_with_the_network_has_no_rights() -> None:
     both = units("/opt/x")
     assert "CapabilityBoundingSet=\n" in both[SHIP]
-    assert "AF_INET" not in both[WATCH]
+    assert "AF_INET" not in both[WATCH] + both[RESPOND]
     assert f"AmbientCapabilities={CAPABILITIES}\n" in both[WATCH]
 
 
+def test_a_host_may_take_no_actions(tmp_path: Path) -> None:
+    token, root = tmp_path / "token", tmp_path / "root"
+    token.write_text("secret")
+    words = ["install", "--url", "https://a.example", "--token-file", str(token), "--no-response"]
+    assert cli.command([*words, "--root", str(root)]) == 0
+    assert settings.load(root / "etc/inopsio-agent/agent.toml").response == ()
+    assert not (root / "etc/systemd/system" / RESPOND).exists()
+    assert (root / "etc/systemd/system" / WATCH).exists()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
-@pytest.mark.parametrize("name", [SHIP, WATCH, UPDATE])
+@pytest.mark.parametrize("name", [SHIP, WATCH, RESPOND, UPDATE])
 def test_exposure_is_three_at_most(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(units("/bin/true")[name])
     words = [
@@ -80,6 +90,7 @@ def test_exposure_is_three_at_most(tmp_path: Path, name: str) -> None:
     [
         ("urll = 'x'", "'urll' is unknown"),
         ("spool_mb = 0", "spool_mb is a whole number"),
+        ("response = ['shell']", "response is true, false or a list"),
         ("url = ", "cannot be read"),
     ],
 )

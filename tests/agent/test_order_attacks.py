@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from agent.act import Refuses, _evidence, collect
-from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, read
+from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, checked, read
 from agent.settings import Settings as AgentSettings
 from agent.signed import NotSigned, opened
 from api import evidence
@@ -141,6 +141,14 @@ def test_what_is_not_for_this_agent_now_is_refused(
 ) -> None:
     state, said = outcome(agent, *signed(agent, **changed))
     assert (state, why in said) == ("refused", True), said
+
+
+def test_the_process_that_checks_says_the_same(agent: Agent) -> None:
+    id_, text = signed(agent)
+    assert checked(agent.identity.folder, text, "action")["id"] == id_
+    for wrong in (text, text.replace("users", "files"), "", "x" * (LARGEST + 1)):
+        with pytest.raises(BadPolicy):
+            checked(agent.identity.folder, wrong, "policy")
 
 
 def test_an_order_under_another_id_is_refused(agent: Agent) -> None:
