@@ -80,12 +80,15 @@ def tell_ended(desk: Desk, scope: Scope, told: Ended) -> None:
         write_audit(tx, scope, "agent.update", scope.actor.name, detail=dict(row))
         (counts,) = select(tx, "agent_updates_ended", serial=told.serial)
         failed, all_ = int(str(counts["failed"])), int(str(counts["ended"]))
-        if failed < LEAST_FAILED or failed <= all_ * MOST_SHARE:
-            return
-        why = f"{failed} of {all_} updates to {told.version} failed"
-        stop = {"serial": told.serial, "origin": origin(scope.tenant_id), "reason": why}
-        if execute(tx, "agent_release_stop", **stop):
-            _LOG.warning("agent_release_stopped", tenant=scope.tenant_id, **stop)
+    if failed < LEAST_FAILED or failed <= all_ * MOST_SHARE:
+        return
+    why = f"{failed} of {all_} updates to {told.version} failed"
+    stop = {"serial": told.serial, "origin": origin(scope.tenant_id), "reason": why}
+    with desk.database.owner() as tx:  # stops are of no tenant
+        is_new = execute(tx, "agent_release_stop", **stop)
+    if is_new:
+        _LOG.warning("agent_release_stopped", tenant=scope.tenant_id, **stop)
+        with desk.database.app(scope) as tx:
             write_audit(tx, scope, "agent.release-stop", told.version, detail=dict(stop))
 
 
@@ -95,7 +98,7 @@ def origin(tenant_id: str) -> str:
 
 
 def _is_stopped(database: Database, scope: Scope, serial: int) -> bool:
-    with database.app(scope) as tx:
+    with database.owner() as tx:
         found = {str(row["origin"]) for row in select(tx, "agent_release_stops_of", serial=serial)}
     return bool(found & {HOUSE, origin(scope.tenant_id)}) or len(found) >= STOPS_ALL
 

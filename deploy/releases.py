@@ -111,13 +111,13 @@ def _put(target: Path, source: Path) -> None:
     draft.replace(target)
 
 
-def stop(database: Database, scope: Scope, data: Path, reason: str) -> int:
+def stop(database: Database, data: Path, reason: str) -> int:
     """Stop what is announced, for every tenant; give its serial. NotFound if nothing is."""
     content = announced(data)
     if content is None:
         raise NotFound("nothing is announced")
     serial = serial_in(content)
-    with database.app(scope) as tx:
+    with database.owner() as tx:
         execute(tx, "agent_release_stop", serial=serial, origin=HOUSE, reason=reason[:300])
     return serial
 
@@ -126,7 +126,8 @@ def standing(database: Database, scope: Scope, data: Path) -> dict[str, Any]:
     """Give what is announced, where it is stopped, and how updates of the tenant ended."""
     content = announced(data)
     said = json.loads(json.loads(content)["signed"]) if content else {}
-    with database.app(scope) as tx:
+    with database.owner() as tx:
         stops = select(tx, "agent_release_stops_of", serial=int(said.get("serial", 0)))
+    with database.app(scope) as tx:
         rows = select(tx, "agent_updates_by_outcome")
     return {"announced": said, "stops": stops, "outcomes": rows}

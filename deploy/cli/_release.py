@@ -67,8 +67,7 @@ def stop_(*, reason: str = "stopped by hand", data: Path | None = None) -> int:
     """
     settings = settings_for(data)
     with opened(settings) as house:
-        scope = system_scope("house", "inopsio agent release stop")
-        serial = stop(house.database, scope, settings.data_dir, reason)
+        serial = stop(house.database, settings.data_dir, reason)
     say(f"announcement {serial} is stopped; publishing again begins anew")
     return DONE
 

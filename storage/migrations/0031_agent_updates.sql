@@ -8,7 +8,7 @@ ALTER TABLE agents
 GRANT UPDATE (version, update_serial, update_version, update_outcome, update_reason, updated_at)
     ON agents TO inopsio_app;
 
--- Of no tenant. `origin` is a hash of the tenant whose agents failed, or 'house'.
+-- Of no tenant: the owner's alone. `origin` is a hash of the tenant whose agents failed, or 'house'.
 CREATE TABLE agent_release_stops (
     serial bigint NOT NULL,
     origin text NOT NULL CHECK (length(origin) <= 64),
@@ -16,4 +16,3 @@ CREATE TABLE agent_release_stops (
     stopped_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (serial, origin)
 );
-GRANT SELECT, INSERT ON agent_release_stops TO inopsio_app;

@@ -131,7 +131,7 @@ def test_two_tenants_in_need_stop_it_for_all(house: House) -> None:
 
 def test_stopped_by_hand_is_stopped_for_every_tenant(house: House) -> None:
     announce(house)
-    stop(house.database, system_scope("house", "test"), house.folder / "house", "no")
+    stop(house.database, house.folder / "house", "no")
     for scope in (house.acme, house.bolt):
         host = house.enroll(f"{scope.tenant_id}-1", token=house.token(scope))
         assert fetcher(house, host, site_of(house, scope.tenant_id)).look() is None

@@ -20,7 +20,16 @@ from storage.database.dialect import ensure_days
 from storage.tenant import Scope
 from tests.storage.made_events import START, batch_of
 
-_OURS = frozenset({"migrations", "flow_offsets", "flow_state", "flow_lanes", "agent_authorities"})
+_OURS = frozenset(
+    {
+        "migrations",
+        "flow_offsets",
+        "flow_state",
+        "flow_lanes",
+        "agent_authorities",
+        "agent_release_stops",
+    }
+)
 _VALUES = {
     "text": "'bolt'",
     "uuid": "'00000000-0000-4000-8000-000000000001'",
