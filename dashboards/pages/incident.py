@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 import msgspec
@@ -16,6 +17,7 @@ from dashboards.read import incidents as read
 from dashboards.read.incidents import Detail
 from dashboards.read.known import said
 from dashboards.read.names import BUSINESS, Key
+from dashboards.read.response import agents_of
 from dashboards.shell import URL
 from dashboards.ui.cards import panel
 from dashboards.ui.controls import act_button
@@ -39,6 +41,7 @@ PAGE: Final = Page(
 Row = dict[str, Any]
 T = TypeVar("T")
 _WRITE: Final = "incidents:write"
+MOST_ACTED_ON: Final = 10
 _UNLINK: Final = "incident.unlink"
 _MERGE: Final = "incident.merge"
 
@@ -70,7 +73,7 @@ def _body(console: Console, scope: Scope, found: Detail) -> list[Part]:
                         incident.panel(console, scope, found.incident, has_link=False),
                         held_panel(found.held),
                         value_panel(found.value),
-                        _entities(found),
+                        _entities(console, scope, found),
                         _merge(found, others) if may_work else None,
                     ],
                     className="stack",
@@ -179,8 +182,9 @@ def _merge(found: Detail, others: list[Row]) -> Part:
     )
 
 
-def _entities(found: Detail) -> Part:
+def _entities(console: Console, scope: Scope, found: Detail) -> Part:
     rows = []
+    hosts = [str(k["entity"]) for k in found.keys if k["entity_type"] == "host"][:MOST_ACTED_ON]
     for told in found.keys:
         key = Key(str(told["entity_type"]), str(told["entity"]))
         rows.append(
@@ -188,6 +192,9 @@ def _entities(found: Detail) -> Part:
                 [
                     entity_chip(key, found.names),
                     html.Span(counted(int(told["claims"]), "claim"), className="muted small"),
+                    _act(console, scope, found, key)
+                    if key.kind == "host" and key.name in hosts
+                    else None,
                 ],
                 className="business" if key.kind in BUSINESS else "",
             )
@@ -195,6 +202,16 @@ def _entities(found: Detail) -> Part:
     if not rows:
         return None
     return panel("Entities", html.Ul(rows, className="plain-list"), said="Who and what is in it.")
+
+
+def _act(console: Console, scope: Scope, found: Detail, key: Key) -> Part:
+    """Lead to what may be done on a host that has an agent; what is asked there names us."""
+    here = agents_of(console.database, scope, key.name)
+    if not here:
+        return None
+    asked = urlencode({"incident": found.incident["incident_id"]})
+    href = f"/agent/{here[0]['agent_id']}?{asked}"
+    return dcc.Link("Act", href=href, className="small", title=f"Act on the host {key.name}")
 
 
 _ACTS: Final = {

@@ -71,6 +71,8 @@ def test_an_agents_page_shows_its_policy_and_its_actions(
         assert words in shown
     assert f"/agent/{AGENT}" in filled.open(admin, "/agents")
     assert "Act on this host" in filled.open(admin, "/entity/host:host alpha")
+    stories = [filled.open(admin, f"/incident/{i}") for i in filled.incident_ids(filled.acme)]
+    assert any(f"/agent/{AGENT}?incident=" in text for text in stories)
 
 
 def test_another_tenants_agent_is_not_there(filled: House) -> None:
