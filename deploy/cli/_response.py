@@ -1,7 +1,6 @@
 """Policies of agents and actions on their hosts, for `inopsio agent`."""
 
 import json as written
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def policy_set(
     Parameters
     ----------
     file
-        the policy (`-` = standard input), as `policy show` prints it.
+        the policy, as `policy show` prints it.
     tenant
         whose agents.
     agent
@@ -94,8 +93,6 @@ def policy_set(
 
 
 def _text(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read(1 << 20)
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as wrong:
