@@ -83,6 +83,9 @@ class Responder:
         for one in self._orders.held():
             if one.until_s <= self._host.now_s():
                 self._over(one, "its time is over")
+        # Another process may have taken it back: who stands before the host (`lift`).
+        for kind in list(self._host.running):
+            self._put_again(kind, is_needed=True)
         return done
 
     def _over(self, one: InForce, why: str) -> None:

@@ -65,8 +65,9 @@ def put(held: list[InForce], host: Host) -> None:
             watch = host.running[KIND] = _execs.Execs(_execs.Programs(), spared)
         except OSError as wrong:
             raise AgentError(f"programs cannot be watched: {wrong}") from None
-    watch.blocked = blocked
-    watch.end_running()
+    if watch.blocked != blocked:
+        watch.blocked = blocked
+        watch.end_running()
 
 
 def undo(_one: InForce, host: Host) -> Told:

@@ -1,5 +1,6 @@
 """Sit in the attacker's seat: forged, foreign, old, repeated and greedy orders and policies."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.act import Refuses, _evidence, collect
 from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, checked, read
+from agent.respond import lifted
 from agent.settings import Settings as AgentSettings
 from agent.signed import NotSigned, opened
 from api import evidence
@@ -436,3 +438,22 @@ def test_what_nobody_fetched_is_over_in_time(agent: Agent, house: House) -> None
     house.clock.forward(3601)
     agent.turn()
     assert action_of(database, ANN, made["action_id"])["state"] == "expired"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="fanotify is for root")
+def test_what_is_lifted_before_the_host_ends_in_the_running_agent_too(
+    agent: Agent, tmp_path: Path
+) -> None:
+    program = tmp_path / "dropper"
+    program.write_bytes(Path("/bin/sleep").read_bytes() + os.urandom(16))
+    program.chmod(0o755)
+    asked = {"sha256": hashlib.sha256(program.read_bytes()).hexdigest(), "minutes": 5}
+    made, responder = _approved(agent, "block_hash", asked), agent.responder()
+    agent.turn(responder)
+    assert action_of(agent.house.database, BEA, made)["state"] == "done"
+    assert subprocess.run([program, "60"], check=False).returncode == -9
+    (said,) = lifted(agent.identity.folder)
+    assert "taken back" in said
+    responder.round()
+    assert subprocess.run([program, "0.1"], check=False).returncode == 0
+    assert lifted(agent.identity.folder) == []

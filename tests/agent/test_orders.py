@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,8 @@ def test_a_file_becomes_evidence_with_its_hash_and_custody(agent: Agent, tmp_pat
     approve(database, ANN, made["action_id"], now)
     agent.turn()
     assert action_of(database, BEA, made["action_id"])["state"] == "done"
-    found, held = evidence.hand_out(database, BEA, made["action_id"], now)
+    later = now + timedelta(seconds=1)
+    found, held = evidence.hand_out(database, BEA, made["action_id"], later)
     assert (held, found["sha256"]) == (content, hashlib.sha256(content).hexdigest())
     custody = evidence.evidence_of(database, BEA, made["action_id"])["custody"]
     assert [(c["what"], c["actor"]) for c in custody] == [
