@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 
 from deploy.house import opened
 from deploy.process import names
-from deploy.running import agents_url_of, are_agents_heard, check_port, is_alive, is_ready, running
+from deploy.running import (
+    absent_rules,
+    agents_url_of,
+    are_agents_heard,
+    check_port,
+    is_alive,
+    is_ready,
+    running,
+)
 from pipelines.parsers import CONTRACT as PARSER
 from storage.errors import InopsioError, Unavailable
 from storage.plugins import discover
@@ -117,8 +125,7 @@ def _plugins(_settings: Settings) -> Check:
 
 
 def _rules(settings: Settings) -> Check:
-    missing = [d for d in settings.rules_dirs.split(":") if d and not Path(d).is_dir()]
-    if missing:
+    if missing := absent_rules(settings):
         seen = f"no folder {', '.join(missing)}"
         return Check("rules", well=False, seen=seen, mend="correct INOPSIO_RULES_DIRS")
     return Check("rules", well=True, seen=settings.rules_dirs or "the house's own")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from storage.errors import Unavailable
+from storage.errors import InvalidInput, Unavailable
 from storage.settings import Settings, variable
 
 READY_WAIT_S: Final = 90.0
@@ -130,6 +130,17 @@ def check_port(settings: Settings) -> None:
     _check(settings.http_host, settings.http_port, "use --port N")
     if settings.agents_port > 0:
         _check(*settings.agents_place, "change INOPSIO_AGENTS_PORT")
+
+
+def check_rules(settings: Settings) -> None:
+    """Raise InvalidInput if a folder of rules is not there: no event would be looked at."""
+    if missing := absent_rules(settings):
+        raise InvalidInput(f"no folder {', '.join(missing)}; correct {variable('rules_dirs')}")
+
+
+def absent_rules(settings: Settings) -> list[str]:
+    """Give the folders and files of rules that the settings name and that are not there."""
+    return [d for d in settings.rules_dirs.split(":") if d and not Path(d).exists()]
 
 
 def _check(host: str, port: int, way_out: str) -> None:

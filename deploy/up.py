@@ -15,6 +15,7 @@ from deploy.running import (
     READY_WAIT_S,
     agents_url_of,
     check_port,
+    check_rules,
     environment_of,
     is_ready,
     make_private,
@@ -53,6 +54,7 @@ def up(settings: Settings, when_ready: Ready | None = None) -> None:
     stop = until_told_to_stop()
     with _alone(settings):
         check_port(settings)
+        check_rules(settings)
         supervisor = Supervisor(names(), settings.data_dir, environment_of(settings))
         # The children load their programs while the database starts, and end before it does.
         with _swept(settings), _ended(settings, supervisor):

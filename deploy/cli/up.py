@@ -10,7 +10,15 @@ from typing import Final
 import cyclopts
 
 from deploy.output import DONE, FAILED, say
-from deploy.running import READY_WAIT_S, check_port, make_private, private, running, settings_for
+from deploy.running import (
+    READY_WAIT_S,
+    check_port,
+    check_rules,
+    make_private,
+    private,
+    running,
+    settings_for,
+)
 from deploy.supervise import bound
 from storage.errors import Unavailable
 from storage.settings import Settings
@@ -42,6 +50,7 @@ def _detached(settings: Settings) -> int:
     if running(settings) is not None:
         raise Unavailable(f"a house is up already in {settings.data_dir}; see: inopsio status")
     check_port(settings)
+    check_rules(settings)
     make_private(settings.data_dir)
     words = [sys.executable, "-m", "deploy", "up", "--data", str(settings.data_dir)]
     log = private(settings.data_dir / "up.log")  # the first sign-in is in it

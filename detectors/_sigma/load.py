@@ -28,7 +28,7 @@ from detectors._sigma.sieve import is_over_claims
 from storage.errors import InvalidRule
 from storage.schema.finding import Level
 
-ENGINE: Final = "5"
+ENGINE: Final = "6"
 """Raise when the same rule text compiles to something else."""
 _MAX_CACHE: Final = 256 << 20
 

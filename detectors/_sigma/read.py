@@ -45,6 +45,8 @@ Compiled = CompiledRule | Correlation | CompiledFilter | NamedValues | RuleRepor
 _MOST_VALUES: Final = 10_000
 _LONGEST_VALUE: Final = 1024
 _LONGEST_TITLE: Final = 256
+_LARGEST_EXACT: Final = 1 << 53
+_COMPARING: Final = frozenset({"lt", "lte", "gt", "gte"})
 _VALUES: Final = re.compile(rb"^values:", re.MULTILINE)
 
 
@@ -179,6 +181,7 @@ def _compile(
             return read_correlation(document, version, file)
         if "values" in document:
             return _named_values(document, version, file)
+        document = _exact(document)
         if "filter" in document:
             return _filter(document, version, file, values)
         rule = SigmaRule.from_dict(document, collect_errors=True)
@@ -191,6 +194,16 @@ def _compile(
     except Exception as wrong:  # noqa: BLE001  parser boundary: a rule text can raise anything
         reason = f"the rule cannot be read: {type(wrong).__name__}: {wrong}"
     return RuleReport(rule_id, file, executable=False, reason=reason[:500], title=title)
+
+
+def _exact(part: Any, key: str = "") -> Any:  # noqa: ANN401  any YAML
+    """Give the document with whole numbers that no double holds as text: pySigma rounds them."""
+    if isinstance(part, dict):
+        return {name: _exact(value, str(name)) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_exact(value, key) for value in part]
+    is_large = isinstance(part, int) and abs(part) > _LARGEST_EXACT
+    return str(part) if is_large and not _COMPARING.intersection(key.split("|")) else part
 
 
 def _check_shape(document: Any) -> None:  # noqa: ANN401  any YAML

@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections import namedtuple
 from dataclasses import replace
@@ -68,3 +70,18 @@ def test_the_agents_listener_may_come_a_moment_after_the_front_door(tmp_path: Pa
         late.start()
         assert are_agents_heard(settings)
         late.join()
+
+
+@pytest.mark.parametrize("how", [[], ["--detach"]])
+def test_no_house_begins_where_a_rule_folder_is_not_there(tmp_path: Path, how: list[str]) -> None:
+    command = [sys.executable, "-m", "deploy", "up", "--data", str(tmp_path), *how]
+    told = subprocess.run(
+        [*command, "--port", str(free_port())],
+        env={**os.environ, "INOPSIO_RULES_DIRS": f"{tmp_path}/absent"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert told.returncode != 0
+    assert f"no folder {tmp_path}/absent; correct INOPSIO_RULES_DIRS" in told.stderr
