@@ -1,5 +1,6 @@
 """`inopsio flows`: show what packet captures hold; needs no running system."""
 
+import importlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Final
 import cyclopts
 import polars as pl
 
-from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit_all, say, table
+from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit_all, say, show, table
 from pipelines.network import sightings
 from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting
@@ -60,6 +61,9 @@ def flows(
     json: bool = False,
     live: str | None = None,
     seconds: float = 10.0,
+    flow: str | None = None,
+    explain: bool = False,
+    packets: int = 20,
 ) -> int:
     """Show the flows, or what one protocol says, of capture files.
 
@@ -73,12 +77,18 @@ def flows(
     json: one JSON object a line, with the file as given.
     live: an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
     seconds: how long to listen.
+    flow: only the rows of one flow, by its community-id.
+    explain: take the flow's first packets apart, layer by layer, with scapy.
+    packets: how many of them.
     """
     kinds = KINDS[:-1] if kind == ALL else tuple(dict.fromkeys(kind.split(",")))
     unknown = [one for one in kinds if one not in KINDS]
     if unknown:
         now = ", ".join((*KINDS, ALL))
         say(f"inopsio flows: --kind '{unknown[0]}' is not there; the kinds now are {now}")
+        return WRONG_USE
+    if explain and flow is None:
+        say("inopsio flows: --explain needs --flow COMMUNITY_ID; the rows of flows name it")
         return WRONG_USE
     if live is not None:
         return _listen(live, seconds, kinds, json=json)
@@ -89,7 +99,11 @@ def flows(
     refused = 0
     for file in files:
         try:
-            _show(file, read_packets(_chunks(file)), kinds, json=json)
+            blocks = read_packets(_chunks(file))
+            if explain and flow is not None:
+                _explain(blocks, flow, packets)
+            else:
+                _show(file, blocks, kinds, json=json, flow=flow)
         except BrokenPipeError:
             raise
         except (InvalidInput, OSError) as error:
@@ -128,15 +142,18 @@ def _listen(interface: str, seconds: float, kinds: Kinds, *, json: bool) -> int:
     return DONE
 
 
-def _shown(file: Path, blocks: Iterator[PacketBlock], kinds: Kinds) -> Iterator[list[Kept]]:
+def _shown(
+    file: Path, blocks: Iterator[PacketBlock], kinds: Kinds, flow: str | None
+) -> Iterator[list[Kept]]:
     """Give, stretch by stretch, the rows with their kinds."""
     others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
     for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
-        yield [
+        rows = [
             *(("flows", row) for row in _flow_rows(seen.flows)),
             *(("dns", _dns_row(message)) for message in seen.dns),
             *((row.kind, _row(row)) for row in seen.others if row.kind in kinds),
         ]
+        yield [one for one in rows if flow is None or one[1]["community_id"] == flow]
         if seen.evicted:
             say(f"{file}: {seen.evicted} unfinished messages or connections were let go")
 
@@ -187,11 +204,25 @@ def _row(seen: Sighting) -> Row:
     }
 
 
-def _show(file: Path, blocks: Iterator[PacketBlock], kinds: Kinds, *, json: bool) -> None:
+def _explain(blocks: Iterator[PacketBlock], flow: str, packets: int) -> None:
+    """Print the packets' layers. scapy is loaded here: it costs half a second and 60 MB."""
+    explain = importlib.import_module("deploy.explain")
+    for number, time_ns, text in explain.explained(blocks, flow, packets):
+        show(f"packet {number}, {time_ns / 1e9:.6f}\n{text}")
+
+
+def _show(
+    file: Path,
+    blocks: Iterator[PacketBlock],
+    kinds: Kinds,
+    *,
+    json: bool,
+    flow: str | None = None,
+) -> None:
     """Print rows as they come; a table needs all of a file's rows first to be aligned."""
     name = str(file)
     if json:
-        for stretch in _shown(file, blocks, kinds):
+        for stretch in _shown(file, blocks, kinds, flow):
             if len(kinds) == 1:
                 emit_all({"file": name, **row} for _, row in stretch)
             else:
@@ -199,7 +230,7 @@ def _show(file: Path, blocks: Iterator[PacketBlock], kinds: Kinds, *, json: bool
         return
     held: dict[str, list[Row]] = {kind: [] for kind in kinds}
     try:
-        for stretch in _shown(file, blocks, kinds):
+        for stretch in _shown(file, blocks, kinds, flow):
             for kind, row in stretch:
                 held[kind].append(row)
     finally:

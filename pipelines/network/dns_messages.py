@@ -11,7 +11,7 @@ from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
 from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
 from pipelines.network.internet import TCP, UDP
-from pipelines.network.packets import Bools, Int64s, PacketBlock
+from pipelines.network.packets import Bools, Int64s, PacketBlock, table_of
 from pipelines.network.streams import End, Streams
 
 DNS_PORTS: Final = (53, 5353, 5355)
@@ -19,6 +19,7 @@ DNS_PORTS: Final = (53, 5353, 5355)
 MAX_HTTP2: Final = 32
 """Directions of clear-text HTTP/2 that are followed at a time, for DNS over HTTPS seen behind a
 proxy that ends TLS."""
+_AT_DNS: Final = table_of(DNS_PORTS)
 MAX_WITHOUT_DNS: Final = 262_144
 _SYN: Final = 2
 
@@ -137,7 +138,7 @@ def _is_candidate(headers: Headers) -> Bools:
     by_udp = (headers.protocol == UDP) & (size >= 4)
     is_syn = (headers.tcp_flags & _SYN) != 0
     by_tcp = (headers.protocol == TCP) & ((size > 0) | is_syn)
-    at_port = np.isin(headers.dst_port, DNS_PORTS) | np.isin(headers.src_port, DNS_PORTS)
+    at_port = _AT_DNS[headers.dst_port] | _AT_DNS[headers.src_port]
     at_53 = (headers.dst_port == 53) | (headers.src_port == 53)
     whole = headers.fragment != LATER_FRAGMENT
     chosen: Bools = ((by_udp & at_port) | (by_tcp & at_53)) & whole

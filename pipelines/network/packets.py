@@ -1,5 +1,6 @@
 """Hold one block of captured packets: the bytes once, and where each packet lies in them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,19 @@ def field_at(octets: bytes, dtype: str, offsets: Int64s) -> Int64s:
     width = int(dtype[2:])
     window = np.ndarray((len(octets) - width + 1,), dtype, octets, 0, (1,))
     return window[offsets].astype(np.int64)
+
+
+def table_of(numbers: Iterable[int]) -> Bools:
+    """Give a table over all 65,536 ports (or bytes, or types) that tells which are among these.
+
+    To look up in it costs a tenth of what `numpy.isin` does.
+
+    >>> table_of([53])[np.array([53, 80])].tolist()
+    [True, False]
+    """
+    table = np.zeros(65_536, np.bool_)
+    table[list(numbers)] = True
+    return table
 
 
 def heads_at(octets: bytes, layout: np.dtype[np.void], offsets: Int64s) -> NDArray[np.void]:

@@ -275,10 +275,9 @@ class _Segments:
         rows = self.rows[places]
         columns = [column[rows].tolist() for column in self._keys]
         rest = [column[places].tolist() for column in self._columns]
-        for place, key, *values in zip(
-            places.tolist(), zip(*columns, strict=True), *rest, strict=True
-        ):
-            self._loaded[place] = _Segment(key, *values)
+        keys = zip(*columns, strict=True)
+        segments = map(_Segment._make, zip(keys, *rest, strict=True))
+        self._loaded.update(zip(places.tolist(), segments, strict=True))
 
     def at(self, place: int) -> "_Segment":
         """Give one segment."""

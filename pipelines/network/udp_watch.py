@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.network.headers import LATER_FRAGMENT, Headers, u8, u16, u32
 from pipelines.network.hellos import Handshake
 from pipelines.network.internet import UDP
-from pipelines.network.packets import PacketBlock
+from pipelines.network.packets import PacketBlock, table_of
 from pipelines.network.protocols import arp, dhcp, dhcp6, dtls, http, quic
 from pipelines.network.protocols.industrial import (
     CUTTERS,
@@ -44,6 +44,8 @@ _DHCP_PORTS: Final = (67, 68)
 _DHCP6_PORTS: Final = (546, 547)
 _SSDP: Final = 1900
 _INDUSTRIAL: Final = (DNP3_PORT, ENIP_PORT)
+_AT_DHCP, _AT_DHCP6, _AT_OT = map(table_of, (_DHCP_PORTS, _DHCP6_PORTS, _INDUSTRIAL))
+_DTLS_VERSIONS: Final = table_of(dtls.VERSIONS)
 _HTTP: Final = np.array(
     sorted({int.from_bytes((m + " ").encode()[:4], "big") for m in http.METHODS} | {0x48545450}),
     np.int64,
@@ -98,17 +100,19 @@ class UdpWatch:
         )
         src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
         start, size = headers.payload[rows], (headers.payload_end - headers.payload)[rows]
-        is_dhcp = np.isin(dst_port, _DHCP_PORTS) & np.isin(src_port, _DHCP_PORTS) & (size >= 240)
-        is_dhcp6 = np.isin(dst_port, _DHCP6_PORTS) & (size >= 8)
+        is_dhcp = _AT_DHCP[dst_port] & _AT_DHCP[src_port] & (size >= 240)
+        is_dhcp6 = _AT_DHCP6[dst_port] & (size >= 8)
         first = u8(block.octets, start)
         is_dtls = (first == 22) & (size >= 60) & (u8(block.octets, start + 13) <= 2)
-        is_dtls &= np.isin(u16(block.octets, start + 1), dtls.VERSIONS)
+        is_dtls &= _DTLS_VERSIONS[u16(block.octets, start + 1)]
         long_head = (first & 0xC0) == 0xC0
         is_quic = long_head & (size > 40)
-        is_quic &= np.isin(u32(block.octets, start + 1), _VERSIONS)
+        places = np.flatnonzero(is_quic)
+        is_quic[places] = np.isin(u32(block.octets, start[places] + 1), _VERSIONS)
         is_http = ((dst_port == _SSDP) | (src_port == _SSDP)) & (size > 12)
-        is_http &= np.isin(u32(block.octets, start), _HTTP)
-        is_ot = (np.isin(dst_port, _INDUSTRIAL) | np.isin(src_port, _INDUSTRIAL)) & (size >= 10)
+        places = np.flatnonzero(is_http)
+        is_http[places] = np.isin(u32(block.octets, start[places]), _HTTP)
+        is_ot = (_AT_OT[dst_port] | _AT_OT[src_port]) & (size >= 10)
         wanted = {DHCP: is_dhcp, DHCP6: is_dhcp6, TLS: is_quic | is_dtls, HTTP: is_http, OT: is_ot}
         masks = [mask for kind, mask in wanted.items() if kind in self._kinds]
         if not masks:

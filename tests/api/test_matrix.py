@@ -32,6 +32,7 @@ EXPECTED = {
     ("POST", "/v1/ingest"): "events:write",
     ("GET", "/v1/events"): "events:read",
     ("GET", "/v1/sources"): "events:read",
+    ("GET", "/v1/topology"): "events:read",
     ("GET", "/v1/findings"): "findings:read",
     ("GET", "/v1/findings/{finding_id}"): "findings:read",
     ("GET", "/v1/findings/{finding_id}/exception"): "findings:read",

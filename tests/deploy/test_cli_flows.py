@@ -100,6 +100,20 @@ def test_several_kinds_come_in_one_pass_each_row_with_its_own(
     assert "1 DNS messages" in capfdbinary.readouterr().err.decode()
 
 
+def test_a_flow_is_explained_packet_by_packet(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert run("flows", file, "--json") == DONE
+    one, other = rows(capfdbinary.readouterr().out.decode())
+    assert run("flows", file, "--flow", str(one["community_id"]), "--explain") == DONE
+    text = capfdbinary.readouterr().out.decode()
+    assert text.count("###[ TCP ]###") == 2
+    assert "###[ DNS ]###" not in text
+    assert run("flows", file, "--flow", str(other["community_id"]), "--kind", "all", "--json") == 0
+    assert {r["kind"] for r in rows(capfdbinary.readouterr().out.decode())} == {"flows", "dns"}
+    assert run("flows", file, "--explain") == WRONG_USE
+
+
 def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run("flows", tmp_path / "no.pcap", "--json") == FAILED
     assert "no.pcap" in capfdbinary.readouterr().err.decode()

@@ -36,7 +36,10 @@ def outcome(settings: Settings) -> Outcome:
         b'{"time":%d,"class_uid":0,"activity_id":0,"metadata.log_name":"capture",'
         b'"metadata.event_code":"capture_counted","device.hostname":"tap1",'
         b'"unmapped.interface":"eth0","unmapped.started_us":"1","unmapped.packets":"9",'
-        b'"unmapped.dropped":"0"}' % (T0_US // 1000)
+        b'"unmapped.dropped":"0"}\n'
+        b'{"time":%d,"class_uid":0,"activity_id":0,"metadata.log_name":"arp",'
+        b'"src_endpoint.ip":"10.0.0.1","unmapped.src_mac":"00:00:5e:00:53:01"}'
+        % (T0_US // 1000, T0_US // 1000)
     )
     words = parse_stream("ocsf_json", [word], tenant_id="acme", source="tap1", ingested_at_us=T0_US)
     return replace(seen[0], batches=(*seen[0].batches, *(batch for batch, _ in words)))
@@ -52,6 +55,7 @@ def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ..
                 "SELECT 'counts', entity, window_start::text, events FROM window_counts",
                 "SELECT 'lake', path FROM lake_files",
                 "SELECT 'captures', sensor, told_at::text, packets, dropped FROM captures",
+                "SELECT 'topology', kind, one, other, first_at::text, last_at::text FROM topology",
                 "SELECT 'rates', source, bucket_s, events FROM source_rates",
             ):
                 rows += tx.execute(query.encode()).fetchall()

@@ -68,7 +68,7 @@ _TENANT_TABLES = (
     *("erp_vendors", "erp_invoices", "erp_payments", "erp_holds", "erp_warnings", "erp_items"),
     *("incident_claims", "incident_entities", "incident_parts"),
     *("retried_letters", "tenant_quotas"),
-    *("agents", "agent_certificates", "agent_policies", "agent_actions", "captures"),
+    *("agents", "agent_certificates", "agent_policies", "agent_actions", "captures", "topology"),
     *("evidence_files", "evidence_pieces", "evidence_custody"),
     *("crm_companies", "crm_contacts", "crm_deals", "crm_exports", "crm_changes"),
 )

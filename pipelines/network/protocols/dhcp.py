@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 _COOKIE: Final = b"\x63\x82\x53\x63"
 _MESSAGE_TYPE, _HOST_NAME, _REQUESTED, _SERVER, _VENDOR, _OVERLOAD = 53, 12, 50, 54, 60, 52
+_ROUTERS, _NAME_SERVERS = 3, 6
 _PAD, _END = 0, 255
 MAX_OPTIONS: Final = 256
 
@@ -24,6 +25,8 @@ class DhcpMessage(NamedTuple):
     address: str | None
     server: str | None
     vendor_class: str | None
+    router: str | None = None
+    name_servers: str | None = None
 
 
 def read_message(data: bytes) -> DhcpMessage | None:
@@ -49,6 +52,8 @@ def read_message(data: bytes) -> DhcpMessage | None:
         address=_address(given),
         server=_address(options.get(_SERVER, b"")),
         vendor_class=_text(options.get(_VENDOR)),
+        router=_address(options.get(_ROUTERS, b"")[:4]),
+        name_servers=_addresses(options.get(_NAME_SERVERS, b"")),
     )
 
 
@@ -69,6 +74,12 @@ def _options(data: bytes, at: int, end: int) -> dict[int, bytes]:
 
 def _address(value: bytes) -> str | None:
     return socket.inet_ntop(socket.AF_INET, value) if len(value) == 4 and any(value) else None
+
+
+def _addresses(value: bytes) -> str | None:
+    places = range(0, min(len(value), 32) - 3, 4)
+    found = [told for at in places if (told := _address(value[at : at + 4]))]
+    return ",".join(found) or None
 
 
 def _text(value: bytes | None) -> str | None:
