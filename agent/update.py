@@ -28,6 +28,7 @@ KEPT: Final = Path("/var/lib/inopsio-agent-update")
 ANNOUNCED, PACKAGE, READY, RESULT = "release.json", "package", "ready", "result.json"
 KEY: Final = "release.pub"
 HEALTH_S: Final = 180.0
+SENT_FACTOR: Final = 4
 LOOK_S: Final = 2.0
 RUN_S: Final = 60
 
@@ -149,9 +150,12 @@ def _begun(host: Host) -> str:
 
 
 def _wait_for(host: Host, version: str, began_s: float) -> str:
-    """Give '' once the version has looked and has had a batch accepted, else what is missing."""
-    missing = "it said nothing"
-    while host.now_s() - began_s < host.health_s:
+    """Give '' once the version has looked and has had a batch accepted, else what is missing.
+
+    A server may be away for a while without any fault of the version: that has longer.
+    """
+    missing, most_s = "it said nothing", host.health_s
+    while host.now_s() - began_s < most_s:
         said = host.health()
         looked = said.get("version") == version and said.get("at_us", 0) / 1e6 >= began_s
         taken = said.get("accepted", {})
@@ -159,8 +163,9 @@ def _wait_for(host: Host, version: str, began_s: float) -> str:
         if looked and sent:
             return ""
         missing = "the server took no batch of it" if looked else "it did not look at this host"
+        most_s = host.health_s * (SENT_FACTOR if looked else 1)
         host.wait(LOOK_S)
-    return f"{missing} within {host.health_s:g} s"
+    return f"{missing} within {most_s:g} s"
 
 
 def _told(host: Host) -> dict[str, Any]:
@@ -192,8 +197,8 @@ def _examined(host: Host, told: dict[str, Any], announced: bytes) -> Release:
     except OSError:
         raise BadRelease("this host has no key of releases; install with --release-key") from None
     release = read(announced, key, host.system, host.now_s())
-    highest = max(parts(_named(host)), parts(str(told.get("highest", "0.0"))))
-    if parts(release.version) <= highest:
+    version, highest = parts(release.version), parts(str(told.get("highest", "0.0")))
+    if version <= parts(_named(host)) or version < highest:
         raise BadRelease(f"{release.version} is not newer than what was here")
     if release.serial < int(told.get("serial", 0)):
         raise BadRelease("this announcement is older than one that was seen")

@@ -14,7 +14,7 @@ from agent.errors import AgentError
 from agent.fetch import Fetcher, Shelf, keep_looking, system
 from agent.settings import Settings
 from agent.ship import Server
-from agent.units import SHIP, USER, WATCH
+from agent.units import RESPOND, SHIP, USER, WATCH
 from agent.update import KEPT, PLACE, Host
 from agent.voice import tell
 
@@ -57,14 +57,17 @@ def host(data: Path, ring: str, restart: str | None, health_s: float) -> Host:
     """Give the means of this host; AgentError unless root asks."""
     if os.geteuid() != 0:
         raise AgentError("update needs root: it puts programs in place")
-    words = shlex.split(restart) if restart else ["systemctl", "restart", WATCH, SHIP]
-    if shutil.which(words[0]) is None:
-        raise AgentError(f"{words[0]} is not there; give --restart")
+    orders = [["systemctl", "restart", WATCH, SHIP], ["systemctl", "try-restart", RESPOND]]
+    if restart:
+        orders = [shlex.split(restart)]
+    if shutil.which(orders[0][0]) is None:
+        raise AgentError(f"{orders[0][0]} is not there; give --restart")
 
     def again() -> None:
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise AgentError(f"{words[0]}: {done.stderr.strip()[-200:]}")
+        for words in orders:
+            done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
+            if done.returncode:
+                raise AgentError(f"{words[0]}: {done.stderr.strip()[-200:]}")
 
     return Host(
         place=PLACE,

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent
-BY_NAME_ONLY: Final = frozenset({"stories", "screens", "console", "on_screen", "pages"})
+BY_NAME_ONLY: Final = frozenset(
+    {"agent_day", "stories", "screens", "console", "on_screen", "pages"}
+)
 
 
 def names() -> list[str]:

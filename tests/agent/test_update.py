@@ -84,11 +84,20 @@ def test_an_older_version_is_refused_however_well_it_is_signed(site: Site, versi
     assert "not newer" in site.result()["reason"]
 
 
-def test_a_version_once_had_is_no_way_back_after_a_reinstall(site: Site) -> None:
+def test_after_a_reinstall_of_an_old_version_only_the_highest_comes_back(site: Site) -> None:
     assert site.offer("0.3.0") == "updated"
     (site.place / "current").unlink()
     (site.place / "current").symlink_to("versions/0.1.0")
     assert site.offer("0.2.0", serial=2) == "refused"
+    assert site.offer("0.3.0", serial=3) == "updated"
+
+
+def test_a_server_that_is_away_for_a_while_is_no_fault_of_the_version(site: Site) -> None:
+    site.silent_s = 400
+    assert site.offer("0.2.0") == "updated"
+    site.silent_s = 2000
+    assert site.offer("0.3.0", serial=2) == "rolled_back"
+    assert "the server took no batch of it within 720 s" in site.result()["reason"]
 
 
 def test_an_announcement_from_before_is_refused(site: Site) -> None:
