@@ -120,8 +120,9 @@ def text_of(
     chosen: Sequence[Pair],
     why: str,
     made_by: str,
+    until: datetime | None = None,
 ) -> str:
-    """Give the exception as a Sigma filter for the rule's `logsource`.
+    """Give the exception as a Sigma filter for the rule's `logsource`; `until`: when it ends.
 
     InvalidInput if nothing is chosen, or not of this finding. The same rule and choice give the
     same id: an exception made twice is one.
@@ -143,11 +144,13 @@ def text_of(
         words.append(f"({' or '.join(one_of)})")
     rule_id = str(finding["rule_id"])
     key = "\x1f".join([rule_id, *(f"{kind}={name}" for kind, name in pairs)])
+    till = "" if until is None else f" until {until:%Y-%m-%d %H:%M} UTC"
     document = {
-        "title": f"Exception: {finding['title']}"[:200],
+        "title": f"Exception{till}: {finding['title']}"[:200],
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:inopsio:exception:{key}")),
         "description": f"Not a threat because {wanted} ({made_by})",
         "logsource": dict(logsource),
+        **({} if until is None else {"until": until.isoformat(timespec="seconds")}),
         "filter": {"rules": [rule_id], **selections, "condition": f"not ({' and '.join(words)})"},
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
@@ -177,14 +180,15 @@ def save_exception(
     finding: Row,
     chosen: Sequence[Pair],
     why: str,
+    until: datetime | None = None,
 ) -> str:
     """Keep the exception; the flows go by it within about ten seconds. Give its id.
 
-    Needs `rules:write`.
+    `until`: events and claims from then on are findings again; None: for good. Needs `rules:write`.
     """
     scope.require(GRANT)
     logsource = _logsource(tx, settings, finding)
-    text = text_of(finding, logsource, chosen, why, scope.actor.name)
+    text = text_of(finding, logsource, chosen, why, scope.actor.name, until)
     return save_rule(scope, tx, text, checker(settings), f"not a threat because {why.strip()}")
 
 

@@ -1,6 +1,7 @@
 """Make an exception on a finding's page: what is no threat, what it takes out, keep it."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import dash_mantine_components as dmc
@@ -22,6 +23,7 @@ from storage.rules import GRANT, delete_rule
 from storage.tenant import Scope
 
 _UNDO: Final = "exception.drop"
+_DAYS: Final = {"": "good", "1": "a day", "7": "a week", "30": "30 days"}
 Row = dict[str, Any]
 
 
@@ -46,9 +48,16 @@ def exception_panel(console: Console, scope: Scope, finding: Row) -> Part:
         label="Not a threat because",
         placeholder="the deployment tool does this every night",
     )
+    long = dmc.Select(
+        id="exception-days",
+        label="For",
+        data=[{"value": days, "label": said} for days, said in _DAYS.items()],
+        value="",
+        allowDeselect=False,
+    )
     return panel(
         "Not a threat?",
-        html.Div([group, why], className="stack"),
+        html.Div([group, why, long], className="stack"),
         html.Div(
             _effect(console, scope, finding, chosen),
             id="exception-effect",
@@ -119,11 +128,20 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(effect)
 
-    def save(scope: Scope, clicks: Any, values: Any, why: Any, finding_id: Any) -> Any:  # noqa: ANN401  Dash's own values
+    def save(
+        scope: Scope,
+        clicks: Any,  # noqa: ANN401  Dash's own values
+        values: Any,  # noqa: ANN401
+        why: Any,  # noqa: ANN401
+        days: Any,  # noqa: ANN401
+        finding_id: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         if not clicks:
             return no_update
         try:
-            made = _kept(console, scope, str(finding_id or ""), _pairs(values), str(why or ""))
+            until = _until(console.now(), days)
+            chosen = _pairs(values)
+            made = _kept(console, scope, str(finding_id or ""), chosen, str(why or ""), until)
         except InopsioError as wrong:
             return toast(str(wrong)[:300], is_bad=True)
         said = "Kept as a filter of your own; the flows go by it within ten seconds."
@@ -134,6 +152,7 @@ def register(console: Console) -> None:
         Input("exception-save", "n_clicks"),
         State("exception-conditions", "value"),
         State("exception-why", "value"),
+        State("exception-days", "value"),
         State("exception-of", "data"),
         grant=GRANT,
         prevent_initial_call=True,
@@ -146,10 +165,23 @@ def register(console: Console) -> None:
     console.undoable(_UNDO, GRANT, undo)
 
 
-def _kept(console: Console, scope: Scope, finding_id: str, chosen: list[Pair], why: str) -> str:
+def _until(now: datetime, days: object) -> datetime | None:
+    if str(days or "") not in _DAYS:
+        raise InvalidInput("choose for how long")
+    return now + timedelta(days=int(str(days))) if days else None
+
+
+def _kept(
+    console: Console,
+    scope: Scope,
+    finding_id: str,
+    chosen: list[Pair],
+    why: str,
+    until: datetime | None,
+) -> str:
     with console.database.app(scope) as tx:
         finding = exceptions.finding_for(tx, finding_id)
-        return exceptions.save_exception(scope, tx, console.settings, finding, chosen, why)
+        return exceptions.save_exception(scope, tx, console.settings, finding, chosen, why, until)
 
 
 def _dropped(database: Database, scope: Scope, rule_id: str) -> None:

@@ -1,5 +1,6 @@
 """Make exceptions from findings: what would it take out, then keep it."""
 
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request
@@ -30,6 +31,7 @@ class NewException(Conditions):
     """An exception to keep."""
 
     why: str = Field(min_length=1, max_length=exceptions.LONGEST_WHY)
+    days: int | None = Field(None, ge=1, le=3660, description="how long it counts; null: for good")
 
 
 class Suggestion(BaseModel):
@@ -78,7 +80,10 @@ def save(
 ) -> ExceptionSaved:
     """Keep it as a filter of the tenant's own."""
     desk = desk_of(request)
+    until = None if new.days is None else desk.now() + timedelta(days=new.days)
     with desk.database.app(scope) as tx:
         finding = exceptions.finding_for(tx, finding_id)
-        made = exceptions.save_exception(scope, tx, desk.settings, finding, new.conditions, new.why)
+        made = exceptions.save_exception(
+            scope, tx, desk.settings, finding, new.conditions, new.why, until
+        )
     return ExceptionSaved(rule_id=made)

@@ -50,10 +50,12 @@ class CompiledFilter:
     """A filter: rules that it names hit an event only if `rule`'s condition holds for it too.
 
     `rules`: ids or names, () = all; only rules whose log source is `rule`'s or a narrower one.
+    `until_us`: events of this time (us since 1970) or later it lets through; None: it has no end.
     """
 
     rule: CompiledRule
     rules: tuple[str, ...]
+    until_us: int | None = None
 
     @property
     def rule_id(self) -> str:

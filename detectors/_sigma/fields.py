@@ -4,6 +4,8 @@ import functools
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors._sigma.texts import FEW, Indexes
@@ -128,6 +130,11 @@ class Columns:
         self._kept: dict[tuple[str, bool], Encoded | None] = {}
         self.height = frame.height
 
+    @functools.cached_property
+    def times_us(self) -> npt.NDArray[np.int64]:
+        """When each row happened, us since 1970."""
+        return self._frame.get_column("time").dt.epoch("us").to_numpy()
+
     def field(self, name: str, own_words_only: bool) -> pl.Series | None:
         """Give the field's values as String, null = absent; None if no row can have it.
 
@@ -234,6 +241,11 @@ class Rows:
     def told(self, name: str) -> pl.Series | None:
         """Give the field's values for showing and grouping: the OCSF map fills what is missing."""
         return self._gathered(self._columns.told(name, self._own_words_only))
+
+    def times_us(self) -> npt.NDArray[np.int64]:
+        """Give when each row happened, us since 1970."""
+        found = self._columns.times_us
+        return found if self._places is None else found[self._places]
 
     def values(self, name: str) -> Values | None:
         """Give the field's distinct values; None if no row has it."""

@@ -47,7 +47,8 @@ class Filters:
 
 def _holding(one: CompiledFilter, rows: Rows, route: Route) -> Mask:
     found = list(program_of([one.rule], replace(route, also=())).run(rows).hits())
-    return found[0][1] if found else np.zeros(len(rows), dtype=np.bool_)
+    holds: Mask = found[0][1] if found else np.zeros(len(rows), dtype=np.bool_)
+    return holds if one.until_us is None else holds | (rows.times_us() >= one.until_us)
 
 
 def program_of(rules: Sequence[CompiledRule], route: Route) -> Program:

@@ -49,6 +49,7 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     correlation: dict[str, Any] | None = None
     filtered: tuple[str, ...] | None = None
     values: dict[str, tuple[str, ...]] | None = None
+    until_us: int | None = None
 
 
 @dataclass(slots=True)
@@ -243,7 +244,9 @@ def _freeze(found: Compiled) -> _Kept:
     if isinstance(found, NamedValues):
         return _Kept(found.rule_id, "", found.title, values=dict(found.values))
     if isinstance(found, CompiledFilter):
-        return msgspec.structs.replace(_freeze(found.rule), filtered=found.rules)
+        return msgspec.structs.replace(
+            _freeze(found.rule), filtered=found.rules, until_us=found.until_us
+        )
     return _Kept(
         found.rule_id,
         "",
@@ -268,7 +271,7 @@ def _thaw(kept: _Kept, file: str) -> Compiled:
     if kept.values is not None:
         return NamedValues(kept.rule_id, kept.title, file, kept.values)
     rule = _rule(kept, kept.rule_id, file)
-    return rule if kept.filtered is None else CompiledFilter(rule, kept.filtered)
+    return rule if kept.filtered is None else CompiledFilter(rule, kept.filtered, kept.until_us)
 
 
 def _rule(kept: _Kept, rule_id: str, file: str) -> CompiledRule:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -234,7 +235,21 @@ def _filter(document: Mapping[str, Any], version: str, file: str, values: Values
     rule = _compiled(SigmaRule.from_dict(shape, collect_errors=True), version, file, values)
     named = given["rules"] if isinstance(given["rules"], list) else [given["rules"]]
     is_for_all = [str(n).lower() for n in named] in ([], ["any"])
-    return CompiledFilter(rule, () if is_for_all else tuple(map(str, named)))
+    rules = () if is_for_all else tuple(map(str, named))
+    return CompiledFilter(rule, rules, _until_us(document.get("until")))
+
+
+def _until_us(given: object) -> int | None:
+    """Read `until`, a word of our own: the moment from which on the filter counts no more."""
+    if given is None:
+        return None
+    try:
+        at = datetime.fromisoformat(str(given))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidRule("'until' is no time with its zone, as in '2026-12-05T00:00:00Z'")
+    return int(at.timestamp()) * 1_000_000
 
 
 def _named_values(document: Mapping[str, Any], version: str, file: str) -> NamedValues:

@@ -43,9 +43,9 @@ def sieved(
 
 
 def _is_asked(one: CompiledFilter, claim: Finding, tenant_id: str) -> bool:
-    return tenant_id in ("", claim.tenant_id) and not {claim.rule_id, claim.detector}.isdisjoint(
-        one.rules
-    )
+    is_over = one.until_us is not None and claim.time_us >= one.until_us
+    is_theirs = tenant_id in ("", claim.tenant_id) and not is_over
+    return is_theirs and not {claim.rule_id, claim.detector}.isdisjoint(one.rules)
 
 
 def _holding(rule: CompiledRule, claims: Sequence[Finding]) -> list[bool]:

@@ -90,6 +90,21 @@ def test_the_same_exception_twice_is_one(front: Front, found: Finding) -> None:
     assert len(client.get("/v1/rules", params={"owner": "tenant"}).json()["items"]) == 1
 
 
+def test_one_for_a_time_ends_by_the_time_of_the_events(front: Front, found: Finding) -> None:
+    client = front.bearer(front.acme, Role.ANALYST)
+    place = f"/v1/findings/{found.finding_id}/exception"
+    new = {"conditions": [["host", "pc1"]], "why": "a move of machines", "days": 7}
+    kept = client.post(place, json=new)
+    assert kept.status_code == 201, kept.text
+    text = client.get(f"/v1/rules/{kept.json()['rule_id']}").json()["text"]
+    assert yaml.safe_load(text)["title"].startswith("Exception until 2026-")
+    week = 7 * 86_400
+    rows = [download("pc1", "ann", second=n) for n in (week - 1, week, week + 1)]
+    after_s = [(f.time_us - START_US) // 1_000_000 for f in claims(front, *rows)]
+    assert after_s == [week, week + 1]
+    assert client.post(place, json={**new, "days": 0}).status_code == 422
+
+
 def test_what_people_judged_true_is_told_before_it_is_taken_out(
     front: Front, found: Finding
 ) -> None:
@@ -136,12 +151,24 @@ def test_names_with_signs_of_rules_are_taken_letter_by_letter(front: Front) -> N
     assert len(claims(front, download("pcXX\\1: {a}\u2028#'\"", "ann"))) == 1
 
 
-def scanned(front: Front, *hosts: str, tenant: str = "acme") -> list[Finding]:
+def test_a_claim_of_a_detector_is_out_for_a_time(front: Front) -> None:
+    made = scanned(front, "pc1")
+    with front.database.writer() as tx:
+        insert_findings(tx, made)
+    client = front.bearer(front.acme, Role.ANALYST)
+    place = f"/v1/findings/{made[0].finding_id}/exception"
+    new = {"conditions": [["host", "pc1"]], "why": "a test machine", "days": 1}
+    assert client.post(place, json=new).status_code == 201
+    assert scanned(front, "pc1") == []
+    assert len(scanned(front, "pc1", from_s=86_401)) == 1
+
+
+def scanned(front: Front, *hosts: str, tenant: str = "acme", from_s: int = 0) -> list[Finding]:
     """Give what a detector in code claims of scans of these hosts, in a flow."""
     rows = [
         {
             "tenant_id": tenant,
-            "time_us": START_US + second,
+            "time_us": START_US + from_s * 1_000_000 + second,
             "class_uid": 2002,
             "activity_id": 1,
             "severity_id": 5,
