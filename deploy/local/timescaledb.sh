@@ -51,7 +51,7 @@ PORT=$(cat "$PORTFILE" 2>/dev/null || echo "${TSDB_PORT:-15432}")
 
 fetch() {
     if [ -e "$DIR/.ready-$SUITE-$PG" ]; then
-        [ "$(cat "$DIR/.place" 2>/dev/null)" = "$DIR" ] || wrap  # the folder was moved or copied
+        grep -q '^here=' "$BIN/postgres" || wrap  # one of before, which knows where it was made
         return 0
     fi
     command -v apt-get >/dev/null || die "needs apt-get (Debian or a derivative)"
@@ -95,21 +95,25 @@ fetch() {
     touch "$DIR/.ready-$SUITE-$PG"
 }
 
-# Make each program a wrapper that starts the real one by the unpacked loader.
+# Make each program a wrapper that starts the real one by the unpacked loader, wherever the folder is.
 wrap() {
     local loader f
-    loader=$(find "$ROOT"/usr/lib*/ -name "ld-linux*.so.*" -type f -print -quit)
+    loader=$(cd "$ROOT" && find usr/lib*/ -name "ld-linux*.so.*" -type f -print -quit)
     [ -n "$loader" ] || die "no dynamic loader among the packages"
     mkdir -p "$BIN/real"
     for f in "$BIN"/*; do
         [ -f "$f" ] || continue
         if head -c4 "$f" | grep -q ELF; then mv "$f" "$BIN/real/${f##*/}"; fi
         [ -f "$BIN/real/${f##*/}" ] || continue
-        printf '#!/bin/sh\nexec "%s" --library-path "%s" --argv0 "%s" "%s" "$@"\n' \
-            "$loader" "${loader%/*}" "$f" "$BIN/real/${f##*/}" > "$f"
-        chmod 755 "$f"
+        cat > "$f.new" <<W
+#!/bin/sh
+here=\$(cd "\${0%/*}" && pwd)
+root=\$here/../../../../..
+exec "\$root/$loader" --library-path "\$root/${loader%/*}" --argv0 "\$here/${f##*/}" "\$here/real/${f##*/}" "\$@"
+W
+        chmod 755 "$f.new"
+        mv "$f.new" "$f"
     done
-    echo "$DIR" > "$DIR/.place"
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
