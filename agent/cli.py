@@ -27,6 +27,7 @@ from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
 from agent.spool import Spool
+from agent.system import IS_POSIX, own_account
 from agent.update import KEY, PLACE
 from agent.version import version
 from agent.voice import tell
@@ -117,8 +118,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _data() -> Path:
     said = os.environ.get("INOPSIO_AGENT_DATA", "")
-    if said or getattr(os, "geteuid", lambda: 1)() == 0:
+    if said or own_account() == 0:
         return Path(said or DATA)
+    if not IS_POSIX and (shared := os.environ.get("PROGRAMDATA")):
+        return Path(shared, "inopsio-agent")
     return Path("~/.local/state/inopsio-agent").expanduser()
 
 

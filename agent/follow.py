@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from agent.system import NO_LINK, NO_WAIT, OURS_ALONE, TO_BYTES, own_account
+
 MOST_BYTES: Final = 1 << 20
 LONGEST_LINE: Final = 256 << 10
 TAIL: Final = 256
@@ -92,13 +94,13 @@ def _opened(path: Path) -> BinaryIO:
 
     The agent may read everything: whoever owns a log's folder must not choose what it reads.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDONLY | OURS_ALONE | NO_WAIT | TO_BYTES
     try:
-        handle = os.open(path, flags | os.O_NOFOLLOW)
+        handle = os.open(path, flags | NO_LINK)
     except OSError as wrong:
         if wrong.errno != errno.ELOOP:
             raise
-        if path.lstat().st_uid not in {0, os.geteuid()}:
+        if path.lstat().st_uid not in {0, own_account()}:
             raise OSError(errno.ELOOP, "a link that is not root's", str(path)) from None
         handle = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):

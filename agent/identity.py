@@ -4,7 +4,6 @@ Three files in the data folder: `identity.pem` (key and certificate, 0600), `aut
 the agent trusts) and `identity.json` (what the certificate says). Needs the standard library only.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError
+from agent.system import IS_POSIX, NO_LINK, flush_folder, lock, own_account
 
 HOUSE: Final = "agents.inopsio.internal"
 """What every listener is called in its certificate, by whatever address it is reached."""
@@ -129,31 +129,27 @@ def write_private(path: Path, text: str) -> None:
     """Put a file in its place whole, mode 0600, so that a crash leaves the old or the new one."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         _give(handle, path.parent)
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
     draft.replace(path)
-    place = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
+    flush_folder(path.parent)
 
 
 def _private(folder: Path) -> None:
     """Make the folder and the one above it if needed; AgentError if others may write there."""
     for place in (folder.parent, folder):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if folder.stat().st_mode & 0o022:
+    if IS_POSIX and folder.stat().st_mode & 0o022:
         raise AgentError(f"others may write in {folder}: chmod 700 it, or take another --data")
 
 
 def _give(handle: int, folder: Path) -> None:
     """Let a new file belong to whom the folder belongs: root enrols, the agent's account runs."""
-    if os.geteuid() == 0:
+    if own_account() == 0:
         owner = folder.stat()
         os.fchown(handle, owner.st_uid, owner.st_gid)
 
@@ -165,12 +161,12 @@ def alone(folder: Path) -> int:
     """
     _private(folder)
     try:
-        handle = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        handle = os.open(folder / "agent.lock", os.O_RDWR | os.O_CREAT | NO_LINK, 0o600)
     except OSError as wrong:
         raise AgentError(f"{folder} cannot be used: {wrong}") from wrong
     try:
         _give(handle, folder)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(handle)
     except OSError:
         os.close(handle)
         raise AgentError(f"an agent works in {folder} already; stop it first") from None

@@ -1,8 +1,8 @@
 """Install the agent as hardened systemd units, and take it away without trace."""
 
 import argparse
+import importlib
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -14,6 +14,7 @@ from agent.errors import AgentError
 from agent.identity import load
 from agent.respond import lifted
 from agent.ship import Server
+from agent.system import IS_POSIX, own_account
 from agent.units import RESPOND, SHIP, UPDATE_PATH, USER, WATCH, units
 from agent.update import KEPT, KEY, PLACE
 from agent.voice import tell
@@ -76,7 +77,9 @@ def _check(given: argparse.Namespace, root: Path) -> None:
             raise AgentError("--url needs --token-file; a host that is enrolled needs neither")
     elif load(root / DATA) is None:
         raise AgentError("give --url and a token, or enroll first")
-    if root == Path("/") and os.geteuid() != 0:
+    if not IS_POSIX:
+        raise AgentError("install makes systemd units; on this system run `inopsio-agent run`")
+    if root == Path("/") and own_account() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
 
 
@@ -131,7 +134,7 @@ def _account(folder: Path) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
-    account = pwd.getpwnam(USER)
+    account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
     for place in (folder, Path("/") / DATA):
         given(place, account.pw_uid, account.pw_gid)
 
@@ -156,7 +159,7 @@ def given(folder: Path, uid: int, gid: int) -> list[Path]:
 def _uninstall(given: argparse.Namespace) -> int:
     root: Path = given.root
     if root == Path("/"):
-        if os.geteuid() != 0:
+        if own_account() != 0:
             raise AgentError("uninstall needs root")
         _systemctl("disable", "--now", UPDATE_PATH, RESPOND, WATCH, SHIP)
         lifted(Path("/") / DATA)

@@ -1,8 +1,8 @@
 """Bind looking for versions and putting them in place to this host: paths, account, systemd."""
 
+import importlib
 import json
 import os
-import pwd
 import shlex
 import shutil
 import subprocess
@@ -14,6 +14,7 @@ from agent.errors import AgentError
 from agent.fetch import Fetcher, Shelf, keep_looking, system
 from agent.settings import Settings
 from agent.ship import Server
+from agent.system import NO_LINK, NO_WAIT, own_account
 from agent.units import RESPOND, SHIP, USER, WATCH
 from agent.update import KEPT, PLACE, Host
 from agent.voice import tell
@@ -46,7 +47,7 @@ def _shelf(said: Settings, server: Server) -> Shelf | None:
 def _agent_id(data: Path) -> str:
     """Give whose lot it is. The file is the agent account's own: no link in it is followed."""
     try:
-        handle = os.open(data / "identity.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(data / "identity.json", os.O_RDONLY | NO_LINK | NO_WAIT)
         with os.fdopen(handle, "rb") as held:
             return str(json.loads(held.read(65536))["agent_id"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -55,7 +56,7 @@ def _agent_id(data: Path) -> str:
 
 def host(data: Path, ring: str, restart: str | None, health_s: float) -> Host:
     """Give the means of this host; AgentError unless root asks."""
-    if os.geteuid() != 0:
+    if own_account() != 0:
         raise AgentError("update needs root: it puts programs in place")
     orders = [["systemctl", "restart", WATCH, SHIP], ["systemctl", "try-restart", RESPOND]]
     if restart:
@@ -87,7 +88,7 @@ def _status(data: Path) -> dict[str, Any]:
     program = PLACE / "current" / "inopsio-agent"
     words = [str(program), "--data", str(data), "status"]
     try:
-        account = pwd.getpwnam(USER)
+        account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
         done = subprocess.run(
             words,
             check=False,

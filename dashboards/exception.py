@@ -131,11 +131,11 @@ def register(console: Console) -> None:
     def save(
         scope: Scope,
         clicks: Any,  # noqa: ANN401  Dash's own values
-        values: Any,  # noqa: ANN401
-        why: Any,  # noqa: ANN401
-        days: Any,  # noqa: ANN401
-        finding_id: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        values: Any,  # noqa: ANN401  Dash's own values
+        why: Any,  # noqa: ANN401  Dash's own values
+        days: Any,  # noqa: ANN401  Dash's own values
+        finding_id: Any,  # noqa: ANN401  Dash's own values
+    ) -> Any:  # noqa: ANN401  Dash's own values
         if not clicks:
             return no_update
         try:

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import evtx
+import polars as pl
 import psutil
 import pytest
 from polars.testing import assert_frame_equal
@@ -17,6 +19,10 @@ from agent.collect import Look, Notes
 from agent.collect.elsewhere import event_log, services, sign_ins
 from pipelines.parsers import evtx as evtx_parser
 from pipelines.parsers import windows_json
+from storage.database import Database
+from storage.settings import Settings
+from storage.tenant import Scope
+from tests.agent.door import open_door
 from tests.shared import shared_data
 
 NOW_US = 1_790_000_000_000_000
@@ -177,3 +183,41 @@ def _looks(
         monkeypatch.setattr(psutil, name, lambda found=found: found, raising=False)
         looks.append(collect(looks[-1].notes if looks else {}, NOW_US))
     return looks
+
+
+NO_LINUX = """
+import os, runpy, subprocess, sys, types
+import asyncio, multiprocessing, selectors, shutil, socket, sqlite3, ssl, tempfile, urllib.request
+import psutil
+locks = types.ModuleType("msvcrt")
+locks.LK_NBLCK = 2
+locks.locking = lambda handle, how, size: os.lockf(handle, os.F_TLOCK, size)
+sys.modules["msvcrt"] = locks
+for name in ("fcntl", "pwd", "grp", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "geteuid", "getuid", "fchown"):
+    delattr(os, name)
+sys.platform = "win32"
+sys.argv[0] = "inopsio-agent"
+runpy.run_module("agent", run_name="__main__")
+"""
+
+
+def test_the_agent_looks_and_ships_where_nothing_of_linux_is(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
+) -> None:
+    with open_door(settings, database, two_tenants[0], tmp_path) as door:
+        words = ["--data", str(tmp_path / "agent"), "once", "--url", door.server.url]
+        done = subprocess.run(
+            [sys.executable, "-c", NO_LINUX, *words],
+            check=False,
+            env={**os.environ, "INOPSIO_AGENT_TOKEN": door.server.token},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        found = door.stored()
+    mine = found.filter((pl.col("class_uid") == 1007) & (pl.col("process.pid") == os.getpid()))
+    assert mine.height == 1
+    assert set(found["class_uid"]) >= {1007, 4001}
