@@ -32,6 +32,9 @@ _ETHERNET, _RAW_IP = 1, 101
 _BARE: Final = frozenset((512, 768, 769, 776, 65_534))
 """Kinds of interface (ARPHRD) whose packets begin with IP: PPP, tunnels, tun, WireGuard."""
 
+_FRAMED: Final = frozenset((1, 772))
+"""Those whose packets begin with an Ethernet header: cards, bridges, veth; loopback."""
+
 _block_head = struct.Struct("=IIIII").unpack_from
 _packet_head = struct.Struct("=IIIIIIH").unpack_from
 _counts = struct.Struct("=III").unpack
@@ -66,7 +69,7 @@ class Ring:
             self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         held = mmap.mmap(self._socket.fileno(), BLOCK_BYTES * self._blocks)
         self._socket.bind((interface, _ALL))
-        self._link = _RAW_IP if self._socket.getsockname()[3] in _BARE else _ETHERNET
+        self._link = _link_of(self._socket.getsockname()[3])
         if fanout is not None:
             flags = _DEFRAGMENT | (_GROUP_IGNORES_OUTGOING if interface == "lo" else 0)
             group = struct.pack("=HH", fanout & 0xFFFF, _FANOUT_HASH | flags)
@@ -121,6 +124,17 @@ class Ring:
         seen, dropped, _ = _counts(self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12))
         self.packets += seen
         self.drops += dropped
+
+
+def _link_of(kind: int) -> int:
+    """Give the link type of a kind of interface; OSError for one that nothing here reads.
+
+    >>> _link_of(772), _link_of(65_534)
+    (1, 101)
+    """
+    if kind not in _BARE and kind not in _FRAMED:
+        raise OSError(f"its packets (ARPHRD {kind}) cannot be read: neither Ethernet nor IP")
+    return _RAW_IP if kind in _BARE else _ETHERNET
 
 
 def _as_block(data: bytes, count: int, first: int, link: int) -> PacketBlock:

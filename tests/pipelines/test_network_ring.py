@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.network.headers import read_headers
-from pipelines.network.ring import Ring
+from pipelines.network.ring import Ring, _link_of
 from pipelines.network.sensor import watch_blocks
 from pipelines.network.tunnels import LAYERS
 from storage.errors import Unavailable
@@ -128,3 +128,8 @@ def test_the_sensor_makes_flows_of_what_it_sees_live(sender: Path, port: int) ->
 def test_an_interface_that_is_not_there_is_named() -> None:
     with pytest.raises(Unavailable, match="nowhere0"):
         Ring("nowhere0")
+
+
+def test_an_interface_that_nothing_reads_is_refused_at_once() -> None:
+    with pytest.raises(OSError, match="ARPHRD 803"):
+        _link_of(803)  # a radio in monitor mode
