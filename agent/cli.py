@@ -21,6 +21,7 @@ from agent.identity import load as load_identity
 from agent.incarnation import Marking, place_of, settle
 from agent.keep import keep
 from agent.ordered import Ordered, begin_beating, begin_responding
+from agent.policy import REFUSED
 from agent.renewal import keep_renewed
 from agent.respond import lifted, note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
@@ -327,7 +328,12 @@ def _check_order(given: argparse.Namespace) -> int:
     if identity is None:
         raise AgentError(f"not enrolled in {given.data}")
     signed = importlib.import_module("agent.signed")
-    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, given.about, time.time())
+    text = sys.stdin.read(signed.LARGEST + 1)
+    try:
+        body = signed.opened(text, identity, given.about, time.time())
+    except AgentError as no:
+        tell(f"inopsio-agent: {no}")
+        return REFUSED
     print(json.dumps(body))  # noqa: T201  the command's result
     return DONE
 

@@ -87,9 +87,9 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
         return
     follower = Follower(folder, takes=False)
 
-    def may() -> frozenset[str]:
+    def may() -> frozenset[str] | None:
         follower.look()
-        return allowed(said, follower.policy)
+        return allowed(said, follower.policy) if follower.is_known else None
 
     note_half(spool, "respond", os.getpid())
     host = Host(

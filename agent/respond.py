@@ -31,7 +31,7 @@ class Responder:
     """The responding half.
 
     `opened`: gives the body of a signed order, or raises AgentError if it is not for this agent;
-    `allowed`: kinds of actions that may be done now.
+    `allowed`: kinds of actions that may be done now; None while the policy could not be read.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Responder:
         opened: Callable[[str], Mapping[str, Any]],
         spool: Spool,
         host: Host,
-        allowed: Callable[[], frozenset[str]],
+        allowed: Callable[[], frozenset[str] | None],
     ) -> None:
         """Find the kinds of actions; nothing is done yet."""
         self._opened, self._spool, self._host = opened, spool, host
@@ -52,7 +52,8 @@ class Responder:
         for id_ in self._orders.begun():
             self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
         held = {one.kind for one in self._orders.held()}
-        if held and not self._allowed():
+        may = self._allowed() if held else None
+        if may is not None and not may:
             self._lift_all()
             held = set()
         for kind, module in self._kinds.items():
@@ -134,7 +135,10 @@ class Responder:
             raise Refuses("the order has no arguments")
         if kind == "undo":
             return self._undone(str(arguments.get("action")))
-        if kind not in self._allowed():
+        may = self._allowed()
+        if may is None:
+            raise Refuses("this host's policy could not be read yet")
+        if kind not in may:
             raise Refuses(f"'{kind}' is not let through by this host's settings or its policy")
         module: ModuleType | None = self._kinds.get(kind)
         if module is None:
