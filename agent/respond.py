@@ -4,6 +4,8 @@ Whatever brought an order here is not trusted: its signature is checked here, an
 this agent, of now, not done before, and of a kind that this host's settings and policy let through.
 """
 
+import os
+import signal
 import threading
 import time
 import traceback
@@ -24,7 +26,8 @@ ROUND_S: Final = 1.0
 SKEW_S: Final = 600.0
 LONGEST_S: Final = 4 * 3600.0
 """No order is good for longer, whatever it says."""
-CRASHED: Final = "the agent ended while this was being done; it is not done again"
+CRASHED: Final = "the agent ended while this was being done; it is taken back, not done again"
+AGAIN_S: Final = 30.0
 
 
 class Responder:
@@ -46,10 +49,15 @@ class Responder:
         self._allowed = allowed
         self._orders: Orders = host.orders
         self._kinds = actions()
+        self._again_s: dict[str, float] = {}
 
     def begin(self) -> None:
         """Tell what a crash interrupted; make so again what is in force, and end what is over."""
         for id_ in self._orders.begun():
+            # What the house is told has failed must not be in force.
+            for one in self._orders.held():
+                if one.id == id_:
+                    self._over(one, CRASHED)
             self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
         held = {one.kind for one in self._orders.held()}
         may = self._allowed() if held else None
@@ -81,8 +89,9 @@ class Responder:
             if self._orders.begin(id_):
                 self._one(id_, text)
                 done += 1
+        now_s = self._host.now_s()
         for one in self._orders.held():
-            if one.until_s <= self._host.now_s():
+            if one.until_s <= now_s and self._again_s.get(one.id, 0.0) <= now_s:
                 self._over(one, "its time is over")
         # Another process may have taken it back: who stands before the host (`lift`).
         for kind in list(self._host.running):
@@ -94,9 +103,12 @@ class Responder:
         try:
             told = self._kinds[one.kind].undo(one, self._host)
         except (AgentError, OSError, KeyError) as wrong:
-            self._orders.hold(one._replace(until_s=self._host.now_s() + 30))
+            now_s = self._host.now_s()
+            self._orders.hold(one._replace(until_s=min(one.until_s, now_s)))
+            self._again_s[one.id] = now_s + AGAIN_S
             tell(f"'{one.kind}' could not be ended: {wrong}")
             return
+        self._again_s.pop(one.id, None)
         self._tell(one.id, one.kind, "ended", {**told, "why": why})
 
     def _one(self, id_: str, text: str) -> None:
@@ -185,14 +197,27 @@ class _NotNow(AgentError):
 
 def respond(responder: Responder, stop: threading.Event) -> None:
     """Do what comes until told to stop; what is in force stays, and ends by itself in time."""
-    responder.begin()
+    has_begun = False
     while not stop.is_set():
         try:
+            if not has_begun:
+                responder.begin()
+                has_begun = True
             responder.round()
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
-            stop.wait(30)
+            stop.wait(AGAIN_S)
         stop.wait(ROUND_S)
+
+
+def respond_or_end(responder: Responder, stop: threading.Event) -> None:
+    """Respond; should that ever end by itself, the process ends with it and is started anew."""
+    try:
+        respond(responder, stop)
+    except BaseException:
+        tell(f"the responding half ends: {traceback.format_exc(limit=3)}")
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
 
 
 def lifted(folder: Path) -> list[str]:
