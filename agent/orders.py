@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 MOST_WAITING: Final = 64
+MOST_BYTES: Final = 280_000
+"""Of a result, as JSON; the house takes up to 300,000."""
+_DEEPEST: Final = 12
+_LARGEST: Final = 2**63
 KEEP_S: Final = 7 * 86_400
 """An order's id is remembered so long after it came: many times longer than any is good for."""
 _SCHEMA: Final = """
@@ -40,6 +44,36 @@ class InForce(NamedTuple):
     kind: str
     until_s: float
     detail: dict[str, Any]
+
+
+def bounded(told: dict[str, Any]) -> dict[str, Any]:
+    r"""Give a result as the house takes it: text that is UTF-8 without NUL, no more than fits.
+
+    >>> bounded({"path": "/srv/a\udcff\0"})
+    {'path': '/srv/a\\udcff\\x00'}
+    """
+    found: dict[str, Any] = _plain(told, 0)
+    size = len(json.dumps(found))
+    while size > MOST_BYTES and isinstance(found.get("rows"), list) and found["rows"]:
+        found = {**found, "rows": found["rows"][: len(found["rows"]) // 2], "is_cut": True}
+        size = len(json.dumps(found))
+    if size > MOST_BYTES:
+        return {"why": f"the result has {size} bytes and was not kept", "is_cut": True}
+    return found
+
+
+def _plain(value: object, depth: int) -> Any:  # noqa: ANN401  what JSON has
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, dict):
+        return {str(_plain(str(k), 0)): _plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, depth + 1) for v in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < _LARGEST:  # NaN is not below anything
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 class Orders:
@@ -95,11 +129,11 @@ class Orders:
         return [str(row[0]) for row in rows]
 
     def end(self, result: Result) -> None:
-        """Keep what came of it."""
+        """Keep what came of it, plain and bounded: the house would not take it otherwise."""
         with self._lock:
             self._db.execute(
                 "UPDATE orders SET state = ?, result = ?, text = '' WHERE id = ?",
-                (result.state, json.dumps(result.told), result.id),
+                (result.state, json.dumps(bounded(result.told)), result.id),
             )
 
     def untold(self, most_bytes: int = 600_000) -> list[Result]:
