@@ -8,6 +8,7 @@ its end, so that it ends although the house is silent.
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE TABLE IF NOT EXISTS in_force (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, until_s REAL NOT NULL, detail TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS signed (id TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
 
 
@@ -85,6 +87,8 @@ class Orders:
         if not path.exists():
             path.touch(mode=0o600)
         self._lock = threading.Lock()
+        self.is_good: Callable[[InForce], bool] = lambda _one: True
+        """Says whether what is noted as in force is the house's word: the file may be changed."""
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -171,8 +175,24 @@ class Orders:
         with self._lock:
             self._db.execute("DELETE FROM in_force WHERE id = ?", (id,))
 
+    def keep_signed(self, id: str, text: str) -> None:
+        """Keep the signed order of what will be in force; those of what is not any more go."""
+        with self._lock:
+            self._db.execute("DELETE FROM signed WHERE id NOT IN (SELECT id FROM in_force)")
+            self._db.execute("INSERT OR REPLACE INTO signed VALUES (?, ?)", (id, text))
+
+    def signed(self, id: str) -> str:
+        """Give the signed order, '' if it is not kept."""
+        with self._lock:
+            row = self._db.execute("SELECT text FROM signed WHERE id = ?", (id,)).fetchone()
+        return str(row[0]) if row else ""
+
     def held(self) -> list[InForce]:
-        """Give what is in force, the oldest first."""
+        """Give what is in force by the house's word, the oldest first."""
+        return [one for one in self.noted() if self.is_good(one)]
+
+    def noted(self) -> list[InForce]:
+        """Give what is noted as in force, whoever noted it."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT id, kind, until_s, detail FROM in_force ORDER BY until_s"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from agent.errors import AgentError
+from agent.errors import AgentError, BadOrder
 from agent.identity import write_private
 from agent.settings import Settings
 
@@ -45,7 +45,7 @@ class Policy:
     response: frozenset[str] = frozenset(KINDS)
 
 
-class BadPolicy(AgentError):
+class BadPolicy(BadOrder):
     """The policy is the house's, but not one that this agent runs."""
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from agent.act import Host, Refuses, Told, actions
+from agent.act import MOST_MINUTES, Host, Refuses, Told, actions
 from agent.collect._shape import agent_event
-from agent.errors import AgentError
+from agent.errors import AgentError, BadOrder
 from agent.keep import keep
 from agent.orders import InForce, Orders, Result
 from agent.spool import Spool
@@ -50,15 +50,19 @@ class Responder:
         self._orders: Orders = host.orders
         self._kinds = actions()
         self._again_s: dict[str, float] = {}
+        self._bodies: dict[str, Mapping[str, Any]] = {}
+        self._orders.is_good = self._is_good
 
     def begin(self) -> None:
         """Tell what a crash interrupted; make so again what is in force, and end what is over."""
         for id_ in self._orders.begun():
             # What the house is told has failed must not be in force.
-            for one in self._orders.held():
+            for one in self._orders.noted():
                 if one.id == id_:
                     self._over(one, CRASHED)
             self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
+        self._bodies.clear()
+        self._sweep()
         held = {one.kind for one in self._orders.held()}
         may = self._allowed() if held else None
         if may is not None and not may:
@@ -78,6 +82,28 @@ class Responder:
             if is_needed:
                 tell(f"'{kind}' could not be put in force again: {wrong}")
 
+    def _is_good(self, one: InForce) -> bool:
+        """Answer whether a signed order of the house says this: the file is no proof of it."""
+        body = self._bodies.get(one.id)
+        if body is None:
+            text = self._orders.signed(one.id)
+            try:
+                body = self._opened(text) if text else {}
+            except BadOrder:  # judged; a check that could not be made raises, and is made again
+                body = {}
+            self._bodies[one.id] = body
+        return _says(body, one, self._kinds)
+
+    def _sweep(self) -> None:
+        """End what is noted as in force and is not the house's word."""
+        noted = self._orders.noted()
+        ids = {one.id for one in noted}
+        self._bodies = {id_: body for id_, body in self._bodies.items() if id_ in ids}
+        for one in noted:
+            is_due = self._again_s.get(one.id, 0.0) <= self._host.now_s()
+            if is_due and not self._orders.is_good(one):
+                self._over(one, "no signed order of the house says it")
+
     def _lift_all(self) -> None:
         for one in self._orders.held():
             self._over(one, "this host does not take actions any more")
@@ -89,6 +115,7 @@ class Responder:
             if self._orders.begin(id_):
                 self._one(id_, text)
                 done += 1
+        self._sweep()
         now_s = self._host.now_s()
         for one in self._orders.held():
             if one.until_s <= now_s and self._again_s.get(one.id, 0.0) <= now_s:
@@ -116,6 +143,9 @@ class Responder:
         try:
             body = self._checked(id_, text)
             kind = str(body["kind"])
+            if hasattr(self._kinds.get(kind), "put"):
+                self._orders.keep_signed(id_, text)
+                self._bodies[id_] = body
             state, told = "done", self._done(id_, kind, body)
         except (Refuses, _NotNow) as no:
             state, told = "refused", {"why": str(no)}
@@ -189,6 +219,22 @@ class Responder:
         if "evidence" in told:
             more |= {k: told["evidence"][k] for k in ("source", "sha256", "size_bytes")}
         keep(self._spool, [agent_event("response_action", now_us, text, **more)])
+
+
+def _says(body: Mapping[str, Any], one: InForce, kinds: Mapping[str, ModuleType]) -> bool:
+    """Answer whether an order says what is noted as in force: id, kind, what, and how long."""
+    arguments, at_us, module = body.get("arguments"), body.get("at_us"), kinds.get(one.kind)
+    if (body.get("id"), body.get("kind")) != (one.id, one.kind) or module is None:
+        return False
+    if not isinstance(arguments, dict) or not isinstance(at_us, int):
+        return False
+    most_s = at_us / 1e6 + LONGEST_S + SKEW_S + MOST_MINUTES * 60
+    if body.get("is_dry") is not False or one.until_s > most_s:
+        return False
+    try:
+        return bool(not hasattr(module, "says") or module.says(arguments, one))
+    except Refuses:
+        return False
 
 
 class _NotNow(AgentError):

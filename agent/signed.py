@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import AgentError
+from agent.errors import BadOrder
 from agent.identity import Identity
 
 MARK: Final = b"inopsio/order/1\n"
@@ -23,7 +23,7 @@ LARGEST: Final = 256 << 10
 SKEW_S: Final = 600.0
 
 
-class NotSigned(AgentError):
+class NotSigned(BadOrder):
     """What came is not the house's word to this agent."""
 
 

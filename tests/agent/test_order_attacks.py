@@ -463,12 +463,14 @@ def test_what_is_lifted_before_the_host_ends_in_the_running_agent_too(
 def test_while_the_policy_is_unread_only_an_undo_is_let_through(agent: Agent) -> None:
     responder = agent.responder()
     responder._allowed = lambda: None
-    agent.orders.hold(InForce("x", "suspend", time.time() + 60, {"processes": []}))
+    held, text = signed(agent, kind="suspend", arguments={})
+    agent.orders.keep_signed(held, text)
+    agent.orders.hold(InForce(held, "suspend", time.time() + 60, {"processes": []}))
     responder.begin()
-    assert [one.id for one in agent.orders.held()] == ["x"], "what is in force stays"
+    assert [one.id for one in agent.orders.held()] == [held], "what is in force stays"
     for kind, arguments, wanted in (
         ("query", {"table": "users"}, "refused"),
-        ("undo", {"action": "x"}, "done"),
+        ("undo", {"action": held}, "done"),
     ):
         id_, text = signed(agent, kind=kind, arguments=arguments)
         agent.orders.offer(id_, text, time.time())
