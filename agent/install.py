@@ -13,6 +13,7 @@ from typing import Final
 
 from agent.errors import AgentError
 from agent.identity import load
+from agent.pin import PIN, put
 from agent.respond import lifted
 from agent.settings import load as load_settings
 from agent.ship import Server
@@ -62,6 +63,7 @@ def _install(given: argparse.Namespace) -> int:
         key.parent.mkdir(parents=True, exist_ok=True)
         _copy(given.release_key, key, 0o644)
     left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND}
+    _pin(root)
     names = _units(root, left_out)
     if root == Path("/"):
         _account(folder)
@@ -172,8 +174,18 @@ def _account(folder: Path) -> None:
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
     account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
-    for place in (folder, Path("/") / DATA):
-        given(place, account.pw_uid, account.pw_gid)
+    given(Path("/") / DATA, account.pw_uid, account.pw_gid)
+    # Settings and pin stay root's: whoever takes the account over may read and not change them.
+    for place in given(folder, 0, account.pw_gid):
+        place.chmod(0o750 if place.is_dir() else 0o640)
+
+
+def _pin(root: Path) -> None:
+    """Pin the authority of a host that was enrolled before pins were kept; one stays as it is."""
+    pin, authority = root / PIN.relative_to("/"), root / DATA / "authority.pem"
+    if authority.exists() and not pin.exists():
+        with os.fdopen(os.open(authority, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+            put(pin, file.read(1 << 16))
 
 
 def given(folder: Path, uid: int, gid: int) -> list[Path]:

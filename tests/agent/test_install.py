@@ -1,5 +1,7 @@
 """Install over what is there: only what was given changes."""
 
+import hashlib
+import ssl
 import tomllib
 from pathlib import Path
 
@@ -44,3 +46,15 @@ def test_a_key_of_releases_changes_no_setting_and_starts_no_response(tmp_path: P
 def test_settings_that_cannot_be_changed_line_by_line_are_left_to_people() -> None:
     with pytest.raises(AgentError, match="by hand"):
         changed('response = [\n  "query",\n]\n', {"response": "false"})
+
+
+def test_install_pins_the_authority_once(tmp_path: Path) -> None:
+    data, token = tmp_path / "var/lib/inopsio-agent", tmp_path / "token"
+    data.mkdir(parents=True)
+    token.write_text("secret")
+    words = ["install", "--url", "https://a.example", "--token-file", str(token)]
+    for content in (b"first", b"second"):
+        (data / "authority.pem").write_text(ssl.DER_cert_to_PEM_cert(content))
+        assert cli.command([*words, "--root", str(tmp_path)]) == 0
+    pin = (tmp_path / "etc/inopsio-agent/authority.sha256").read_text()
+    assert pin == hashlib.sha256(b"first").hexdigest() + "\n"
