@@ -20,11 +20,12 @@ from agent.identity import alone
 from agent.identity import load as load_identity
 from agent.incarnation import Marking, place_of, settle
 from agent.keep import keep
+from agent.lift import lifted
 from agent.ordered import Ordered, begin_beating, begin_responding
 from agent.pin import pin_of, put
 from agent.policy import REFUSED
 from agent.renewal import keep_renewed
-from agent.respond import lifted, note_half
+from agent.respond import note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server

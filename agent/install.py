@@ -13,8 +13,8 @@ from typing import Final
 
 from agent.errors import AgentError
 from agent.identity import load
+from agent.lift import lifted
 from agent.pin import PIN, put
-from agent.respond import lifted
 from agent.settings import load as load_settings
 from agent.ship import Server
 from agent.system import IS_POSIX, own_account

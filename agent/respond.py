@@ -7,7 +7,6 @@ this agent, of now, not done before, and of a kind that this host's settings and
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -264,28 +263,6 @@ def respond_or_end(responder: Responder, stop: threading.Event) -> None:
         tell(f"the responding half ends: {traceback.format_exc(limit=3)}")
         os.kill(os.getpid(), signal.SIGTERM)
         raise
-
-
-def lifted(folder: Path) -> list[str]:
-    """Take back all that is in force on this host, whoever asked for it; say what, and what not.
-
-    For who stands before the host: it needs no house and no network.
-    """
-    path = folder / "orders.sqlite"
-    if not path.exists():
-        return []
-    orders, kinds, said = Orders(path), actions(), []
-    host = Host(folder, orders, list, frozenset, time.time)
-    for one in orders.held():
-        orders.release(one.id)
-        try:
-            kinds[one.kind].undo(one, host)
-            said.append(f"{one.kind} {one.id} is taken back")
-        except (AgentError, OSError, KeyError) as wrong:
-            orders.hold(one)
-            said.append(f"{one.kind} {one.id} could not be taken back: {wrong}")
-    orders.close()
-    return said
 
 
 def own_pids(spool: Spool) -> frozenset[int]:

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from agent.act import Refuses, _evidence, collect
+from agent.lift import lifted
 from agent.orders import InForce
 from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, checked, read
-from agent.respond import lifted
 from agent.settings import Settings as AgentSettings
 from agent.signed import NotSigned, opened
 from api import evidence
