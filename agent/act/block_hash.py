@@ -54,6 +54,10 @@ def put(held: list[InForce], host: Host) -> None:
     """Watch for what is in force; without any the watch ends."""
     blocked = frozenset(str(one.detail["sha256"]) for one in held if left_s(one, host) > 0)
     watch = host.running.get(KIND)
+    if isinstance(watch, _execs.Execs) and not watch.is_alive:
+        watch.close()
+        del host.running[KIND]
+        watch = None
     if not blocked:
         if isinstance(watch, _execs.Execs):
             watch.close()
