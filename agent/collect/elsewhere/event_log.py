@@ -57,20 +57,27 @@ def collect(notes: Notes, now_us: int) -> Look:
         if code:
             continue
         newest = max((number for number, _ in _records(text)), default=None)
-        if newest is None:  # empty, or no number in it: nothing is known of the place
-            is_empty = not text.strip("\ufeff \r\n\t")
-            newest = 0 if is_empty else places.get(channel, 0)
-        place = places.get(channel, newest)
-        if newest < place:
+        is_empty = not text.strip("\ufeff\ufffd \r\n\t")
+        place = places.get(channel, 0 if is_empty else newest)
+        if place is None:
+            continue  # a first look at a record without a number: where the end is, is not known
+        if newest is not None and newest < place:
             events.append(agent_event("log_cleared", now_us, f"{channel} was cleared"))
             place = 0
-        if newest > place:
-            query = f"/q:*[System[EventRecordID>{place}]]"
-            for number, line in _records(_ask(program, channel, query, f"/c:{MOST}")[1]):
-                lines.append(line)
-                place = max(place, number)
+        if not is_empty and newest != place:
+            found, place = _behind(program, channel, place, newest)
+            lines += found
         places[channel] = place
     return Look(events, {"places": places, "refused": refused}, lines, "windows_json")
+
+
+def _behind(program: str, channel: str, place: int, newest: int | None) -> tuple[list[bytes], int]:
+    """Give the records behind a place, and the place behind them: it moves whatever they are."""
+    query = f"/q:*[System[EventRecordID>{place}]]"
+    found = list(_records(_ask(program, channel, query, f"/c:{MOST}")[1]))
+    if not found and newest is not None:
+        return [], min(place + MOST, newest)
+    return [line for _, line in found], max((number for number, _ in found), default=place)
 
 
 def _ask(program: str, channel: str, *words: str) -> tuple[int, str]:
