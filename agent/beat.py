@@ -5,6 +5,7 @@ Nothing that comes is obeyed here. What is signed is laid down for the halves th
 
 import json
 import random
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -29,6 +30,9 @@ LONGEST_WAIT_S: Final = 300.0
 LOOK_S: Final = 1.0
 """What came of an order is told so soon, whenever the next beat is."""
 OK, TAKEN = 200, 204
+_REFUSED: Final = frozenset({400, 413, 415, 422})
+"""Answers that are the same next time for the same words."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Beat:
@@ -49,24 +53,57 @@ class Beat:
         return self._spool.note(POLICY, {}) != self._said or bool(self._orders.untold(1))
 
     def beat(self, now_s: float) -> int:
-        """Beat once; give how many orders came that were not known."""
+        """Beat once; give how many orders came that were not known.
+
+        What the house refuses for one result is sent again without it: no result may keep orders
+        and policies away.
+        """
         results = [self._handed(result) for result in self._orders.untold()]
-        note = self._said = self._spool.note(POLICY, {})
-        said = {
-            "policy_version": int(note.get("version", 0)),
-            "policy_refused": int(note.get("refused", 0)),
-            "policy_reason": _line(str(note.get("reason", ""))),
-            "response": list(note.get("response", [])),
-            "results": [{"id": r.id, "state": r.state, "result": r.told} for r in results],
-        }
-        status, text = self._sender.say("/v1/agents/beat", json.dumps(said).encode())
+        self._said = self._spool.note(POLICY, {})
+        status, text = self._say(results)
+        count = 0
+        if status in _REFUSED and results:
+            count = sum(self._told_alone(result, now_s) for result in results)
+            results = []
+            status, text = self._say([])
+        if status in _REFUSED:
+            status, text = self._say([], is_bare=True)
         if status != OK:
             raise Away(f"the house answered the beat with {status}")
+        self._have_told(results)
+        self._note_house()
+        return count + self._heard(text, now_s)
+
+    def _say(self, results: list[Result], *, is_bare: bool = False) -> tuple[int, bytes]:
+        """Say how this agent is; `is_bare`: only which policy it runs."""
+        note = self._said
+        said: dict[str, Any] = {"policy_version": int(note.get("version", 0)), "results": []}
+        if not is_bare:
+            said |= {
+                "policy_refused": int(note.get("refused", 0)),
+                "policy_reason": _line(str(note.get("reason", ""))),
+                "response": list(note.get("response", [])),
+                "results": [{"id": r.id, "state": r.state, "result": r.told} for r in results],
+            }
+        return self._sender.say("/v1/agents/beat", json.dumps(said).encode())
+
+    def _told_alone(self, result: Result, now_s: float) -> int:
+        """Tell one result; what the house does not take goes as failed, and then is left."""
+        status, text = self._say([result])
+        if status in _REFUSED:
+            tell(f"the house did not take what came of {result.id}: {status}")
+            why = {"why": f"not taken: the house answered its result with {status}"}
+            status, text = self._say([result._replace(state="failed", told=why)])
+        if status != OK and status not in _REFUSED:
+            raise Away(f"the house answered the beat with {status}")
+        self._have_told([result])
+        return self._heard(text, now_s) if status == OK else 0
+
+    def _have_told(self, results: list[Result]) -> None:
         self._orders.told([r.id for r in results])
         for result in results:
-            (self._folder / FOLDER / result.id).unlink(missing_ok=True)
-        self._note_house()
-        return self._heard(text, now_s)
+            if _is_id(result.id):
+                (self._folder / FOLDER / result.id).unlink(missing_ok=True)
 
     def _heard(self, text: bytes, now_s: float) -> int:
         try:
@@ -77,12 +114,18 @@ class Beat:
             raise Away("the house did not answer the beat as it does") from None
         if policy:
             write_private(self._folder / OFFERED, policy)
-        return sum(self._orders.offer(_id(order), order, now_s) for order in orders)
+        found = [(_id(order), order) for order in orders]
+        return sum(self._orders.offer(id_, order, now_s) for id_, order in found if id_)
 
     def _handed(self, result: Result) -> Result:
         """Send what was collected, piece by piece; a result without it is a failure."""
         path = self._folder / FOLDER / result.id
-        if result.state != "done" or "evidence" not in result.told or not path.exists():
+        if (
+            not _is_id(result.id)
+            or result.state != "done"
+            or "evidence" not in result.told
+            or not path.exists()
+        ):
             return result
         with path.open("rb") as file:
             for number, piece in enumerate(iter(lambda: file.read(PIECE), b"")):
@@ -100,11 +143,24 @@ class Beat:
 
 
 def _id(order: str) -> str:
-    """Give the id by which an order is kept; the half that does it compares it with the signed."""
+    """Give the id by which an order is kept, '' if it has none: it is the name of a file too.
+
+    The half that does it compares it with the signed one.
+    """
     try:
-        return str(json.loads(json.loads(order)["body"])["id"])[:64]
+        found = str(json.loads(json.loads(order)["body"])["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return "unreadable"
+        return ""
+    return found if _is_id(found) else ""
+
+
+def _is_id(text: str) -> bool:
+    """Answer whether it is a UUID as the house writes it.
+
+    >>> _is_id("../identity.pem"), _is_id("7f1e9a52-93a4-4b0c-8f0e-0a3f7c1d2e4b")
+    (False, True)
+    """
+    return _UUID.fullmatch(text) is not None
 
 
 def _line(text: str) -> str:

@@ -20,9 +20,12 @@ from agent.identity import alone
 from agent.identity import load as load_identity
 from agent.incarnation import Marking, place_of, settle
 from agent.keep import keep
+from agent.lift import lifted
 from agent.ordered import Ordered, begin_beating, begin_responding
+from agent.pin import pin_of, put
+from agent.policy import REFUSED
 from agent.renewal import keep_renewed
-from agent.respond import lifted, note_half
+from agent.respond import note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
 from agent.settings import CONFIG, Settings, load, logs_of
 from agent.ship import Sender, Server
@@ -174,6 +177,9 @@ def _enroll(given: argparse.Namespace) -> int:
         given.data, given.url, given.token or _token(given.token_file), given.ca_fingerprint
     )
     os.close(held)
+    pin = pin_of(given.data)
+    if pin is not None and own_account() == 0:
+        put(pin, (given.data / "authority.pem").read_text(encoding="ascii"))
     tell(f"enrolled in tenant {made.tenant_id} as agent {made.agent_id}")
     return DONE
 
@@ -327,7 +333,12 @@ def _check_order(given: argparse.Namespace) -> int:
     if identity is None:
         raise AgentError(f"not enrolled in {given.data}")
     signed = importlib.import_module("agent.signed")
-    body = signed.opened(sys.stdin.read(signed.LARGEST + 1), identity, given.about, time.time())
+    text = sys.stdin.read(signed.LARGEST + 1)
+    try:
+        body = signed.opened(text, identity, given.about, time.time(), pin_of(given.data))
+    except AgentError as no:
+        tell(f"inopsio-agent: {no}")
+        return REFUSED
     print(json.dumps(body))  # noqa: T201  the command's result
     return DONE
 

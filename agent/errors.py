@@ -21,3 +21,7 @@ class Refused(AgentError):
         """Keep the server's answer."""
         super().__init__(message)
         self.status = status
+
+
+class BadOrder(AgentError):
+    """What came was judged, and is not to be obeyed."""

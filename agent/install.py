@@ -7,12 +7,15 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
 from agent.identity import load
-from agent.respond import lifted
+from agent.lift import lifted
+from agent.pin import PIN, put
+from agent.settings import load as load_settings
 from agent.ship import Server
 from agent.system import IS_POSIX, own_account
 from agent.units import RESPOND, SHIP, UPDATE_PATH, USER, WATCH, units
@@ -36,7 +39,9 @@ def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--release-key", type=Path, help="public key (PEM) whose signed releases are installed"
     )
     sub.add_argument(
-        "--no-response", action="store_true", help="the house may ask for no action on this host"
+        "--no-response",
+        action="store_true",
+        help="the house may ask for no action on this host; stays so until agent.toml is edited",
     )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
     sub.set_defaults(act=_install)
@@ -51,13 +56,14 @@ def _install(given: argparse.Namespace) -> int:
     _check(given, root)
     folder = root / CONFIG
     folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    said = _settings(given, folder)
-    _write(folder / "agent.toml", ("\n".join(said) + "\n").encode(), 0o640)
+    toml = folder / "agent.toml"
+    _write(toml, changed(_text(toml), _settings(given, folder)).encode(), 0o640)
     key = root / PLACE.relative_to("/") / KEY
     if given.release_key is not None:
         key.parent.mkdir(parents=True, exist_ok=True)
         _copy(given.release_key, key, 0o644)
-    left_out = {RESPOND} if given.no_response else set()
+    left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND}
+    _pin(root)
     names = _units(root, left_out)
     if root == Path("/"):
         _account(folder)
@@ -83,16 +89,49 @@ def _check(given: argparse.Namespace, root: Path) -> None:
         raise AgentError("install needs root: it writes units and makes an account")
 
 
-def _settings(given: argparse.Namespace, folder: Path) -> list[str]:
-    said = [f'url = "{given.url}"'] if given.url else []
+def _settings(given: argparse.Namespace, folder: Path) -> dict[str, str]:
+    """Copy what was given; give the settings that it changes, each as TOML has its value."""
+    said = {"url": f'"{given.url}"'} if given.url else {}
     for name, source, target in (
         ("token_file", given.token_file, "token"),
         ("ca", given.ca, "ca.pem"),
     ):
         if source is not None:
             _copy(source, folder / target)
-            said.append(f'{name} = "/{CONFIG / target}"')
-    return [*said, "response = false"] if given.no_response else said
+            said[name] = f'"/{CONFIG / target}"'
+    return {**said, "response": "false"} if given.no_response else said
+
+
+def _text(toml: Path) -> str:
+    """Give the settings that are there, '' if none are; a link says nothing of this host's."""
+    if toml.is_symlink() or not toml.exists():
+        return ""
+    try:
+        with os.fdopen(os.open(toml, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError) as wrong:
+        raise AgentError(f"{toml} cannot be read: {wrong}") from wrong
+
+
+def changed(old: str, said: dict[str, str]) -> str:
+    r"""Give the settings with these values and all else as it was; AgentError if they are unclear.
+
+    >>> changed('ring = "early"\nurl = "https://a"\n', {"url": '"https://b"'})
+    'url = "https://b"\nring = "early"\n'
+    """
+    lines = old.splitlines()
+    tables = next((n for n, line in enumerate(lines) if line.startswith("[")), len(lines))
+    kept = [line for line in lines[:tables] if line.partition("=")[0].strip() not in said]
+    text = "".join(
+        f"{line}\n" for line in [*(f"{k} = {v}" for k, v in said.items()), *kept, *lines[tables:]]
+    )
+    try:
+        new = "\n".join(f"{k} = {v}" for k, v in said.items())
+        if tomllib.loads(text) == tomllib.loads(old) | tomllib.loads(new):
+            return text
+    except tomllib.TOMLDecodeError as wrong:
+        raise AgentError(f"agent.toml cannot be changed: {wrong}; edit it by hand") from wrong
+    raise AgentError(f"agent.toml cannot be changed: edit {', '.join(said)} by hand")
 
 
 def _units(root: Path, left_out: set[str]) -> list[str]:
@@ -135,8 +174,18 @@ def _account(folder: Path) -> None:
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
     account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
-    for place in (folder, Path("/") / DATA):
-        given(place, account.pw_uid, account.pw_gid)
+    given(Path("/") / DATA, account.pw_uid, account.pw_gid)
+    # Settings and pin stay root's: whoever takes the account over may read and not change them.
+    for place in given(folder, 0, account.pw_gid):
+        place.chmod(0o750 if place.is_dir() else 0o640)
+
+
+def _pin(root: Path) -> None:
+    """Pin the authority of a host that was enrolled before pins were kept; one stays as it is."""
+    pin, authority = root / PIN.relative_to("/"), root / DATA / "authority.pem"
+    if authority.exists() and not pin.exists():
+        with os.fdopen(os.open(authority, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+            put(pin, file.read(1 << 16))
 
 
 def given(folder: Path, uid: int, gid: int) -> list[Path]:

@@ -15,7 +15,7 @@ from agent.identity import load
 from agent.keep import keep
 from agent.orders import Orders
 from agent.policy import Follower, allowed, checked, merged
-from agent.respond import Responder, note_half, own_pids, respond
+from agent.respond import Responder, note_half, own_pids, respond_or_end
 from agent.run import agent_id
 from agent.settings import Settings
 from agent.ship import Sender, Server
@@ -87,9 +87,9 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
         return
     follower = Follower(folder, takes=False)
 
-    def may() -> frozenset[str]:
+    def may() -> frozenset[str] | None:
         follower.look()
-        return allowed(said, follower.policy)
+        return allowed(said, follower.policy) if follower.is_known else None
 
     note_half(spool, "respond", os.getpid())
     host = Host(
@@ -104,4 +104,4 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
     if not said.response:
         tell("this host takes no actions: response is false")
     words = (responder, stop)
-    threading.Thread(target=respond, args=words, name="respond", daemon=True).start()
+    threading.Thread(target=respond_or_end, args=words, name="respond", daemon=True).start()

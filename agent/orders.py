@@ -8,10 +8,15 @@ its end, so that it ends although the house is silent.
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 MOST_WAITING: Final = 64
+MOST_BYTES: Final = 280_000
+"""Of a result, as JSON; the house takes up to 300,000."""
+_DEEPEST: Final = 12
+_LARGEST: Final = 2**63
 KEEP_S: Final = 7 * 86_400
 """An order's id is remembered so long after it came: many times longer than any is good for."""
 _SCHEMA: Final = """
@@ -22,6 +27,7 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE TABLE IF NOT EXISTS in_force (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, until_s REAL NOT NULL, detail TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS signed (id TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
 
 
@@ -42,6 +48,36 @@ class InForce(NamedTuple):
     detail: dict[str, Any]
 
 
+def bounded(told: dict[str, Any]) -> dict[str, Any]:
+    r"""Give a result as the house takes it: text that is UTF-8 without NUL, no more than fits.
+
+    >>> bounded({"path": "/srv/a\udcff\0"})
+    {'path': '/srv/a\\udcff\\x00'}
+    """
+    found: dict[str, Any] = _plain(told, 0)
+    size = len(json.dumps(found))
+    while size > MOST_BYTES and isinstance(found.get("rows"), list) and found["rows"]:
+        found = {**found, "rows": found["rows"][: len(found["rows"]) // 2], "is_cut": True}
+        size = len(json.dumps(found))
+    if size > MOST_BYTES:
+        return {"why": f"the result has {size} bytes and was not kept", "is_cut": True}
+    return found
+
+
+def _plain(value: object, depth: int) -> Any:  # noqa: ANN401  what JSON has
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, dict):
+        return {str(_plain(str(k), 0)): _plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, depth + 1) for v in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < _LARGEST:  # NaN is not below anything
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 class Orders:
     """The file, for one process of each half."""
 
@@ -51,6 +87,8 @@ class Orders:
         if not path.exists():
             path.touch(mode=0o600)
         self._lock = threading.Lock()
+        self.is_good: Callable[[InForce], bool] = lambda _one: True
+        """Says whether what is noted as in force is the house's word: the file may be changed."""
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -95,11 +133,11 @@ class Orders:
         return [str(row[0]) for row in rows]
 
     def end(self, result: Result) -> None:
-        """Keep what came of it."""
+        """Keep what came of it, plain and bounded: the house would not take it otherwise."""
         with self._lock:
             self._db.execute(
                 "UPDATE orders SET state = ?, result = ?, text = '' WHERE id = ?",
-                (result.state, json.dumps(result.told), result.id),
+                (result.state, json.dumps(bounded(result.told)), result.id),
             )
 
     def untold(self, most_bytes: int = 600_000) -> list[Result]:
@@ -137,8 +175,24 @@ class Orders:
         with self._lock:
             self._db.execute("DELETE FROM in_force WHERE id = ?", (id,))
 
+    def keep_signed(self, id: str, text: str) -> None:
+        """Keep the signed order of what will be in force; those of what is not any more go."""
+        with self._lock:
+            self._db.execute("DELETE FROM signed WHERE id NOT IN (SELECT id FROM in_force)")
+            self._db.execute("INSERT OR REPLACE INTO signed VALUES (?, ?)", (id, text))
+
+    def signed(self, id: str) -> str:
+        """Give the signed order, '' if it is not kept."""
+        with self._lock:
+            row = self._db.execute("SELECT text FROM signed WHERE id = ?", (id,)).fetchone()
+        return str(row[0]) if row else ""
+
     def held(self) -> list[InForce]:
-        """Give what is in force, the oldest first."""
+        """Give what is in force by the house's word, the oldest first."""
+        return [one for one in self.noted() if self.is_good(one)]
+
+    def noted(self) -> list[InForce]:
+        """Give what is noted as in force, whoever noted it."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT id, kind, until_s, detail FROM in_force ORDER BY until_s"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from agent.errors import AgentError
+from agent.errors import AgentError, BadOrder
 from agent.identity import write_private
 from agent.settings import Settings
 
@@ -23,6 +23,9 @@ KINDS: Final = (
     "isolate", "kill", "suspend", "collect", "maps", "block_ip", "block_hash", "query", "undo",
 )  # fmt: skip
 BEAT_S: Final = 15
+REFUSED: Final = 3
+"""Exit code of `check-order` for what is not to be obeyed."""
+_SAYS: Final = "inopsio-agent: "
 _WORDS: Final = frozenset(
     {"off", "watch_paths", "every_s", "spool_mb", "cpu_percent", "beat_s", "response", "four_eyes"}
 )
@@ -42,7 +45,7 @@ class Policy:
     response: frozenset[str] = frozenset(KINDS)
 
 
-class BadPolicy(AgentError):
+class BadPolicy(BadOrder):
     """The policy is the house's, but not one that this agent runs."""
 
 
@@ -138,9 +141,15 @@ def checked(folder: Path, text: str, about: str = "policy") -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as wrong:
         raise AgentError(f"it could not be checked: {wrong}") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().removeprefix("inopsio-agent: ")
-        raise BadPolicy(said[-300:] or "it could not be checked")
-    found: dict[str, Any] = json.loads(done.stdout)
+        said = done.stderr.decode("utf-8", "replace").strip()
+        # Only what the check itself said is its word: a process that died has judged nothing.
+        if done.returncode == REFUSED and said.startswith(_SAYS):
+            raise BadPolicy(said.removeprefix(_SAYS)[-300:])
+        raise AgentError(f"it could not be checked: {said[-200:]} ({done.returncode})")
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise AgentError("it could not be checked: the check was cut off") from None
     return found
 
 
@@ -163,16 +172,33 @@ class Follower:
         """Begin with what ran before, if it is still good."""
         self._folder, self._takes = folder, takes
         self._seen: tuple[int, int] | None = None
+        self._has_begun = not takes
         self.refused, self.reason = 0, ""
         self.policy = Policy()
-        if takes and (text := text_of(folder / RUNS)):
-            try:
-                self.policy = read(checked(folder, text))
-            except AgentError as wrong:
-                self.reason = f"what ran before is not good any more: {wrong}"[:300]
+        self._begin()
+
+    @property
+    def is_known(self) -> bool:
+        """Answer whether the policy is: False while one lies there that could not be read."""
+        return bool(self.policy.version) or not (self._folder / RUNS).exists()
+
+    def _begin(self) -> None:
+        """Read what ran before; what could not be checked is looked at again by the next look."""
+        if self._has_begun:
+            return
+        try:
+            if text := text_of(self._folder / RUNS):
+                self.policy = read(checked(self._folder, text))
+            self._has_begun = True
+        except BadPolicy as wrong:
+            self._has_begun = True
+            self.reason = f"what ran before is not good any more: {wrong}"[:300]
+        except AgentError as wrong:
+            self.reason = f"what ran before was not read: {wrong}"[:300]
 
     def look(self) -> bool:
         """Look whether something came; True if another policy runs now."""
+        self._begin()
         path = self._folder / (OFFERED if self._takes else RUNS)
         try:
             told = path.stat()
@@ -181,7 +207,6 @@ class Follower:
         mark = told.st_mtime_ns, told.st_ino
         if mark == self._seen:
             return False
-        self._seen = mark
         text, version = text_of(path), 0
         try:
             body = checked(self._folder, text)
@@ -190,8 +215,11 @@ class Follower:
             if found.version <= self.policy.version:
                 raise BadPolicy(f"version {found.version} is not above {self.policy.version}")
         except AgentError as wrong:
+            # A check that could not be made says nothing: it is made again.
+            self._seen = mark if isinstance(wrong, BadPolicy) else None
             self.refused, self.reason = version, str(wrong)[:300]
             return False
+        self._seen = mark
         if self._takes:
             write_private(self._folder / RUNS, text)
         self.policy, self.refused, self.reason = found, 0, ""

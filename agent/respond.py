@@ -4,17 +4,18 @@ Whatever brought an order here is not trusted: its signature is checked here, an
 this agent, of now, not done before, and of a kind that this host's settings and policy let through.
 """
 
+import os
+import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from agent.act import Host, Refuses, Told, actions
+from agent.act import MOST_MINUTES, Host, Refuses, Told, actions
 from agent.collect._shape import agent_event
-from agent.errors import AgentError
+from agent.errors import AgentError, BadOrder
 from agent.keep import keep
 from agent.orders import InForce, Orders, Result
 from agent.spool import Spool
@@ -24,14 +25,15 @@ ROUND_S: Final = 1.0
 SKEW_S: Final = 600.0
 LONGEST_S: Final = 4 * 3600.0
 """No order is good for longer, whatever it says."""
-CRASHED: Final = "the agent ended while this was being done; it is not done again"
+CRASHED: Final = "the agent ended while this was being done; it is taken back, not done again"
+AGAIN_S: Final = 30.0
 
 
 class Responder:
     """The responding half.
 
     `opened`: gives the body of a signed order, or raises AgentError if it is not for this agent;
-    `allowed`: kinds of actions that may be done now.
+    `allowed`: kinds of actions that may be done now; None while the policy could not be read.
     """
 
     def __init__(
@@ -39,20 +41,30 @@ class Responder:
         opened: Callable[[str], Mapping[str, Any]],
         spool: Spool,
         host: Host,
-        allowed: Callable[[], frozenset[str]],
+        allowed: Callable[[], frozenset[str] | None],
     ) -> None:
         """Find the kinds of actions; nothing is done yet."""
         self._opened, self._spool, self._host = opened, spool, host
         self._allowed = allowed
         self._orders: Orders = host.orders
         self._kinds = actions()
+        self._again_s: dict[str, float] = {}
+        self._bodies: dict[str, Mapping[str, Any]] = {}
+        self._orders.is_good = self._is_good
 
     def begin(self) -> None:
         """Tell what a crash interrupted; make so again what is in force, and end what is over."""
         for id_ in self._orders.begun():
+            # What the house is told has failed must not be in force.
+            for one in self._orders.noted():
+                if one.id == id_:
+                    self._over(one, CRASHED)
             self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
+        self._bodies.clear()
+        self._sweep()
         held = {one.kind for one in self._orders.held()}
-        if held and not self._allowed():
+        may = self._allowed() if held else None
+        if may is not None and not may:
             self._lift_all()
             held = set()
         for kind, module in self._kinds.items():
@@ -69,6 +81,28 @@ class Responder:
             if is_needed:
                 tell(f"'{kind}' could not be put in force again: {wrong}")
 
+    def _is_good(self, one: InForce) -> bool:
+        """Answer whether a signed order of the house says this: the file is no proof of it."""
+        body = self._bodies.get(one.id)
+        if body is None:
+            text = self._orders.signed(one.id)
+            try:
+                body = self._opened(text) if text else {}
+            except BadOrder:  # judged; a check that could not be made raises, and is made again
+                body = {}
+            self._bodies[one.id] = body
+        return _says(body, one, self._kinds)
+
+    def _sweep(self) -> None:
+        """End what is noted as in force and is not the house's word."""
+        noted = self._orders.noted()
+        ids = {one.id for one in noted}
+        self._bodies = {id_: body for id_, body in self._bodies.items() if id_ in ids}
+        for one in noted:
+            is_due = self._again_s.get(one.id, 0.0) <= self._host.now_s()
+            if is_due and not self._orders.is_good(one):
+                self._over(one, "no signed order of the house says it")
+
     def _lift_all(self) -> None:
         for one in self._orders.held():
             self._over(one, "this host does not take actions any more")
@@ -80,8 +114,10 @@ class Responder:
             if self._orders.begin(id_):
                 self._one(id_, text)
                 done += 1
+        self._sweep()
+        now_s = self._host.now_s()
         for one in self._orders.held():
-            if one.until_s <= self._host.now_s():
+            if one.until_s <= now_s and self._again_s.get(one.id, 0.0) <= now_s:
                 self._over(one, "its time is over")
         # Another process may have taken it back: who stands before the host (`lift`).
         for kind in list(self._host.running):
@@ -93,9 +129,12 @@ class Responder:
         try:
             told = self._kinds[one.kind].undo(one, self._host)
         except (AgentError, OSError, KeyError) as wrong:
-            self._orders.hold(one._replace(until_s=self._host.now_s() + 30))
+            now_s = self._host.now_s()
+            self._orders.hold(one._replace(until_s=min(one.until_s, now_s)))
+            self._again_s[one.id] = now_s + AGAIN_S
             tell(f"'{one.kind}' could not be ended: {wrong}")
             return
+        self._again_s.pop(one.id, None)
         self._tell(one.id, one.kind, "ended", {**told, "why": why})
 
     def _one(self, id_: str, text: str) -> None:
@@ -103,6 +142,9 @@ class Responder:
         try:
             body = self._checked(id_, text)
             kind = str(body["kind"])
+            if hasattr(self._kinds.get(kind), "put"):
+                self._orders.keep_signed(id_, text)
+                self._bodies[id_] = body
             state, told = "done", self._done(id_, kind, body)
         except (Refuses, _NotNow) as no:
             state, told = "refused", {"why": str(no)}
@@ -134,7 +176,10 @@ class Responder:
             raise Refuses("the order has no arguments")
         if kind == "undo":
             return self._undone(str(arguments.get("action")))
-        if kind not in self._allowed():
+        may = self._allowed()
+        if may is None:
+            raise Refuses("this host's policy could not be read yet")
+        if kind not in may:
             raise Refuses(f"'{kind}' is not let through by this host's settings or its policy")
         module: ModuleType | None = self._kinds.get(kind)
         if module is None:
@@ -175,42 +220,49 @@ class Responder:
         keep(self._spool, [agent_event("response_action", now_us, text, **more)])
 
 
+def _says(body: Mapping[str, Any], one: InForce, kinds: Mapping[str, ModuleType]) -> bool:
+    """Answer whether an order says what is noted as in force: id, kind, what, and how long."""
+    arguments, at_us, module = body.get("arguments"), body.get("at_us"), kinds.get(one.kind)
+    if (body.get("id"), body.get("kind")) != (one.id, one.kind) or module is None:
+        return False
+    if not isinstance(arguments, dict) or not isinstance(at_us, int):
+        return False
+    most_s = at_us / 1e6 + LONGEST_S + SKEW_S + MOST_MINUTES * 60
+    if body.get("is_dry") is not False or one.until_s > most_s:
+        return False
+    try:
+        return bool(not hasattr(module, "says") or module.says(arguments, one))
+    except Refuses:
+        return False
+
+
 class _NotNow(AgentError):
     """The order is the house's, but not to be done now."""
 
 
 def respond(responder: Responder, stop: threading.Event) -> None:
     """Do what comes until told to stop; what is in force stays, and ends by itself in time."""
-    responder.begin()
+    has_begun = False
     while not stop.is_set():
         try:
+            if not has_begun:
+                responder.begin()
+                has_begun = True
             responder.round()
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
-            stop.wait(30)
+            stop.wait(AGAIN_S)
         stop.wait(ROUND_S)
 
 
-def lifted(folder: Path) -> list[str]:
-    """Take back all that is in force on this host, whoever asked for it; say what, and what not.
-
-    For who stands before the host: it needs no house and no network.
-    """
-    path = folder / "orders.sqlite"
-    if not path.exists():
-        return []
-    orders, kinds, said = Orders(path), actions(), []
-    host = Host(folder, orders, list, frozenset, time.time)
-    for one in orders.held():
-        orders.release(one.id)
-        try:
-            kinds[one.kind].undo(one, host)
-            said.append(f"{one.kind} {one.id} is taken back")
-        except (AgentError, OSError, KeyError) as wrong:
-            orders.hold(one)
-            said.append(f"{one.kind} {one.id} could not be taken back: {wrong}")
-    orders.close()
-    return said
+def respond_or_end(responder: Responder, stop: threading.Event) -> None:
+    """Respond; should that ever end by itself, the process ends with it and is started anew."""
+    try:
+        respond(responder, stop)
+    except BaseException:
+        tell(f"the responding half ends: {traceback.format_exc(limit=3)}")
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
 
 
 def own_pids(spool: Spool) -> frozenset[int]:

@@ -7,6 +7,8 @@ the authority of this host's enrolment certified for orders, and for this tenant
 import base64
 import binascii
 import json
+import ssl
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
@@ -14,8 +16,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.errors import AgentError
+from agent.errors import BadOrder
 from agent.identity import Identity
+from agent.pin import check
 
 MARK: Final = b"inopsio/order/1\n"
 SIGNER_URI: Final = "inopsio://house/orders"
@@ -23,15 +26,17 @@ LARGEST: Final = 256 << 10
 SKEW_S: Final = 600.0
 
 
-class NotSigned(AgentError):
+class NotSigned(BadOrder):
     """What came is not the house's word to this agent."""
 
 
-def opened(text: str, identity: Identity, about: str, now_s: float) -> dict[str, Any]:
+def opened(
+    text: str, identity: Identity, about: str, now_s: float, pin: Path | None = None
+) -> dict[str, Any]:
     """Give an order's body; NotSigned says why it is not to be obeyed.
 
-    `about`: 'policy' or 'action'. Of the body only what is checked here is known to be so: the
-    signature, `about`, `tenant` and `agent`.
+    `about`: 'policy' or 'action'; `pin`: where root pinned the authority. Of the body only what is
+    checked here is known to be so: the signature, `about`, `tenant` and `agent`.
     """
     if len(text) > LARGEST:
         raise NotSigned(f"the order is over {LARGEST} bytes")
@@ -40,8 +45,11 @@ def opened(text: str, identity: Identity, about: str, now_s: float) -> dict[str,
         body, signature, shown = (str(told[n]) for n in ("body", "signature", "certificate"))
         signed = base64.b64decode(signature, validate=True)
         signer = x509.load_pem_x509_certificate(shown.encode())
-        authority = (identity.folder / "authority.pem").read_bytes()
-        _check_signer(signer, x509.load_pem_x509_certificate(authority), now_s)
+        authority = (identity.folder / "authority.pem").read_text(encoding="ascii")
+        check(pin, authority)
+        # The pinned one alone, whatever else the file has.
+        trusted = x509.load_der_x509_certificate(ssl.PEM_cert_to_DER_cert(authority.strip()))
+        _check_signer(signer, trusted, now_s)
         key = signer.public_key()
         if not isinstance(key, Ed25519PublicKey):
             raise NotSigned("the order's key is no Ed25519 key")

@@ -65,14 +65,33 @@ def update(host: Host) -> str:
     except OSError:
         source = -1
     try:
-        if unfinished := told.get("pending"):
+        unfinished = told.get("pending")
+        if unfinished and not _is_past(host, unfinished):
             return _judge(host, told, unfinished)  # the machine stopped in the midst of it
+        if told.pop("pending", None):
+            _write(host.kept / "state.json", told)
         return _taken(host, told, source) if source >= 0 else "none"
     finally:
         if source >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(READY, dir_fd=source)  # what starts this program looks for it
+            _clear(source, host.now_s())
             os.close(source)
+
+
+def _is_past(host: Host, pending: dict[str, Any]) -> bool:
+    """Answer whether what runs is newer: it was installed by other means meanwhile."""
+    return parts(str(pending["version"])) < parts(_named(host))
+
+
+def _clear(source: int, now_s: float) -> None:
+    """Take away what starts this program, whatever it is: a folder is put aside."""
+    try:
+        os.unlink(READY, dir_fd=source)
+    except FileNotFoundError:
+        return
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside = f"{READY}.{int(now_s * 1000)}"
+            os.rename(READY, aside, src_dir_fd=source, dst_dir_fd=source)
 
 
 def _taken(host: Host, told: dict[str, Any], source: int) -> str:

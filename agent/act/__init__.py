@@ -10,6 +10,7 @@ and, where it lasts until it is undone,
 
     put(held, host) -> None          make it so; `held` is all of this kind that is in force
     undo(one, host) -> dict          take one back that is in force no more
+    says(arguments, one) -> bool     the order says what is noted as in force (where it matters)
 
 A program is called with a list of words, never by a shell. Files beginning with `_` are no actions.
 """
@@ -73,4 +74,4 @@ def minutes_of(arguments: Told) -> int:
 
 def left_s(one: InForce, host: Host) -> int:
     """Give the whole seconds that something is in force from now on."""
-    return max(0, round(one.until_s - host.now_s()))
+    return min(max(0, round(one.until_s - host.now_s())), MOST_MINUTES * 60)

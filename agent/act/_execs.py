@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import re
 import select
 import signal
 import stat
@@ -35,20 +36,23 @@ _NO_PROGRAMS: Final = frozenset(
 LARGEST: Final = 64 << 20
 AGAIN_S: Final = 5.0
 BECOMES_S: Final = 0.5
+_SOON_MS: Final = 1
 """Between the opening of a program and its start the process is still the one before."""
 _MOST: Final = 4096
 _BITE: Final = 256 << 10
+_MOST_WAITING: Final = 512
+_ESCAPED: Final = re.compile(rb"\\([0-3][0-7]{2})")
 Key = tuple[int, int, int, int, int]
 
 
-def roots() -> list[str]:
-    """Give a mount point of every file system that may have programs."""
-    found: dict[str, str] = {}
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        first, _, rest = line.partition(" - ")
-        words = first.split()
-        if rest.split()[0] not in _NO_PROGRAMS:
-            found.setdefault(words[2], words[4].encode().decode("unicode_escape"))
+def roots(mounts: Path = Path("/proc/self/mountinfo")) -> list[bytes]:
+    """Give a mount point of every file system that may have programs: bytes, whatever its name."""
+    found: dict[bytes, bytes] = {}
+    for line in mounts.read_bytes().splitlines():
+        first, _, rest = line.partition(b" - ")
+        words, kind = first.split(b" "), rest.split(b" ")[0].decode("ascii", "replace")
+        if len(words) > 4 and kind not in _NO_PROGRAMS:
+            found.setdefault(words[2], _ESCAPED.sub(lambda m: bytes([int(m[1], 8)]), words[4]))
     return list(found.values())
 
 
@@ -109,6 +113,7 @@ class Execs:
         self._stop = threading.Event()
         self.blocked: frozenset[str] = frozenset()
         self.ended = 0
+        self._waiting: dict[tuple[int, tuple[int, int]], float] = {}
         if not self._mark():
             os.close(self._handle)
             raise OSError(ctypes.get_errno(), "no file system could be marked")
@@ -118,20 +123,37 @@ class Execs:
     def _mark(self) -> int:
         """Mark every file system, also those that came since; give how many are marked."""
         flags = _MARK_ADD | _MARK_FILESYSTEM
-        words = [(self._handle, flags, OPEN_EXEC, _AT_FDCWD, os.fsencode(r)) for r in roots()]
+        words = [(self._handle, flags, OPEN_EXEC, _AT_FDCWD, r) for r in roots()]
         return sum(self._library.fanotify_mark(*w) == 0 for w in words)
+
+    @property
+    def is_alive(self) -> bool:
+        """Answer whether it still watches."""
+        return self._thread.is_alive()
 
     def _watch(self) -> None:
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
         marked_s = time.monotonic()
         while not self._stop.is_set():
-            if poll.poll(500):
-                with contextlib.suppress(OSError):  # what cannot be opened says nothing
+            # What cannot be opened or read says nothing, and ends no watch.
+            with contextlib.suppress(OSError, ValueError, struct.error):
+                if poll.poll(_SOON_MS if self._waiting else 500):
                     self._heard(os.read(self._handle, 1 << 14))
+                self._look_again()
             if time.monotonic() - marked_s > AGAIN_S:
-                self._mark()
                 marked_s = time.monotonic()
+                with contextlib.suppress(OSError, ValueError):
+                    self._mark()
+
+    def _look_again(self) -> None:
+        """Look at those that were not yet what they opened; none keeps others waiting."""
+        now_s = time.monotonic()
+        for (pid, place), end_s in list(self._waiting.items()):
+            is_ended = self._end(pid, place)
+            self.ended += bool(is_ended)
+            if is_ended is not False or now_s > end_s:
+                del self._waiting[pid, place]
 
     def _heard(self, data: bytes) -> None:
         at = 0
@@ -144,34 +166,37 @@ class Execs:
                 continue
             try:
                 place, digest = self._programs.of(handle)
-                if digest in self.blocked and self._end(pid, place):
-                    self.ended += 1
+                if digest in self.blocked:
+                    if len(self._waiting) >= _MOST_WAITING:
+                        del self._waiting[next(iter(self._waiting))]
+                    self._waiting[pid, place] = time.monotonic() + BECOMES_S
             except OSError:  # gone meanwhile
                 continue
             finally:
                 os.close(handle)
 
-    def _end(self, pid: int, place: tuple[int, int]) -> bool:
-        """End the process once it runs that program; what it was before is not ended."""
+    def _end(self, pid: int, place: tuple[int, int]) -> bool | None:
+        """End the process if it runs that program; None if it is not to be looked at again.
+
+        What it was before is not ended: until it is that program the answer is False.
+        """
         if pid in self._spared:
-            return False
+            return None
         try:
             held = os.pidfd_open(pid)
         except OSError:
-            return False
+            return None
         try:
-            end_s = time.monotonic() + BECOMES_S
-            while time.monotonic() < end_s:
-                told = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116  the hot way
-                if (told.st_dev, told.st_ino) == place:
-                    signal.pidfd_send_signal(held, signal.SIGKILL)
-                    return True
-                time.sleep(0.001)
+            told = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116  the hot way
+            if (told.st_dev, told.st_ino) != place:
+                return False
+            signal.pidfd_send_signal(held, signal.SIGKILL)
         except OSError:
-            return False
+            return None
+        else:
+            return True
         finally:
             os.close(held)
-        return False
 
     def end_running(self) -> int:
         """End what runs a blocked program already; give how many."""
@@ -180,7 +205,7 @@ class Execs:
             if digest in self.blocked and pid not in self._spared:
                 with contextlib.suppress(OSError):
                     told = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116  the hot way
-                    count += self._end(pid, (told.st_dev, told.st_ino))
+                    count += bool(self._end(pid, (told.st_dev, told.st_ino)))
         self.ended += count
         return count
 

@@ -7,6 +7,7 @@ opened first and the start time read afterwards: if it is the one that was named
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple
 
@@ -26,6 +27,7 @@ class Named(NamedTuple):
     pid: int
     start_ticks: int
     handle: int
+    ppid: int = 0
 
     @property
     def uid(self) -> str:
@@ -59,7 +61,7 @@ def _opened(pid: int, stack: ExitStack) -> Named | None:
         return None
     stack.callback(os.close, handle)
     seen = _proc.read(pid)
-    return None if seen is None else Named(pid, seen.start_ticks, handle)
+    return None if seen is None else Named(pid, seen.start_ticks, handle, seen.ppid)
 
 
 def check_not_ours(pids: set[int], own: frozenset[int]) -> None:
@@ -94,32 +96,51 @@ def below(root: int) -> list[int]:
     return tree
 
 
-def stopped(root: Named, own: frozenset[int], stack: ExitStack, *, is_tree: bool) -> list[Named]:
+def stopped(
+    root: Named,
+    own: frozenset[int],
+    stack: ExitStack,
+    *,
+    is_tree: bool,
+    note: Callable[[list[Named]], None] = lambda _held: None,
+) -> list[Named]:
     """Stop a process and what it started, so that none starts another meanwhile; give them.
 
     Refuses before anything is stopped where one of them must be left alone; what was stopped goes
-    on if one turns up later.
+    on if one turns up later. `note` is told each before it is stopped, with those before it.
     """
     check_not_ours(set(below(root.pid)) if is_tree else {root.pid}, own)
     held = [root]
-    send(root, signal.SIGSTOP)
     try:
+        note(held)
+        send(root, signal.SIGSTOP)
         for _ in range(ROUNDS if is_tree else 0):
             known = {one.pid for one in held}
             fresh = [pid for pid in below(root.pid) if pid not in known]
             if not fresh:
                 break
             check_not_ours(set(fresh), own)
-            for pid in fresh:
-                named = _opened(pid, stack)
-                if named is not None:
-                    send(named, signal.SIGSTOP)
-                    held.append(named)
-    except Refuses:
+            found = _children_of(held, fresh, stack)
+            check_not_ours({one.pid for one in found}, own)
+            note([*held, *found])
+            for one in found:
+                held.append(one)
+                send(one, signal.SIGSTOP)
+    except BaseException:
         for one in held:
             send(one, signal.SIGCONT)
         raise
     return held
+
+
+def _children_of(held: list[Named], fresh: list[int], stack: ExitStack) -> list[Named]:
+    """Open these, parents first; what is no child of one that is held is another by now."""
+    found: list[Named] = []
+    for pid in fresh:
+        named = _opened(pid, stack)
+        if named is not None and named.ppid in {one.pid for one in (*held, *found)}:
+            found.append(named)
+    return found
 
 
 def send(one: Named, number: signal.Signals) -> bool:

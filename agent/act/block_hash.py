@@ -54,6 +54,10 @@ def put(held: list[InForce], host: Host) -> None:
     """Watch for what is in force; without any the watch ends."""
     blocked = frozenset(str(one.detail["sha256"]) for one in held if left_s(one, host) > 0)
     watch = host.running.get(KIND)
+    if isinstance(watch, _execs.Execs) and not watch.is_alive:
+        watch.close()
+        del host.running[KIND]
+        watch = None
     if not blocked:
         if isinstance(watch, _execs.Execs):
             watch.close()
@@ -75,3 +79,8 @@ def undo(_one: InForce, host: Host) -> Told:
     left = [o for o in host.orders.held() if o.kind == KIND]
     put(left, host)
     return {"still_blocked": [o.detail["sha256"] for o in left]}
+
+
+def says(arguments: Told, one: InForce) -> bool:
+    """Answer whether the order's arguments are what is noted as in force."""
+    return arguments.get("sha256") == one.detail.get("sha256")

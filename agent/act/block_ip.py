@@ -88,3 +88,8 @@ def undo(_one: InForce, host: Host) -> Told:
     left = [o for o in host.orders.held() if o.kind == KIND]
     put(left, host)
     return {"still_blocked": [o.detail["network"] for o in left]}
+
+
+def says(arguments: Told, one: InForce) -> bool:
+    """Answer whether the order's arguments are what is noted as in force."""
+    return str(_network(arguments)) == one.detail.get("network")

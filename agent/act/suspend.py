@@ -21,19 +21,19 @@ def do(id: str, arguments: Told, host: Host) -> Told:
         root = _processes.hold(str(arguments.get("process")), stack)
         until_s = host.now_s() + MOST_MINUTES * 60
         is_tree = bool(arguments.get("tree", True))
-        pids = _processes.below(root.pid) if is_tree else [root.pid]
-        # On disk before any is stopped: undo knows them although we end meanwhile.
-        known = [str(row["uid"]) for row in _processes.said(pids)]
-        host.orders.hold(InForce(id, KIND, until_s, {"processes": known}))
+
+        def note(found: list[_processes.Named]) -> None:
+            # On disk before any is stopped: undo knows them although we end meanwhile.
+            uids = [one.uid for one in found]
+            host.orders.hold(InForce(id, KIND, until_s, {"processes": uids}))
+
         try:
-            found = _processes.stopped(root, host.own_pids(), stack, is_tree=is_tree)
+            found = _processes.stopped(root, host.own_pids(), stack, is_tree=is_tree, note=note)
         except BaseException:
             host.orders.release(id)
             raise
-        uids = [one.uid for one in found]
-        host.orders.hold(InForce(id, KIND, until_s, {"processes": uids}))
         told = _processes.said([one.pid for one in found])
-    return {"processes": told, "count": len(uids)}
+    return {"processes": told, "count": len(found)}
 
 
 def put(_held: list[InForce], _host: Host) -> None:

@@ -64,9 +64,9 @@ class Agent:
         """Give the responding half as it is after a start."""
         follower = Follower(self.identity.folder, takes=False)
 
-        def may() -> frozenset[str]:
+        def may() -> frozenset[str] | None:
             follower.look()
-            return allowed(self.said, follower.policy)
+            return allowed(self.said, follower.policy) if follower.is_known else None
 
         host = Host(
             self.identity.folder,

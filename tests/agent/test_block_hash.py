@@ -5,11 +5,12 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from agent.act import Host, Refuses, block_hash
+from agent.act import Host, Refuses, _execs, block_hash
 from agent.orders import Orders
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="fanotify is for root")
@@ -64,3 +65,44 @@ def test_neither_the_agent_nor_the_first_process_is_blocked(host: Host) -> None:
         with pytest.raises(Refuses, match="first process or the agent"):
             block_hash.do("a", {"sha256": _digest(Path(program))}, host)
     assert host.orders.held() == []
+
+
+def test_scripts_that_are_blocked_keep_no_program_alive(
+    host: Host, program: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\n# {os.urandom(8).hex()}\nread line\n")
+    script.chmod(0o755)
+    for name, path in (("a", script), ("b", program)):
+        block_hash.do(name, {"sha256": _digest(path), "minutes": 5}, host)
+    with ExitStack() as stack:
+        for _ in range(12):
+            one = stack.enter_context(subprocess.Popen([script], stdin=subprocess.PIPE))
+            stack.callback(one.kill)
+        with subprocess.Popen([program, "60"]) as started:
+            try:
+                assert started.wait(3) == -9
+            finally:
+                started.kill()
+
+
+def test_a_watch_that_has_died_is_replaced(host: Host, program: Path) -> None:
+    block_hash.do("a", {"sha256": _digest(program), "minutes": 5}, host)
+    watch = host.running[block_hash.KIND]
+    assert isinstance(watch, _execs.Execs)
+    watch._stop.set()
+    watch._thread.join(5)
+    block_hash.put(host.orders.held(), host)
+    with subprocess.Popen([program, "60"]) as started:
+        assert started.wait(5) == -9
+
+
+def test_a_mount_whose_name_is_no_text_ends_no_watch(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(
+        b"1 0 8:1 / / rw - ext4 /dev/a rw\n"
+        b"2 1 0:9 / /srv/\xff\\040x\\n rw,a - fuse.x y rw\n"
+        b"3 1 0:8 / /proc rw - proc proc rw\n"
+        b"broken\n"
+    )
+    assert _execs.roots(mounts) == [b"/", b"/srv/\xff x\\n"]

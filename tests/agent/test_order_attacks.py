@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from agent.act import Refuses, _evidence, collect
+from agent.lift import lifted
+from agent.orders import InForce
 from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, checked, read
-from agent.respond import lifted
 from agent.settings import Settings as AgentSettings
 from agent.signed import NotSigned, opened
 from api import evidence
@@ -457,3 +458,21 @@ def test_what_is_lifted_before_the_host_ends_in_the_running_agent_too(
     responder.round()
     assert subprocess.run([program, "0.1"], check=False).returncode == 0
     assert lifted(agent.identity.folder) == []
+
+
+def test_while_the_policy_is_unread_only_an_undo_is_let_through(agent: Agent) -> None:
+    responder = agent.responder()
+    responder._allowed = lambda: None
+    held, text = signed(agent, kind="suspend", arguments={})
+    agent.orders.keep_signed(held, text)
+    agent.orders.hold(InForce(held, "suspend", time.time() + 60, {"processes": []}))
+    responder.begin()
+    assert [one.id for one in agent.orders.held()] == [held], "what is in force stays"
+    for kind, arguments, wanted in (
+        ("query", {"table": "users"}, "refused"),
+        ("undo", {"action": held}, "done"),
+    ):
+        id_, text = signed(agent, kind=kind, arguments=arguments)
+        agent.orders.offer(id_, text, time.time())
+        responder.round()
+        assert [r.state for r in agent.orders.untold() if r.id == id_] == [wanted]

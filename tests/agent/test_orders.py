@@ -121,3 +121,17 @@ def _uid(pid: int) -> str:
 
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_name_that_is_no_text_keeps_no_answer_away(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    with open(os.fsencode(tmp_path / "odd") + b"/\xff", "wb"):  # noqa: PTH123  no text
+        pass
+    Path(tmp_path / "odd/link").symlink_to(b"to\xfe".decode("utf-8", "surrogateescape"))
+    database, now = agent.house.database, agent.house.desk.now()
+    asked = {"table": "files", "path": str(tmp_path / "odd")}
+    made = ask(database, BEA, agent.id, "query", asked, now, note="what is there")
+    agent.turn()
+    found = action_of(database, BEA, made["action_id"])
+    assert found["state"] == "done"
+    assert {row.get("link") for row in found["result"]["rows"]} == {None, "to\\udcfe"}

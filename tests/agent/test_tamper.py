@@ -185,3 +185,20 @@ def test_a_host_that_went_down_is_no_kill(tmp_path: Path) -> None:
     assert begin(spool, "look", False, boot) == []
     assert len(end(spool, "look")) == 1
     assert begin(spool, "look", False, boot) == []
+
+
+def test_another_authority_is_told_though_it_looks_like_a_renewal(tmp_path: Path) -> None:
+    folder = tmp_path / tamper.DATA
+    folder.mkdir(parents=True)
+    for name in ("identity.pem", "identity.json", "authority.pem"):
+        (folder / name).write_text("one")
+    notes = tamper.collect({}, 0, tmp_path).notes
+    for name in ("identity.pem", "identity.json", "authority.pem"):
+        (folder / name).unlink()
+        (folder / name).write_text("one" if name == "authority.pem" else "two")
+    look = tamper.collect(notes, 0, tmp_path)
+    assert look.events == [], "a renewal"
+    for name in ("identity.json", "authority.pem"):
+        (folder / name).write_text("three!")
+    (event,) = tamper.collect(look.notes, 0, tmp_path).events
+    assert event["metadata"]["event_code"] == "agent_tampered"

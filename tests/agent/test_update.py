@@ -78,6 +78,21 @@ def test_a_machine_that_stopped_in_the_midst_is_judged_when_it_is_back(site: Sit
     assert site.runs == "0.1.0"
 
 
+def test_what_waited_and_is_older_than_what_runs_by_now_is_dropped(site: Site) -> None:
+    state = site.folder / "kept" / "state.json"
+    state.write_text(json.dumps({"pending": {"version": "0.0.9", "serial": 1, "before": "0.0.8"}}))
+    (site.update_folder / READY).touch()
+    assert site.update() == "none"
+    assert (site.runs, site.restarts) == ("0.1.0", [])
+    assert "pending" not in json.loads(state.read_text())
+
+
+def test_a_folder_that_starts_the_updater_is_put_aside(site: Site) -> None:
+    (site.update_folder / READY / "deep").mkdir(parents=True)
+    assert site.update() == "none"
+    assert not (site.update_folder / READY).exists()
+
+
 @pytest.mark.parametrize("version", ["0.1.0", "0.0.9", "0.1"])
 def test_an_older_version_is_refused_however_well_it_is_signed(site: Site, version: str) -> None:
     assert site.offer(version, serial=9) == "refused"

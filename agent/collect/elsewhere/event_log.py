@@ -6,7 +6,9 @@ evtx_dump writes and the house reads. A channel that was cleared is told, and re
 one that may not be read is told once.
 """
 
+import contextlib
 import json
+import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
@@ -31,6 +33,10 @@ _TIMEOUT_S: Final = 30
 _BYTES_MOST: Final = 64 << 20
 _DEEPEST: Final = 8
 _DENIED: Final = 5
+_LONGEST: Final = 32 << 10
+_NUMBER: Final = re.compile(r"<EventRecordID>([0-9]{1,19})</EventRecordID>")
+_NO_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML has no place for, also written as it is in a name or a command line."""
 _NAMESPACE: Final = "{http://schemas.microsoft.com/win/2004/08/events/event}"
 
 
@@ -50,18 +56,28 @@ def collect(notes: Notes, now_us: int) -> Look:
             events.append(agent_event("channel_refused", now_us, f"{channel} may not be read"))
         if code:
             continue
-        newest = max((number for number, _ in _records(text)), default=0)
-        place = places.get(channel, newest)
-        if newest < place:
+        newest = max((number for number, _ in _records(text)), default=None)
+        is_empty = not text.strip("\ufeff\ufffd \r\n\t")
+        place = places.get(channel, 0 if is_empty else newest)
+        if place is None:
+            continue  # a first look at a record without a number: where the end is, is not known
+        if newest is not None and newest < place:
             events.append(agent_event("log_cleared", now_us, f"{channel} was cleared"))
             place = 0
-        if newest > place:
-            query = f"/q:*[System[EventRecordID>{place}]]"
-            for number, line in _records(_ask(program, channel, query, f"/c:{MOST}")[1]):
-                lines.append(line)
-                place = max(place, number)
+        if not is_empty and newest != place:
+            found, place = _behind(program, channel, place, newest)
+            lines += found
         places[channel] = place
     return Look(events, {"places": places, "refused": refused}, lines, "windows_json")
+
+
+def _behind(program: str, channel: str, place: int, newest: int | None) -> tuple[list[bytes], int]:
+    """Give the records behind a place, and the place behind them: it moves whatever they are."""
+    query = f"/q:*[System[EventRecordID>{place}]]"
+    found = list(_records(_ask(program, channel, query, f"/c:{MOST}")[1]))
+    if not found and newest is not None:
+        return [], min(place + MOST, newest)
+    return [line for _, line in found], max((number for number, _ in found), default=place)
 
 
 def _ask(program: str, channel: str, *words: str) -> tuple[int, str]:
@@ -78,19 +94,28 @@ def _ask(program: str, channel: str, *words: str) -> tuple[int, str]:
 
 
 def _records(text: str) -> Iterator[tuple[int, bytes]]:
-    """Give (number, JSON) of each Event; what is no whole Event is left out."""
+    """Give (number, JSON) of each Event; one that cannot be read goes as its text.
+
+    The number is looked for first: a record that is no XML must not hold up those behind it.
+    """
     end = "</Event>"
     for part in text.split(end)[:-1]:
         start = part.find("<Event ")
-        if start < 0 or "<!" in part:
+        found = _NUMBER.search(part, max(start, 0))
+        if start < 0 or found is None:
             continue
-        try:
-            event = ET.fromstring(part[start:] + end)  # noqa: S314  no '<!', so no entities
-        except ET.ParseError:
-            continue
-        number = event.findtext(f"{_NAMESPACE}System/{_NAMESPACE}EventRecordID", "0")
-        if number.isdecimal():
-            yield int(number), json.dumps({"Event": _value(event)}, ensure_ascii=False).encode()
+        told = _told(_NO_XML.sub("\ufffd", part[start:]) + end)
+        line = json.dumps({"Event": told}, ensure_ascii=False)
+        yield int(found[1]), line.encode("utf-8", "replace")
+
+
+def _told(xml: str) -> str | dict[str, Any] | None:
+    if "<!" not in xml:  # so there are no entities
+        with contextlib.suppress(ET.ParseError):
+            return _value(ET.fromstring(xml))  # noqa: S314  see above
+    number = _NUMBER.search(xml)
+    system = {"EventRecordID": number[1]} if number else {}
+    return {"System": system, "EventData": {"Unreadable": xml[:_LONGEST]}}
 
 
 def _value(element: ET.Element, depth: int = 0) -> str | dict[str, Any] | None:

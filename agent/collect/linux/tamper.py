@@ -25,6 +25,8 @@ UNIT_FOLDERS: Final = ("lib/systemd/system", "etc/systemd/system")
 _WANTS: Final = "etc/systemd/system/multi-user.target.wants"
 _RESULT: Final = "var/lib/inopsio-agent-update/result.json"
 _OWN: Final = ("identity.pem", "authority.pem", "identity.json")
+_RENEWED: Final = ("identity.pem", "identity.json")
+"""A renewal changes these; whom the host trusts it does not."""
 MOST: Final = 2000
 Seen = list[Any]
 """[inode, changed ns, size, rights and owner, hash]: a list, because it is kept as JSON."""
@@ -91,11 +93,13 @@ def _look(path: Path, before: Seen | None) -> Seen | None:
 def _is_told(
     place: str, before: Seen | None, after: Seen | None, is_update: bool, is_renewal: bool
 ) -> bool:
+    if place == f"{DATA}/authority.pem" and before and after:
+        return before[_RIGHTS:] != after[_RIGHTS:]  # a renewal writes the same again
     if _essence(before) == _essence(after):
         return False
     if place.startswith(PROGRAM) and is_update:
         return False
-    is_papers = place.startswith(DATA) and place.rpartition("/")[2] in _OWN
+    is_papers = place.startswith(DATA) and place.rpartition("/")[2] in _RENEWED
     return not (is_papers and is_renewal and after is not None)
 
 
