@@ -15,9 +15,8 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from api.action_kinds import COLLECTS, FREE, LASTING, UNDOABLE, read_arguments
+from api.action_kinds import FREE, UNDOABLE, read_arguments
 from api.agent_policy import agent_uuid, wanted_policy
-from api.evidence import complete
 from api.signer import Signer
 from storage.audit import write_audit
 from storage.database import Database
@@ -35,7 +34,6 @@ MOST_OPEN: Final = 50
 MOST: Final = 200
 AT_ONCE: Final = 10
 LONGEST_NOTE: Final = 500
-LARGEST_RESULT: Final = 300_000
 Tx = Connection[TupleRow]
 Row = dict[str, Any]
 
@@ -235,46 +233,6 @@ def _body(scope: Scope, row: Row, now: datetime) -> Row:
         "at_us": int(now.timestamp() * 1_000_000),
         "expires_us": int(row["expires_at"].timestamp() * 1_000_000),
     }
-
-
-def keep_result(tx: Tx, scope: Scope, told: Row, now: datetime) -> None:
-    """Keep what an agent says came of an action that it was sent; anything else is left out.
-
-    `told`: id, state (done, failed, refused), result.
-    """
-    rows = select(tx, "agent_action", action_id=told["id"])
-    action = rows[0] if rows else None
-    # What was told before, or is another agent's, changes nothing.
-    if action is None or action["agent_id"] != scope.actor.name or action["state"] != "sent":
-        return
-    state, result = str(told["state"]), dict(told.get("result") or {})
-    if state == "done" and action["kind"] in COLLECTS and not action["is_dry"]:
-        host = str(select(tx, "agent_standing", agent_id=scope.actor.name)[0]["host"])
-        wrong = complete(tx, scope, action, host, result, now)
-        if wrong:
-            state, result = "failed", {**result, "why": wrong}
-    execute(
-        tx,
-        "agent_action_end",
-        action_id=action["action_id"],
-        agent_id=scope.actor.name,
-        state=state,
-        now=now,
-        result=json.dumps(result),
-        until=_until(action, state, now),
-    )
-    if state == "done" and action["kind"] == "undo":
-        execute(tx, "agent_action_undone", action_id=action["undoes"], now=now)
-    short = {k: v for k, v in result.items() if len(json.dumps(v)) < 2000}
-    detail = {"kind": action["kind"], "agent": scope.actor.name, "state": state, "result": short}
-    ended: Any = {"done": "done", "refused": "refused"}.get(state, "failed")
-    write_audit(tx, scope, "agent-action.result", str(action["action_id"]), ended, detail)
-
-
-def _until(action: Row, state: str, now: datetime) -> datetime | None:
-    if state != "done" or action["is_dry"] or action["kind"] not in LASTING:
-        return None
-    return now + timedelta(minutes=int(action["arguments"].get("minutes", 1440)))
 
 
 def _has_room(tx: Tx, agent_id: str, now: datetime) -> None:

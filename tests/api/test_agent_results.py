@@ -1,0 +1,125 @@
+"""Say odd things as an enrolled agent: its beat is answered, and what can be kept is kept."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.identity import Identity
+from api.agent_actions import action_of, ask, orders
+from api.agent_results import LARGEST
+from api.signer import signer_of
+from storage.database import Database
+from storage.sealing import Seal
+from storage.settings import Settings
+from storage.tenant import Actor, Role, Scope
+from tests.api.agents_house import House, listening, say
+
+ANN = Scope("acme", Actor("user", "ann"), frozenset({Role.ADMIN}))
+
+
+@pytest.fixture
+def house(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
+) -> Iterator[House]:
+    with listening(settings, database, two_tenants, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def host(house: House) -> Identity:
+    return house.enroll("ws-1")
+
+
+def sent(house: House, host: Identity, kind: str = "query", **arguments: object) -> str:
+    """Ask for an action and hand it out, as a beat does; give its id."""
+    now = house.desk.now()
+    given = arguments or {"table": "users"}
+    made = ask(house.database, ANN, host.agent_id, kind, given, now, note="a test")
+    handed(house, host)
+    return str(made["action_id"])
+
+
+def handed(house: House, host: Identity) -> list[str]:
+    agent = Scope("acme", Actor("agent", host.agent_id), frozenset({Role.INGEST}))
+    now = house.desk.now()
+    signer = signer_of(house.database, Seal.of(house.desk.settings), now)
+    with house.database.app(agent) as tx:
+        return orders(tx, agent, signer, now)
+
+
+def beat(host: Identity, **said: object) -> dict[str, Any]:
+    status, answer = say(host, "/v1/agents/beat", json.dumps(said).encode())
+    assert status == 200, answer
+    told: dict[str, Any] = json.loads(answer)
+    return told
+
+
+def _deep(levels: int) -> object:
+    found: object = "x"
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ({"rows": [{"name": "\udcff"}]}, {"rows": [{"name": "\\udcff"}]}),
+        ({"rows": [{"name": "a\x00b", "k\x00": "\\u0000"}]},
+         {"rows": [{"name": "a\\x00b", "k\\x00": "\\u0000"}]}),
+        ({"rows": float("nan")}, {"rows": "nan"}),
+    ],
+)  # fmt: skip
+def test_what_the_ledger_cannot_hold_is_written_out(
+    house: House, host: Identity, result: dict[str, object], kept: dict[str, object]
+) -> None:
+    named = sent(house, host)
+    beat(host, results=[{"id": named, "state": "done", "result": result}])
+    found = action_of(house.database, ANN, named)
+    assert (found["state"], found["result"]) == ("done", kept)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "why"),
+    [
+        ({"result": {"rows": "x" * LARGEST}}, "done", "bytes"),
+        ({"state": "fine"}, "failed", "no result"),
+        ({"result": [1]}, "failed", "no result"),
+    ],
+)
+def test_one_bad_result_is_told_and_spoils_neither_the_others_nor_the_orders(
+    house: House, host: Identity, changed: dict[str, object], state: str, why: str
+) -> None:
+    bad, good = sent(house, host), sent(house, host)
+    row: dict[str, object] = {"id": bad, "state": "done", "result": {}}
+    more = ask(house.database, ANN, host.agent_id, "query", {"table": "users"},
+               house.desk.now(), note="more")  # fmt: skip
+    told = beat(host, results=[{**row, **changed}, {**row, "id": good}])
+    assert more["action_id"] in "".join(told["orders"])
+    assert action_of(house.database, ANN, good)["state"] == "done"
+    found = action_of(house.database, ANN, bad)
+    assert (found["state"], why in found["result"]["why"]) == (state, True)
+
+
+def test_what_is_no_result_at_all_and_kinds_of_tomorrow_change_nothing(
+    house: House, host: Identity
+) -> None:
+    named = sent(house, host)
+    results = [7, {}, {"id": "../identity.pem"}, {"id": str(uuid.uuid4()), "state": "done"}]
+    told = beat(host, results=results, response=["teleport", {}, "query"])
+    assert named in "".join(told["orders"])
+    assert house.agents()[0]["response"] == ["query"]
+
+
+def test_deep_nesting_is_cut(house: House, host: Identity) -> None:
+    named = sent(house, host)
+    beat(host, results=[{"id": named, "state": "done", "result": {"rows": _deep(400)}}])
+    assert "(too deep)" in json.dumps(action_of(house.database, ANN, named)["result"])
+
+
+def test_a_reason_is_one_plain_line(house: House, host: Identity) -> None:
+    beat(host, policy_reason="a\nb\u202ec\udcff" + "x" * 900, policy_refused=1)
