@@ -30,6 +30,8 @@ APPROVE: Final = "response:approve"
 WAIT: Final = timedelta(hours=4)
 """For the second person; then for the agent, which may be away."""
 GOOD: Final = timedelta(hours=1)
+MAYBE_DONE: Final = frozenset({"sent", "done", "failed", "expired"})
+"""States of what may be in force on its host."""
 MOST_OPEN: Final = 50
 MOST: Final = 200
 AT_ONCE: Final = 10
@@ -81,7 +83,8 @@ def undo(database: Database, scope: Scope, action_id: str, now: datetime) -> Row
             return _action(tx, action_id)
         if action["kind"] not in UNDOABLE or action["is_dry"]:
             raise InvalidInput(f"'{action['kind']}' cannot be taken back")
-        if action["undone_at"] is not None or action["state"] not in {"sent", "done"}:
+        # One that failed or is too late may have been begun: the host may hold it in force.
+        if action["undone_at"] is not None or action["state"] not in MAYBE_DONE:
             raise InvalidInput("there is nothing to take back")
         host = _host(tx, str(action["agent_id"]))
         made = {
@@ -213,12 +216,18 @@ def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
         told: dict[str, object] = {"kind": row["kind"], "agent": agent_id}
         write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
     found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
-    for row in found:
-        if row["state"] == "ready":
-            execute(tx, "agent_action_sent", action_id=row["action_id"], now=now)
-            told = {"kind": row["kind"], "agent": agent_id}
-            write_audit(tx, scope, "agent-action.send", str(row["action_id"]), detail=told)
-    return [signer.sign(_body(scope, row, now)) for row in found]
+    return [signer.sign(_body(scope, row, now)) for row in found if _is_sent(tx, scope, row, now)]
+
+
+def _is_sent(tx: Tx, scope: Scope, row: Row, now: datetime) -> bool:
+    """Mark an order as sent; False if somebody denied it meanwhile."""
+    if row["state"] != "ready":
+        return True
+    if not execute(tx, "agent_action_sent", action_id=row["action_id"], now=now):
+        return False
+    told: dict[str, object] = {"kind": row["kind"], "agent": scope.actor.name}
+    write_audit(tx, scope, "agent-action.send", str(row["action_id"]), detail=told)
+    return True
 
 
 def _body(scope: Scope, row: Row, now: datetime) -> Row:

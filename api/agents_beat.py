@@ -7,6 +7,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final, get_args
 
+import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg import Connection
@@ -20,7 +21,7 @@ from api.auth.gate import require
 from api.desk import desk_of
 from api.evidence import keep_piece
 from api.signer import Signer, signer_of
-from storage.database.queries import execute
+from storage.database.queries import select
 from storage.errors import NotAllowed
 from storage.plain import one_line
 from storage.sealing import Seal
@@ -28,13 +29,15 @@ from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1/agents", tags=["agents"])
 LONGEST_REASON: Final = 500
+CLAIM: Final = "it says that it runs a version that was never given"
+_LOG: Final = structlog.get_logger("agents")
 
 
 class Beat(BaseModel):
     """What an agent says of itself: the policy it runs, what it may be told, what came of what."""
 
     model_config = ConfigDict(extra="forbid")
-    policy_version: int = Field(0, ge=0, le=10**12)
+    policy_version: int = Field(0, ge=0, le=2**62)
     policy_refused: int = Field(0, ge=0, le=2**62, description="version that it did not take")
     policy_reason: str = ""
     response: list[str] = Field([], max_length=100, description="what its host lets it do")
@@ -94,16 +97,20 @@ def _keep(
     state = "applied" if said.policy_version == policy.version else "behind"
     if said.policy_refused == policy.version and policy.version:
         state = "refused"
-    execute(
+    (kept,) = select(
         tx,
         "agent_beat",
         now=now,
         version=said.policy_version,
         state=state,
         reason=said.policy_reason if state == "refused" else "",
+        claim=CLAIM,
         response=list(said.response),
         agent_id=scope.actor.name,
     )
+    if kept["is_new_claim"]:
+        told = {"agent": scope.actor.name, "version": said.policy_version}
+        _LOG.warning("agent_policy_claimed", tenant=scope.tenant_id, **told)
 
 
 def _signer(request: Request) -> Signer:

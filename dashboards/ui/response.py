@@ -8,6 +8,8 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from api.action_kinds import UNDOABLE
+from api.agent_actions import MAYBE_DONE
 from dashboards.read.response import WORDS
 from dashboards.ui.controls import act_button
 from dashboards.ui.icons import icon
@@ -146,8 +148,7 @@ def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Par
         offered.append(("approve", "Approve"))
     if state in {"waits", "ready"} and "ask" in may:
         offered.append(("deny", "Deny"))
-    until = action["in_force_until"]
-    if until is not None and until > now and action["undone_at"] is None and "ask" in may:
+    if _may_be_in_force(action, now) and "ask" in may:
         offered.append(("undo", "Undo"))
     if action["result"]:
         offered.append(("show", "Result"))
@@ -161,6 +162,15 @@ def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Par
         )
         for act, words in offered
     ]
+
+
+def _may_be_in_force(action: Row, now: datetime) -> bool:
+    """Answer whether there is something to take back: also of what failed half-way."""
+    if action["undone_at"] is not None or action["is_dry"] or action["kind"] not in UNDOABLE:
+        return False
+    if action["state"] == "done":
+        return action["in_force_until"] is not None and bool(action["in_force_until"] > now)
+    return action["state"] in MAYBE_DONE and action["sent_at"] is not None
 
 
 def result_of(action: Row, may_take: bool) -> Part:

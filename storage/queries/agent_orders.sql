@@ -18,9 +18,8 @@ SELECT pg_advisory_xact_lock(hashtextextended('policies/' || current_setting('in
 -- name: agent_policy_add
 INSERT INTO agent_policies (tenant_id, version, agent_id, document, is_removed, note, made_by,
     made_at)
--- Above what agents run, too: a ledger that was restored from a backup must not go back for them.
-SELECT nullif(current_setting('inopsio.tenant', true), ''),
-    greatest(coalesce(max(version), 0), (SELECT coalesce(max(policy_version), 0) FROM agents)) + 1,
+-- Above what this ledger gave, not above what agents say: one that lies would deafen all others.
+SELECT nullif(current_setting('inopsio.tenant', true), ''), coalesce(max(version), 0) + 1,
     %(agent_id)s::uuid, %(document)s::jsonb, %(is_removed)s, %(note)s, %(made_by)s, %(now)s
 FROM agent_policies
 RETURNING version;
@@ -51,9 +50,14 @@ LEFT JOIN LATERAL (SELECT version FROM agent_policies
 LIMIT %(limit)s;
 
 -- name: agent_beat
-UPDATE agents SET beat_at = %(now)s, policy_version = %(version)s, policy_state = %(state)s,
-    policy_reason = %(reason)s, response = %(response)s::text[]
-WHERE agent_id = %(agent_id)s::uuid;
+-- A version that the ledger never gave is not believed; `claim` says so, once.
+UPDATE agents AS a SET beat_at = %(now)s, policy_version = least(%(version)s, top.version),
+    policy_state = %(state)s, response = %(response)s::text[],
+    policy_reason = CASE WHEN %(version)s > top.version THEN %(claim)s ELSE %(reason)s END
+FROM (SELECT coalesce(max(version), 0) AS version FROM agent_policies) AS top,
+    (SELECT policy_reason FROM agents WHERE agent_id = %(agent_id)s::uuid) AS old
+WHERE a.agent_id = %(agent_id)s::uuid
+RETURNING a.policy_reason = %(claim)s AND old.policy_reason <> %(claim)s AS is_new_claim;
 
 -- name: agent_standing
 SELECT agent_id::text, host, policy_version, policy_state, policy_reason, beat_at, response,
@@ -119,7 +123,8 @@ SELECT action_id::text, kind, arguments, is_dry, undoes::text, state, expires_at
 FROM agent_actions
 WHERE agent_id = %(agent_id)s::uuid AND state IN ('ready', 'sent') AND expires_at > %(now)s
 ORDER BY asked_at, action_id
-LIMIT %(limit)s;
+LIMIT %(limit)s
+FOR UPDATE;
 
 -- name: agent_action_sent
 UPDATE agent_actions SET state = 'sent', sent_at = %(now)s

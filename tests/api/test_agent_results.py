@@ -1,18 +1,23 @@
 """Say odd things as an enrolled agent: its beat is answered, and what can be kept is kept."""
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.identity import Identity
-from api.agent_actions import action_of, ask, orders
+from api.agent_actions import action_of, approve, ask, orders, undo
+from api.agent_policy import read_document, set_policy
 from api.agent_results import LARGEST
+from api.agents_beat import CLAIM
 from api.signer import signer_of
 from storage.database import Database
+from storage.database.queries import execute
 from storage.sealing import Seal
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
@@ -34,11 +39,16 @@ def host(house: House) -> Identity:
     return house.enroll("ws-1")
 
 
+BEA = Scope("acme", Actor("user", "bea"), frozenset({Role.ANALYST}))
+
+
 def sent(house: House, host: Identity, kind: str = "query", **arguments: object) -> str:
-    """Ask for an action and hand it out, as a beat does; give its id."""
+    """Ask for an action, approve it and hand it out, as a beat does; give its id."""
     now = house.desk.now()
     given = arguments or {"table": "users"}
     made = ask(house.database, ANN, host.agent_id, kind, given, now, note="a test")
+    if made["state"] == "waits":
+        approve(house.database, BEA, made["action_id"], now)
     handed(house, host)
     return str(made["action_id"])
 
@@ -123,3 +133,50 @@ def test_deep_nesting_is_cut(house: House, host: Identity) -> None:
 
 def test_a_reason_is_one_plain_line(house: House, host: Identity) -> None:
     beat(host, policy_reason="a\nb\u202ec\udcff" + "x" * 900, policy_refused=1)
+
+
+@pytest.mark.parametrize("claim", [10**12, 2**62])
+def test_a_version_that_was_never_given_is_told_and_not_believed(
+    house: House, host: Identity, claim: int
+) -> None:
+    now = house.desk.now()
+    set_policy(house.database, ANN, read_document({"beat_s": 20}), now)
+    beat(host, policy_version=claim)
+    (row,) = house.agents()
+    assert (row["policy_version"], row["policy_reason"]) == (1, CLAIM)
+    assert set_policy(house.database, ANN, read_document({"beat_s": 30}), now).version == 2
+    beat(host, policy_version=2)
+    assert house.agents()[0]["policy_reason"] == ""
+
+
+def test_what_failed_half_way_or_came_too_late_can_be_taken_back(
+    house: House, host: Identity
+) -> None:
+    named, late = (sent(house, host, "isolate", minutes=30) for _ in range(2))
+    beat(host, results=[{"id": named, "state": "failed", "result": {"why": "was interrupted"}}])
+    house.clock.forward(2 * 3600 + 1)
+    handed(house, host)
+    assert action_of(house.database, ANN, late)["state"] == "expired"
+    for one in (named, late):
+        made = undo(house.database, BEA, one, house.desk.now())
+        assert (made["kind"], made["state"], made["undoes"]) == ("undo", "ready", one)
+
+
+def test_what_is_denied_while_it_is_handed_out_is_not_sent(house: House, host: Identity) -> None:
+    now, agent = house.desk.now(), Scope("acme", Actor("agent", host.agent_id), frozenset())
+    made = ask(house.database, ANN, host.agent_id, "query", {"table": "users"}, now, note="a test")
+    signer = signer_of(house.database, Seal.of(house.desk.settings), now)
+
+    def hand_out() -> list[str]:
+        with house.database.app(agent) as tx:
+            return orders(tx, agent, signer, now)
+
+    with ThreadPoolExecutor(1) as pool:
+        with house.database.app(agent) as other:
+            execute(other, "agent_action_deny", action_id=made["action_id"], by="user:b", now=now)
+            waiting = pool.submit(hand_out)
+            for _ in range(500):
+                if other.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+                    break
+                time.sleep(0.01)
+        assert waiting.result() == []

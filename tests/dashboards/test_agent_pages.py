@@ -26,7 +26,7 @@ def an_agent(house: House, scope: Scope | None = None, agent_id: str = AGENT) ->
         execute(tx, "agent_add", **told, **place, not_after=now + timedelta(days=7))
         said = {"version": 0, "state": "behind", "reason": "", "now": now, "agent_id": agent_id}
         kinds = ["query", "isolate", "kill", "collect", "block_ip"]
-        execute(tx, "agent_beat", response=kinds, **said)
+        execute(tx, "agent_beat", response=kinds, claim="-", **said)
     asker = Scope(whose.tenant_id, BEA.actor, BEA.roles)
     for kind, given in (("isolate", {"minutes": 30}), ("query", {"table": "users"})):
         made = ask(house.database, asker, agent_id, kind, given, now, note=f"see {CANARY[:3]}")
@@ -153,7 +153,7 @@ def test_an_agent_that_refused_its_policy_says_why(filled: House, admin: httpx.C
     set_policy(filled.database, filled.acme, read_document({"spool_mb": 99}), filled.console.now())
     with filled.database.app(filled.acme) as tx:
         said = {"version": 0, "state": "refused", "reason": "not above 7", "response": []}
-        execute(tx, "agent_beat", agent_id=AGENT, now=filled.console.now(), **said)
+        execute(tx, "agent_beat", agent_id=AGENT, now=filled.console.now(), claim="-", **said)
     shown = filled.open(admin, "/agents")
     assert "Refused 1" in shown
     assert "not above 7" in shown
