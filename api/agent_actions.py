@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 
 from api.action_kinds import FREE, UNDOABLE, read_arguments
 from api.agent_policy import agent_uuid, wanted_policy
+from api.evidence import forget_pieces
 from api.signer import Signer
 from storage.audit import write_audit
 from storage.database import Database
@@ -61,10 +62,12 @@ def ask(
     checked, named = read_arguments(kind, arguments), agent_uuid(agent_id)
     reason = _note(note)
     policy = wanted_policy(database, scope, named).document
-    needs = not is_dry and kind not in FREE and (policy.four_eyes or not _is_person(scope))
     with database.app(scope) as tx:
         host = _host(tx, named)
         _has_room(tx, named, now)
+        is_alone = not policy.four_eyes and _is_person(scope)
+        is_alone = is_alone and not _lowered(tx, scope, named, now)
+        needs = not is_dry and kind not in FREE and not is_alone
         action = {"kind": kind, "arguments": checked, "is_dry": is_dry, "undoes": None}
         state = "waits" if needs else "ready"
         return _add(tx, scope, named, host, action, state, now, reason, incident_id)
@@ -122,6 +125,7 @@ def _add(
         note=note,
         state=state,
         asked_by=who(scope),
+        asked_behind=scope.actor.person,
         now=now,
         expires_at=now + (WAIT if state == "waits" else GOOD),
     )
@@ -166,9 +170,20 @@ def approve(database: Database, scope: Scope, action_id: str, now: datetime) -> 
 def _why_not(scope: Scope, action: Row) -> str:
     if not _is_person(scope):
         return "only a signed-in person approves an action, never a program"
-    if action["asked_by"].casefold() == who(scope).casefold():
-        return "who asked for an action does not approve it; another person does"
+    asked = {action["asked_by"].casefold(), action["asked_behind"].casefold()}
+    if who(scope).casefold() in asked:
+        return (
+            "who asked for an action, also by a program, does not approve it; another person does"
+        )
+    if not action["asked_behind"] and scope.may("tokens:write"):
+        return "nobody knows who stands behind this program; who may make programs does not approve"
     return ""
+
+
+def _lowered(tx: Tx, scope: Scope, agent_id: str, now: datetime) -> bool:
+    """Answer whether the asker made one pair of eyes enough within the last day."""
+    person = scope.actor.person
+    return bool(select(tx, "agent_four_eyes_lowered", agent_id=agent_id, person=person, now=now))
 
 
 def deny(database: Database, scope: Scope, action_id: str, now: datetime) -> Row:
@@ -215,6 +230,7 @@ def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
     for row in select(tx, "agent_actions_expire", agent_id=agent_id, now=now):
         told: dict[str, object] = {"kind": row["kind"], "agent": agent_id}
         write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
+        forget_pieces(tx, str(row["action_id"]))
     found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
     return [signer.sign(_body(scope, row, now)) for row in found if _is_sent(tx, scope, row, now)]
 

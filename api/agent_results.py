@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from api.action_kinds import COLLECTS, LASTING
-from api.evidence import complete
+from api.evidence import complete, forget_pieces
 from storage.audit import write_audit
 from storage.database.queries import execute, select
 from storage.plain import plain
@@ -23,6 +23,7 @@ LARGEST: Final = 300_000
 STATES: Final = ("done", "failed", "refused")
 Tx = Connection[TupleRow]
 Row = dict[str, Any]
+_NOT_KEPT: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError)
 _LOG: Final = structlog.get_logger("agents")
 
 
@@ -39,7 +40,7 @@ def keep_results(tx: Tx, scope: Scope, results: Sequence[object], now: datetime)
         try:
             with tx.transaction():
                 keep_result(tx, scope, told, now)
-        except (psycopg.DataError, ValueError, OverflowError, TypeError) as wrong:
+        except _NOT_KEPT as wrong:
             lost = _not_taken(type(wrong).__name__)
             with tx.transaction():
                 keep_result(tx, scope, {**told, "state": "failed", "result": lost}, now)
@@ -93,6 +94,8 @@ def keep_result(tx: Tx, scope: Scope, told: Row, now: datetime) -> None:
         result=json.dumps(result),
         until=_until(action, state, now),
     )
+    if state != "done" and action["kind"] in COLLECTS:
+        forget_pieces(tx, str(action["action_id"]))
     if state == "done" and action["kind"] == "undo":
         execute(tx, "agent_action_undone", action_id=action["undoes"], now=now)
     short = {k: v for k, v in result.items() if len(json.dumps(v)) < 2000}

@@ -144,7 +144,11 @@ def _approver(action: Row) -> Part:
 
 def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Part]:
     state, offered = action["state"], []
-    if state == "waits" and "approve" in may and action["asked_by"] != who:
+    if (
+        state == "waits"
+        and "approve" in may
+        and who not in {action["asked_by"], action["asked_behind"]}
+    ):
         offered.append(("approve", "Approve"))
     if state in {"waits", "ready"} and "ask" in may:
         offered.append(("deny", "Deny"))

@@ -17,12 +17,22 @@ SELECT pg_advisory_xact_lock(hashtextextended('policies/' || current_setting('in
 
 -- name: agent_policy_add
 INSERT INTO agent_policies (tenant_id, version, agent_id, document, is_removed, note, made_by,
-    made_at)
+    made_behind, made_at)
 -- Above what this ledger gave, not above what agents say: one that lies would deafen all others.
 SELECT nullif(current_setting('inopsio.tenant', true), ''), coalesce(max(version), 0) + 1,
-    %(agent_id)s::uuid, %(document)s::jsonb, %(is_removed)s, %(note)s, %(made_by)s, %(now)s
+    %(agent_id)s::uuid, %(document)s::jsonb, %(is_removed)s, %(note)s, %(made_by)s, %(made_behind)s,
+    %(now)s
 FROM agent_policies
 RETURNING version;
+
+-- name: agent_four_eyes_lowered
+-- By the one who asks, or by who is not known: then another person looks all the same.
+SELECT FROM agent_policies
+WHERE made_at > %(now)s::timestamptz - interval '24 hours'
+    AND (agent_id IS NULL OR agent_id = %(agent_id)s::uuid)
+    AND (is_removed OR document ->> 'four_eyes' = 'false')
+    AND lower(made_behind) IN ('', lower(%(person)s))
+LIMIT 1;
 
 -- name: agent_policies_newest
 -- The newest word for all agents, and the newest for this one, if there are any.
@@ -74,23 +84,24 @@ LIMIT 5;
 
 -- name: agent_action_add
 INSERT INTO agent_actions (tenant_id, action_id, agent_id, kind, arguments, is_dry, undoes,
-    incident_id, note, state, asked_by, asked_at, expires_at)
+    incident_id, note, state, asked_by, asked_behind, asked_at, expires_at)
 VALUES (nullif(current_setting('inopsio.tenant', true), ''), %(action_id)s::uuid,
     %(agent_id)s::uuid, %(kind)s, %(arguments)s::jsonb, %(is_dry)s, %(undoes)s::uuid,
-    %(incident_id)s, %(note)s, %(state)s, %(asked_by)s, %(now)s, %(expires_at)s);
+    %(incident_id)s, %(note)s, %(state)s, %(asked_by)s, %(asked_behind)s, %(now)s,
+    %(expires_at)s);
 
 -- name: agent_action
 SELECT action_id::text, agent_id::text, kind, arguments, is_dry, undoes::text, incident_id, note,
-    state, asked_by, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at, result,
-    in_force_until, undone_at
+    state, asked_by, asked_behind, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at,
+    result, in_force_until, undone_at
 FROM agent_actions
 WHERE action_id = %(action_id)s::uuid
 FOR UPDATE;
 
 -- name: agent_actions_of
 SELECT action_id::text, agent_id::text, kind, arguments, is_dry, undoes::text, incident_id, note,
-    state, asked_by, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at, result,
-    in_force_until, undone_at
+    state, asked_by, asked_behind, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at,
+    result, in_force_until, undone_at
 FROM agent_actions
 WHERE (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s::uuid)
     AND (%(incident_id)s::text = '' OR incident_id = %(incident_id)s)
@@ -168,7 +179,12 @@ WHERE evidence_id = %(evidence_id)s::uuid AND NOT EXISTS (
     WHERE f.tenant_id = p.tenant_id AND f.evidence_id = p.evidence_id);
 
 -- name: evidence_held
-SELECT coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM evidence_files;
+-- Whole files, and what came of those that are not.
+SELECT (SELECT coalesce(sum(size_bytes), 0) FROM evidence_files)::bigint
+    + (SELECT coalesce(sum(octet_length(content)), 0) FROM evidence_pieces AS p
+        WHERE NOT EXISTS (SELECT FROM evidence_files AS f
+            WHERE f.tenant_id = p.tenant_id AND f.evidence_id = p.evidence_id))::bigint
+    AS size_bytes;
 
 -- name: evidence_one
 SELECT evidence_id::text, agent_id::text, host, source, size_bytes, sha256, collected_at,

@@ -1,5 +1,6 @@
 """Say odd things as an enrolled agent: its beat is answered, and what can be kept is kept."""
 
+import hashlib
 import json
 import time
 import uuid
@@ -8,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from agent.identity import Identity
+from api import evidence
 from api.agent_actions import action_of, approve, ask, orders, undo
 from api.agent_policy import read_document, set_policy
 from api.agent_results import LARGEST
 from api.agents_beat import CLAIM
 from api.signer import signer_of
 from storage.database import Database
-from storage.database.queries import execute
+from storage.database.queries import execute, select
 from storage.sealing import Seal
 from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
@@ -180,3 +183,67 @@ def test_what_is_denied_while_it_is_handed_out_is_not_sent(house: House, host: I
                     break
                 time.sleep(0.01)
         assert waiting.result() == []
+
+
+def piece(host: Identity, named: str, content: bytes = b"dropper", number: int = 0) -> int:
+    return say(host, f"/v1/agents/evidence/{named}?number={number}", content)[0]
+
+
+def held(house: House) -> int:
+    with house.database.app(ANN) as tx:
+        return int(str(select(tx, "evidence_held")[0]["size_bytes"]))
+
+
+WHOLE = {
+    "source": "/tmp/other", "sha256": hashlib.sha256(b"dropper").hexdigest(),
+    "size_bytes": 7, "at_us": 1_795_000_000_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [[1], "x", None, {**WHOLE, "at_us": "x"}, {**WHOLE, "at_us": 10**30}, {**WHOLE, "detail": [1]},
+     {**WHOLE, "size_bytes": True}, {**WHOLE, "sha256": 7}],
+)  # fmt: skip
+def test_a_claim_that_is_none_ends_the_collection_and_leaves_no_piece(
+    house: House, host: Identity, claimed: object
+) -> None:
+    named = sent(house, host, "collect", path="/tmp/a")
+    assert piece(host, named) == 204
+    assert held(house) == 7
+    beat(host, results=[{"id": named, "state": "done", "result": {"evidence": claimed}}])
+    found = action_of(house.database, ANN, named)
+    assert (found["state"], "cannot be read" in found["result"]["why"]) == ("failed", True)
+    assert held(house) == 0
+
+
+def test_what_fails_or_comes_too_late_leaves_no_piece(house: House, host: Identity) -> None:
+    named, late = (sent(house, host, "collect", path="/tmp/a") for _ in range(2))
+    assert [piece(host, one) for one in (named, late)] == [204, 204]
+    beat(host, results=[{"id": named, "state": "failed", "result": {}}])
+    assert held(house) == 7
+    house.clock.forward(2 * 3600 + 1)
+    handed(house, host)
+    assert held(house) == 0
+
+
+def test_pieces_that_are_no_file_yet_count_as_held(
+    house: House, host: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "MOST_HELD", 10)
+    one, two = (sent(house, host, "collect", path="/tmp/a") for _ in range(2))
+    assert [piece(host, named) for named in (one, two)] == [204, 403]
+
+
+def test_nothing_is_added_to_or_taken_from_a_whole_file(house: House, host: Identity) -> None:
+    named = sent(house, host, "collect", path="/tmp/a")
+    piece(host, named)
+    beat(host, results=[{"id": named, "state": "done", "result": {"evidence": WHOLE}}])
+    found = evidence.evidence_of(house.database, BEA, named)
+    assert (found["source"], found["detail"]["asked"]["path"]) == ("/tmp/other", "/tmp/a")
+    assert found["custody"][0]["detail"]["asked"]["path"] == "/tmp/a"
+    with house.database.app(ANN) as tx:
+        assert tx.execute("DELETE FROM evidence_pieces").rowcount == 0
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), house.database.app(ANN) as tx:
+        execute(tx, "evidence_piece_add", evidence_id=named, number=1, content=b"more")
+    assert evidence.hand_out(house.database, BEA, named, house.desk.now())[1] == b"dropper"
