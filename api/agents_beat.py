@@ -95,7 +95,9 @@ def _keep(
 ) -> None:
     """Keep how the agent stands to its policy."""
     state = "applied" if said.policy_version == policy.version else "behind"
-    if said.policy_refused == policy.version and policy.version:
+    # 0: it refused one whose version it could not even read.
+    unread = not said.policy_refused and bool(said.policy_reason) and state == "behind"
+    if policy.version and (said.policy_refused == policy.version or unread):
         state = "refused"
     (kept,) = select(
         tx,

@@ -247,3 +247,16 @@ def test_nothing_is_added_to_or_taken_from_a_whole_file(house: House, host: Iden
     with pytest.raises(psycopg.errors.InsufficientPrivilege), house.database.app(ANN) as tx:
         execute(tx, "evidence_piece_add", evidence_id=named, number=1, content=b"more")
     assert evidence.hand_out(house.database, BEA, named, house.desk.now())[1] == b"dropper"
+
+
+def test_a_policy_that_was_refused_before_its_version_was_read_says_why(
+    house: House, host: Identity
+) -> None:
+    set_policy(house.database, ANN, read_document({"beat_s": 20}), house.desk.now())
+    assert beat(host, policy_reason="the signature is not the house's")["policy"]
+    (row,) = house.agents()
+    assert (row["policy_state"], row["policy_reason"]) == (
+        "refused", "the signature is not the house's",
+    )  # fmt: skip
+    beat(host, policy_version=1, policy_reason="the signature is not the house's")
+    assert house.agents()[0]["policy_state"] == "applied"
