@@ -15,9 +15,9 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from api.action_kinds import COLLECTS, FREE, LASTING, UNDOABLE, read_arguments
+from api.action_kinds import FREE, UNDOABLE, read_arguments
 from api.agent_policy import agent_uuid, wanted_policy
-from api.evidence import complete
+from api.evidence import forget_pieces
 from api.signer import Signer
 from storage.audit import write_audit
 from storage.database import Database
@@ -31,11 +31,12 @@ APPROVE: Final = "response:approve"
 WAIT: Final = timedelta(hours=4)
 """For the second person; then for the agent, which may be away."""
 GOOD: Final = timedelta(hours=1)
+MAYBE_DONE: Final = frozenset({"sent", "done", "failed", "expired"})
+"""States of what may be in force on its host."""
 MOST_OPEN: Final = 50
 MOST: Final = 200
 AT_ONCE: Final = 10
 LONGEST_NOTE: Final = 500
-LARGEST_RESULT: Final = 300_000
 Tx = Connection[TupleRow]
 Row = dict[str, Any]
 
@@ -61,10 +62,12 @@ def ask(
     checked, named = read_arguments(kind, arguments), agent_uuid(agent_id)
     reason = _note(note)
     policy = wanted_policy(database, scope, named).document
-    needs = not is_dry and kind not in FREE and (policy.four_eyes or not _is_person(scope))
     with database.app(scope) as tx:
         host = _host(tx, named)
         _has_room(tx, named, now)
+        is_alone = not policy.four_eyes and _is_person(scope)
+        is_alone = is_alone and not _lowered(tx, scope, named, now)
+        needs = not is_dry and kind not in FREE and not is_alone
         action = {"kind": kind, "arguments": checked, "is_dry": is_dry, "undoes": None}
         state = "waits" if needs else "ready"
         return _add(tx, scope, named, host, action, state, now, reason, incident_id)
@@ -83,7 +86,8 @@ def undo(database: Database, scope: Scope, action_id: str, now: datetime) -> Row
             return _action(tx, action_id)
         if action["kind"] not in UNDOABLE or action["is_dry"]:
             raise InvalidInput(f"'{action['kind']}' cannot be taken back")
-        if action["undone_at"] is not None or action["state"] not in {"sent", "done"}:
+        # One that failed or is too late may have been begun: the host may hold it in force.
+        if action["undone_at"] is not None or action["state"] not in MAYBE_DONE:
             raise InvalidInput("there is nothing to take back")
         host = _host(tx, str(action["agent_id"]))
         made = {
@@ -121,6 +125,7 @@ def _add(
         note=note,
         state=state,
         asked_by=who(scope),
+        asked_behind=scope.actor.person,
         now=now,
         expires_at=now + (WAIT if state == "waits" else GOOD),
     )
@@ -165,9 +170,20 @@ def approve(database: Database, scope: Scope, action_id: str, now: datetime) -> 
 def _why_not(scope: Scope, action: Row) -> str:
     if not _is_person(scope):
         return "only a signed-in person approves an action, never a program"
-    if action["asked_by"].casefold() == who(scope).casefold():
-        return "who asked for an action does not approve it; another person does"
+    asked = {action["asked_by"].casefold(), action["asked_behind"].casefold()}
+    if who(scope).casefold() in asked:
+        return (
+            "who asked for an action, also by a program, does not approve it; another person does"
+        )
+    if not action["asked_behind"] and scope.may("tokens:write"):
+        return "nobody knows who stands behind this program; who may make programs does not approve"
     return ""
+
+
+def _lowered(tx: Tx, scope: Scope, agent_id: str, now: datetime) -> bool:
+    """Answer whether the asker made one pair of eyes enough within the last day."""
+    person = scope.actor.person
+    return bool(select(tx, "agent_four_eyes_lowered", agent_id=agent_id, person=person, now=now))
 
 
 def deny(database: Database, scope: Scope, action_id: str, now: datetime) -> Row:
@@ -214,13 +230,20 @@ def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
     for row in select(tx, "agent_actions_expire", agent_id=agent_id, now=now):
         told: dict[str, object] = {"kind": row["kind"], "agent": agent_id}
         write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
+        forget_pieces(tx, str(row["action_id"]))
     found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
-    for row in found:
-        if row["state"] == "ready":
-            execute(tx, "agent_action_sent", action_id=row["action_id"], now=now)
-            told = {"kind": row["kind"], "agent": agent_id}
-            write_audit(tx, scope, "agent-action.send", str(row["action_id"]), detail=told)
-    return [signer.sign(_body(scope, row, now)) for row in found]
+    return [signer.sign(_body(scope, row, now)) for row in found if _is_sent(tx, scope, row, now)]
+
+
+def _is_sent(tx: Tx, scope: Scope, row: Row, now: datetime) -> bool:
+    """Mark an order as sent; False if somebody denied it meanwhile."""
+    if row["state"] != "ready":
+        return True
+    if not execute(tx, "agent_action_sent", action_id=row["action_id"], now=now):
+        return False
+    told: dict[str, object] = {"kind": row["kind"], "agent": scope.actor.name}
+    write_audit(tx, scope, "agent-action.send", str(row["action_id"]), detail=told)
+    return True
 
 
 def _body(scope: Scope, row: Row, now: datetime) -> Row:
@@ -235,46 +258,6 @@ def _body(scope: Scope, row: Row, now: datetime) -> Row:
         "at_us": int(now.timestamp() * 1_000_000),
         "expires_us": int(row["expires_at"].timestamp() * 1_000_000),
     }
-
-
-def keep_result(tx: Tx, scope: Scope, told: Row, now: datetime) -> None:
-    """Keep what an agent says came of an action that it was sent; anything else is left out.
-
-    `told`: id, state (done, failed, refused), result.
-    """
-    rows = select(tx, "agent_action", action_id=told["id"])
-    action = rows[0] if rows else None
-    # What was told before, or is another agent's, changes nothing.
-    if action is None or action["agent_id"] != scope.actor.name or action["state"] != "sent":
-        return
-    state, result = str(told["state"]), dict(told.get("result") or {})
-    if state == "done" and action["kind"] in COLLECTS and not action["is_dry"]:
-        host = str(select(tx, "agent_standing", agent_id=scope.actor.name)[0]["host"])
-        wrong = complete(tx, scope, action, host, result, now)
-        if wrong:
-            state, result = "failed", {**result, "why": wrong}
-    execute(
-        tx,
-        "agent_action_end",
-        action_id=action["action_id"],
-        agent_id=scope.actor.name,
-        state=state,
-        now=now,
-        result=json.dumps(result),
-        until=_until(action, state, now),
-    )
-    if state == "done" and action["kind"] == "undo":
-        execute(tx, "agent_action_undone", action_id=action["undoes"], now=now)
-    short = {k: v for k, v in result.items() if len(json.dumps(v)) < 2000}
-    detail = {"kind": action["kind"], "agent": scope.actor.name, "state": state, "result": short}
-    ended: Any = {"done": "done", "refused": "refused"}.get(state, "failed")
-    write_audit(tx, scope, "agent-action.result", str(action["action_id"]), ended, detail)
-
-
-def _until(action: Row, state: str, now: datetime) -> datetime | None:
-    if state != "done" or action["is_dry"] or action["kind"] not in LASTING:
-        return None
-    return now + timedelta(minutes=int(action["arguments"].get("minutes", 1440)))
 
 
 def _has_room(tx: Tx, agent_id: str, now: datetime) -> None:

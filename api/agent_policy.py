@@ -164,6 +164,7 @@ def _kept(
             is_removed=is_removed,
             note=note,
             made_by=made_by,
+            made_behind=scope.actor.person,
             now=now,
         )
         version = int(str(row["version"]))

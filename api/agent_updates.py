@@ -7,13 +7,15 @@ announcement that is signed elsewhere, and packages. This adds the certificate, 
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.auth.gate import require
 from api.desk import Desk, desk_of
@@ -21,6 +23,7 @@ from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import execute, select
 from storage.errors import NotFound
+from storage.plain import one_line
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1/agents/updates", tags=["agents"])
@@ -32,6 +35,7 @@ MOST_SHARE: Final = 0.1
 """Failed of ended updates in a tenant: over it, from two failures on, its agents get it no more."""
 STOPS_ALL: Final = 2
 """Tenants in which a release was stopped: then it is stopped in all of them."""
+LONGEST_REASON: Final = 500
 _LOG: Final = structlog.get_logger("agents")
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$"
 _LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
@@ -44,7 +48,12 @@ class Ended(BaseModel):
     outcome: Literal["updated", "rolled_back", "failed", "refused"]
     version: str = Field(max_length=40, pattern=_LINE)
     serial: int = Field(ge=0, lt=2**62)
-    reason: str = Field(max_length=2000)
+    reason: str
+
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _plain(cls, said: object) -> str:
+        return one_line(said)[:LONGEST_REASON]
 
 
 @router.get("/{name}", summary="An announcement or a package", response_class=Response)
@@ -63,6 +72,9 @@ def given(
     content = announced(desk.settings.data_dir)
     if content is None or _is_stopped(desk.database, scope, serial_in(content)):
         return Response(status_code=204)
+    with desk.database.app(scope) as tx:
+        serial = serial_in(content)
+        execute(tx, "agent_update_offered", agent_id=scope.actor.name, serial=serial)
     return Response(content, media_type="application/json")
 
 
@@ -73,10 +85,19 @@ def ended(request: Request, scope: Annotated[Scope, require()], told: Ended) -> 
 
 
 def tell_ended(desk: Desk, scope: Scope, told: Ended) -> None:
-    """Keep how an update ended; audited, as is the stop that it may lead to."""
-    row = {**told.model_dump(), "reason": told.reason[:500]}
+    """Keep how an update ended; audited, as is the stop that it may lead to.
+
+    Once for each release that this agent was given or that is announced; else it changes nothing.
+    """
+    row = told.model_dump()
+    content = announced(desk.settings.data_dir)
     with desk.database.app(scope) as tx:
-        execute(tx, "agent_update_told", agent_id=scope.actor.name, now=desk.now(), **row)
+        key = _news(tx, scope, told, serial_in(content) if content else 0)
+        if key is None:
+            _LOG.info("agent_update_left_out", agent=scope.actor.name, serial=told.serial)
+            return
+        words = {"agent_id": scope.actor.name, "now": desk.now(), "key": key}
+        execute(tx, "agent_update_told", **words, **row)
         write_audit(tx, scope, "agent.update", scope.actor.name, detail=dict(row))
         (counts,) = select(tx, "agent_updates_ended", serial=told.serial)
         failed, all_ = int(str(counts["failed"])), int(str(counts["ended"]))
@@ -90,6 +111,20 @@ def tell_ended(desk: Desk, scope: Scope, told: Ended) -> None:
         _LOG.warning("agent_release_stopped", tenant=scope.tenant_id, **stop)
         with desk.database.app(scope) as tx:
             write_audit(tx, scope, "agent.release-stop", told.version, detail=dict(stop))
+
+
+def _news(tx: Connection[TupleRow], scope: Scope, told: Ended, now: int) -> int | None:
+    """Give under which number this is kept as told, None if it was told or is of no release here.
+
+    What refuses a release does not believe its serial, and is kept under what is announced (`now`).
+    """
+    (agent,) = select(tx, "agent_update_standing", agent_id=scope.actor.name)
+    given, heard = (set(cast("list[int]", agent[name])) for name in ("given", "heard"))
+    known, key = given | {now}, told.serial
+    if told.outcome == "refused":
+        known, key = known | {told.serial}, -now
+    is_news = bool(key) and told.serial in known and key not in heard
+    return key if is_news else None
 
 
 def origin(tenant_id: str) -> str:

@@ -3,50 +3,56 @@
 Part of the agents' own door: whoever asks has shown an agent's certificate.
 """
 
-import json
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, get_args
 
+import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.agent_actions import LARGEST_RESULT, keep_result, orders
+from api.agent_actions import orders
 from api.agent_policy import Kind, Policy, wanted_in
+from api.agent_results import keep_results
 from api.auth.gate import require
 from api.desk import desk_of
 from api.evidence import keep_piece
 from api.signer import Signer, signer_of
-from storage.database.queries import execute
-from storage.errors import InvalidInput, NotAllowed
+from storage.database.queries import select
+from storage.errors import NotAllowed
+from storage.plain import one_line
 from storage.sealing import Seal
 from storage.tenant import Scope
 
 router: Final = APIRouter(prefix="/v1/agents", tags=["agents"])
-_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
-
-
-class Told(BaseModel):
-    """What came of one action."""
-
-    model_config = ConfigDict(extra="forbid")
-    id: uuid.UUID
-    state: Literal["done", "failed", "refused"]
-    result: dict[str, Any] = {}
+LONGEST_REASON: Final = 500
+CLAIM: Final = "it says that it runs a version that was never given"
+_LOG: Final = structlog.get_logger("agents")
 
 
 class Beat(BaseModel):
     """What an agent says of itself: the policy it runs, what it may be told, what came of what."""
 
     model_config = ConfigDict(extra="forbid")
-    policy_version: int = Field(0, ge=0, le=10**12)
+    policy_version: int = Field(0, ge=0, le=2**62)
     policy_refused: int = Field(0, ge=0, le=2**62, description="version that it did not take")
-    policy_reason: str = Field("", max_length=500, pattern=_LINE)
-    response: list[Kind] = Field([], max_length=9, description="what its host lets it do")
-    results: list[Told] = Field([], max_length=10)
+    policy_reason: str = ""
+    response: list[str] = Field([], max_length=100, description="what its host lets it do")
+    results: list[Any] = Field([], max_length=10, description="what came of what it was told")
+
+    @field_validator("policy_reason", mode="before")
+    @classmethod
+    def _line(cls, said: object) -> str:
+        return one_line(said)[:LONGEST_REASON]
+
+    @field_validator("response", mode="before")
+    @classmethod
+    def _known(cls, said: object) -> object:
+        """Leave out what a later agent can do and this house does not know."""
+        return [k for k in get_args(Kind) if k in said] if isinstance(said, list) else said
 
 
 class Answer(BaseModel):
@@ -61,14 +67,11 @@ class Answer(BaseModel):
 def beat(request: Request, said: Beat, scope: Annotated[Scope, require()]) -> Answer:
     """Keep what the agent says; give its policy if it is another one, and its orders."""
     desk, now = desk_of(request), desk_of(request).now()
-    if any(len(json.dumps(t.result)) > LARGEST_RESULT for t in said.results):
-        raise InvalidInput(f"a result has up to {LARGEST_RESULT} bytes of JSON")
     signer = _signer(request)
     with desk.database.app(scope) as tx:
         policy = wanted_in(tx, scope.actor.name)
         _keep(tx, scope, said, policy, now)
-        for told in said.results:
-            keep_result(tx, scope, told.model_dump(mode="json"), now)
+        keep_results(tx, scope, said.results, now)
         found = orders(tx, scope, signer, now)
     is_other = policy.version not in {said.policy_version, said.policy_refused}
     # A version that is below the agent's cannot be had again: it would refuse it.
@@ -92,18 +95,24 @@ def _keep(
 ) -> None:
     """Keep how the agent stands to its policy."""
     state = "applied" if said.policy_version == policy.version else "behind"
-    if said.policy_refused == policy.version and policy.version:
+    # 0: it refused one whose version it could not even read.
+    unread = not said.policy_refused and bool(said.policy_reason) and state == "behind"
+    if policy.version and (said.policy_refused == policy.version or unread):
         state = "refused"
-    execute(
+    (kept,) = select(
         tx,
         "agent_beat",
         now=now,
         version=said.policy_version,
         state=state,
         reason=said.policy_reason if state == "refused" else "",
+        claim=CLAIM,
         response=list(said.response),
         agent_id=scope.actor.name,
     )
+    if kept["is_new_claim"]:
+        told = {"agent": scope.actor.name, "version": said.policy_version}
+        _LOG.warning("agent_policy_claimed", tenant=scope.tenant_id, **told)
 
 
 def _signer(request: Request) -> Signer:

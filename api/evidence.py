@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.action_kinds import COLLECTS
+from api.action_kinds import COLLECTS, MOST_COLLECTED
 from api.desk import Desk
 from storage.audit import write_audit
 from storage.database import Database
@@ -27,8 +28,21 @@ PIECE: Final = 512 << 10
 MOST_HELD: Final = 4 << 30
 """Bytes of a tenant's evidence; over it nothing more is taken."""
 MOST: Final = 500
+LAST_US: Final = 4_102_444_800_000_000
+_FULL: Final = f"this tenant holds {MOST_HELD >> 30} GB of evidence already"
 Tx = Connection[TupleRow]
 Row = dict[str, Any]
+
+
+class Claimed(BaseModel):
+    """What an agent says of a file that it collected."""
+
+    model_config = ConfigDict(strict=True)
+    source: str = Field("", max_length=4000)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=1, le=MOST_COLLECTED)
+    at_us: int = Field(0, ge=0, lt=LAST_US)
+    detail: dict[str, Any] = {}
 
 
 def keep_piece(desk: Desk, scope: Scope, evidence_id: str, number: int, content: bytes) -> None:
@@ -47,6 +61,8 @@ def keep_piece(desk: Desk, scope: Scope, evidence_id: str, number: int, content:
         most = most_bytes(rows[0])
         if int(str(held["size_bytes"])) + len(content) > most + PIECE or number * PIECE > most:
             raise NotAllowed(f"more than {most} bytes were not asked for")
+        if _held(tx) + len(content) > MOST_HELD:
+            raise NotAllowed(_FULL)
         execute(tx, "evidence_piece_add", evidence_id=evidence_id, number=number, content=content)
 
 
@@ -62,34 +78,44 @@ def complete(tx: Tx, scope: Scope, action: Row, host: str, told: Row, now: datet
     for piece in _pieces(tx, evidence_id):
         digest.update(piece)
         size += len(piece)
-    said = told.get("evidence") or {}
-    wrong = ""
-    if digest.hexdigest() != said.get("sha256") or size != said.get("size_bytes"):
-        wrong = "what came is not what the agent says that it collected"
-    elif size > most_bytes(action):
-        wrong = "it is larger than what was asked for"
-    elif int(str(select(tx, "evidence_held")[0]["size_bytes"])) + size > MOST_HELD:
-        wrong = f"this tenant holds {MOST_HELD >> 30} GB of evidence already"
-    if wrong:
-        execute(tx, "evidence_pieces_forget", evidence_id=evidence_id)
-        return wrong
+    try:
+        said = Claimed.model_validate(told.get("evidence"))
+    except ValidationError:
+        return "what the agent says of what it collected cannot be read"
+    if digest.hexdigest() != said.sha256 or size != said.size_bytes:
+        return "what came is not what the agent says that it collected"
+    if size > most_bytes(action):
+        return "it is larger than what was asked for"
+    if _held(tx) > MOST_HELD:
+        return _FULL
     execute(
         tx,
         "evidence_add",
         evidence_id=evidence_id,
         agent_id=action["agent_id"],
         host=host,
-        source=str(said.get("source", ""))[:1000],
+        source=said.source[:1000],
         size_bytes=size,
         sha256=digest.hexdigest(),
-        collected_at=datetime.fromtimestamp(int(said.get("at_us", 0)) / 1e6, now.tzinfo),
+        collected_at=datetime.fromtimestamp(said.at_us / 1e6, now.tzinfo),
         now=now,
-        detail=json.dumps(said.get("detail", {})),
+        # What the agent was told to collect, beside what it says that this is.
+        detail=json.dumps({**said.detail, "asked": action["arguments"]}),
     )
     asked = {"asked_by": action["asked_by"], "approved_by": action["approved_by"]}
+    asked |= {"asked": action["arguments"], "claimed": said.source[:1000]}
     told_of = {"sha256": digest.hexdigest(), "size_bytes": size, "host": host, **asked}
     _custody(tx, scope, evidence_id, "received", told_of, now)
     return ""
+
+
+def forget_pieces(tx: Tx, evidence_id: str) -> None:
+    """Drop the pieces of what became no whole file; a whole one's stay."""
+    execute(tx, "evidence_pieces_forget", evidence_id=evidence_id)
+
+
+def _held(tx: Tx) -> int:
+    return int(str(select(tx, "evidence_held")[0]["size_bytes"]))
 
 
 def _pieces(tx: Tx, evidence_id: str) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from storage.database.queries import execute
 from storage.identity import new_id
+from storage.plain import plain
 from storage.tenant import Scope
 
 Result = Literal["done", "refused", "failed"]
@@ -35,7 +36,7 @@ def write_audit(
         entry_id=new_id(time.time_ns() // 1000),
         actor=f"{scope.actor.kind}:{scope.actor.name}"[:_LONGEST],
         action=action[:_LONGEST],
-        object=object[:_LONGEST].replace("\x00", ""),
+        object=str(plain(object[:_LONGEST])),
         result=result,
-        detail=json.dumps(dict(detail or {}), default=str).replace("\\u0000", ""),
+        detail=json.dumps(plain(dict(detail or {}))),
     )

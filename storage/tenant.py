@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -107,10 +107,19 @@ def tenant_name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: `kind` is user, token, agent or system; `name` is what an audit entry shows."""
+    """Who asks: `kind` is user, token, agent or system; `name` is what an audit entry shows.
+
+    `behind`: the person who made the token, or runs the command (`user:ann`), '' if not known.
+    """
 
     kind: str
     name: str
+    behind: str = field(default="", compare=False)
+
+    @property
+    def person(self) -> str:
+        """Give which person acts, itself or by a program; '' if that is not known."""
+        return f"user:{self.name}" if self.kind == "user" else self.behind
 
 
 @dataclass(frozen=True, slots=True)

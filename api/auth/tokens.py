@@ -72,6 +72,7 @@ def keep_key(
             roles=words,
             uses=uses,
             expires_at=now + timedelta(seconds=ttl_s),
+            created_by=scope.actor.person,
         )
         write_audit(tx, scope, "token.create", token_id, detail={"name": name, "roles": words})
     return key.text
@@ -104,7 +105,7 @@ def token_scope(database: Database, text: str, now_us: int) -> Scope:
             good = execute(tx, "token_use", token_hash=key.digest, now=now) == 1
     if not good:
         raise NotSignedIn("the token is unknown, expired, used up or revoked")
-    actor = Actor("token", str(rows[0]["name"]))
+    actor = Actor("token", str(rows[0]["name"]), str(rows[0]["created_by"]))
     return Scope(key.tenant_id, actor, roles_of(rows[0]["roles"]))
 
 

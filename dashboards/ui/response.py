@@ -8,12 +8,15 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from api.action_kinds import UNDOABLE
+from api.agent_actions import MAYBE_DONE
 from dashboards.read.response import WORDS
 from dashboards.ui.controls import act_button
 from dashboards.ui.icons import icon
 from dashboards.ui.marks import moment, short
 from dashboards.ui.panels import pill, size_of, table
 from dashboards.ui.states import Part, empty
+from storage.plain import one_line
 
 Row = Mapping[str, Any]
 _STATES: Final = {
@@ -32,6 +35,7 @@ _POLICY: Final = {
     "refused": ("Refused", "high", "alert"),
 }
 _MOST_ROWS: Final = 200
+_MOST_COLUMNS: Final = 40
 
 
 def policy_badge(agent: Row, wanted: int) -> Part:
@@ -44,9 +48,9 @@ def policy_badge(agent: Row, wanted: int) -> Part:
         state = "behind"
     words, look, mark = _POLICY[state]
     badge = pill(f"{words} {wanted}", look, mark)
-    why = str(agent["policy_reason"])
-    said = short(why, 120) if state == "refused" and why else ""
-    if state == "behind" and agent["policy_version"]:
+    why = one_line(agent["policy_reason"])
+    said = short(why, 120) if state != "applied" else ""
+    if state == "behind" and agent["policy_version"] and not why:
         said = f"runs {agent['policy_version']}"
     return html.Div([badge, html.Div(said, className="muted small") if said else None])
 
@@ -110,7 +114,7 @@ def action_words(action: Row) -> str:
 
 def _about(action: Row) -> str:
     told = {k: v for k, v in action["arguments"].items() if k != "tree"}
-    about = ", ".join(f"{k} {v}" for k, v in told.items())
+    about = one_line(", ".join(f"{k} {v}" for k, v in told.items()))
     return f"{about}: {action['note']}" if about else str(action["note"])
 
 
@@ -121,7 +125,7 @@ def action_state(action: Row, now: datetime) -> Part:
     until = action["in_force_until"]
     if until is not None:
         return (
-            pill(f"In force to {until:%H:%M} UTC", "medium", "alert")
+            pill(f"In force to {until:%d %b %H:%M} UTC", "medium", "alert")
             if until > now
             else pill("Over", "plain", "check")
         )
@@ -130,7 +134,7 @@ def action_state(action: Row, now: datetime) -> Part:
 
 def _why(action: Row) -> Part:
     why = str((action["result"] or {}).get("why", ""))
-    return html.Div(short(why, 200), className="muted small break-words") if why else None
+    return html.Div(short(one_line(why), 200), className="muted small break-words") if why else None
 
 
 def _approver(action: Row) -> Part:
@@ -142,12 +146,15 @@ def _approver(action: Row) -> Part:
 
 def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Part]:
     state, offered = action["state"], []
-    if state == "waits" and "approve" in may and action["asked_by"] != who:
+    if (
+        state == "waits"
+        and "approve" in may
+        and who not in {action["asked_by"], action["asked_behind"]}
+    ):
         offered.append(("approve", "Approve"))
     if state in {"waits", "ready"} and "ask" in may:
         offered.append(("deny", "Deny"))
-    until = action["in_force_until"]
-    if until is not None and until > now and action["undone_at"] is None and "ask" in may:
+    if _may_be_in_force(action, now) and "ask" in may:
         offered.append(("undo", "Undo"))
     if action["result"]:
         offered.append(("show", "Result"))
@@ -163,29 +170,43 @@ def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Par
     ]
 
 
+def _may_be_in_force(action: Row, now: datetime) -> bool:
+    """Answer whether there is something to take back: also of what failed half-way."""
+    if action["undone_at"] is not None or action["is_dry"] or action["kind"] not in UNDOABLE:
+        return False
+    if action["state"] == "done":
+        return action["in_force_until"] is not None and bool(action["in_force_until"] > now)
+    return action["state"] in MAYBE_DONE and action["sent_at"] is not None
+
+
 def result_of(action: Row, may_take: bool) -> Part:
     """Show what came of an action: rows of a query, evidence, or the words of the agent."""
     told = dict(action["result"] or {})
-    if "rows" in told:
+    if isinstance(told.get("rows"), list):
         return _rows(told["rows"], bool(told.get("is_cut")))
-    if "evidence" in told and action["state"] == "done":
+    is_whole = action["state"] == "done" and not action["is_dry"]
+    if isinstance(told.get("evidence"), dict) and is_whole:
         found = told["evidence"]
-        facts = f"{found['source']}: {size_of(int(found['size_bytes']))}, SHA-256 {found['sha256']}"
+        source = one_line(found.get("source", ""))
+        facts = f"{source}: {size_of(int(found['size_bytes']))}, SHA-256 {found['sha256']}"
         href = f"/v1/evidence/{action['action_id']}/content"
         link = html.A([icon("down"), "Take it"], href=href, className="button second")
         return html.Div(
             [html.P(facts, className="break-words"), link if may_take else None], className="stack"
         )
-    text = json.dumps(told, indent=1, ensure_ascii=False)
+    written = json.dumps(told, indent=1, ensure_ascii=False)
+    text = "\n".join(one_line(line) for line in written.split("\n"))
     label = {"aria-label": "Result"}
     return html.Pre(text[:20_000], className="command", tabIndex=0, role="region", **label)
 
 
-def _rows(rows: Sequence[Row], is_cut: bool) -> Part:
+def _rows(rows: Sequence[object], is_cut: bool) -> Part:
     if not rows:
         return empty("No rows", "The host has nothing in this table.")
-    heads = list(rows[0])
-    shown = [[short(str(row.get(h, "")), 200) for h in heads] for row in rows[:_MOST_ROWS]]
+    objects = [row if isinstance(row, dict) else {"value": row} for row in rows[:_MOST_ROWS]]
+    names = list(dict.fromkeys(str(name) for row in objects for name in row))[:_MOST_COLUMNS]
+    shown = [[short(one_line(row.get(n, "")), 200) for n in names] for row in objects]
+    heads = [one_line(name) for name in names]
     more = is_cut or len(rows) > _MOST_ROWS
     note = f"The first {len(shown)} rows; the API has more." if more else f"{len(shown)} rows."
     return html.Div([table("Rows of the answer", heads, shown), html.P(note, className="muted")])

@@ -1,6 +1,9 @@
 """Policies of agents and actions on their hosts, for `inopsio agent`."""
 
+import getpass
 import json as written
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,7 +138,9 @@ def act(
     if not isinstance(given, dict):
         raise InvalidInput("arguments: a JSON object, as '{\"minutes\": 30}'")
     with opened(settings_for(data)) as house:
-        scope = system_scope(known_tenant(house, tenant), "inopsio agent act")
+        person = f"user:{os.environ.get('SUDO_USER') or getpass.getuser()}"
+        made_by = system_scope(known_tenant(house, tenant), "inopsio agent act")
+        scope = replace(made_by, actor=replace(made_by.actor, behind=person))
         now = datetime.now(UTC)
         made = ask(house.database, scope, agent, kind, given, now, note=note, is_dry=dry)
     emit({"action_id": made["action_id"], "state": made["state"]})

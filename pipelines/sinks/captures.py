@@ -1,5 +1,6 @@
 """Keep what each sensor last said of its packets and drops (`pipelines/sources/capture.py`)."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -13,6 +14,8 @@ from storage.schema import EventBatch
 NAME: Final = "captures"
 MOST: Final = 200
 """Sensors of a step; whoever sends events may claim to be as many as he likes."""
+MOST_HELD: Final = 1000
+"""Sensors of a tenant in all; over it those go that said nothing for longest."""
 _COUNTS: Final = ("started_us", "packets", "dropped")
 _LAST_US: Final = 4_102_444_800_000_000
 _NUL: Final = "\x00"
@@ -25,6 +28,10 @@ def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
         latest = pl.concat(told).sort("told_us").group_by("tenant_id", "sensor", "interface")
         rows = latest.agg(pl.exclude("lost_us").last(), pl.col("lost_us").max()).head(MOST)
         execute(tx, "captures_tell", told=rows.write_json())
+        tenants = rows.get_column("tenant_id").unique().sort().to_list()
+        # What this very commit tells of a past month stays.
+        before = datetime.fromtimestamp(int(str(rows.get_column("told_us").min())) / 1e6, UTC)
+        execute(tx, "captures_sweep", tenants=tenants, before=before, most=MOST_HELD)
 
 
 def told_by(batch: EventBatch) -> pl.DataFrame:

@@ -15,13 +15,15 @@ import polars as pl
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from storage.database.queries import execute
+from storage.database.queries import execute, select
 from storage.outcome import Outcome
 from storage.schema import EventBatch
 
 NAME: Final = "topology"
 MOST: Final = 500
 """Facts of a kind, tenant and step: whoever scans, or sends made-up events, fills no more."""
+MOST_HELD: Final = 20_000
+"""Facts of a kind and tenant in all; over it those go that were not seen for longest."""
 INTERNET: Final = "internet"
 
 _INSIDE: Final = r"^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|127\.|f[cd]|fe80:)"
@@ -56,7 +58,11 @@ def write(tx: Connection[TupleRow], outcome: Outcome) -> None:
     tenants = few.get_column("tenant_id").unique().sort().to_list()
     # What this very commit tells of a past month stays.
     before = datetime.fromtimestamp(oldest_us / 1e6, UTC)
-    execute(tx, "topology_tell", facts=few.write_json(), tenants=tenants, before=before)
+    words = {"facts": few.write_json(), "tenants": tenants, "before": before}
+    (told_of,) = select(tx, "topology_tell", **words)
+    if told_of["has_new"]:
+        kinds = few.get_column("kind").unique().sort().to_list()
+        execute(tx, "topology_trim", tenants=tenants, kinds=kinds, most=MOST_HELD)
 
 
 def facts_of(batch: EventBatch) -> pl.DataFrame:

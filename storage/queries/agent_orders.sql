@@ -17,13 +17,22 @@ SELECT pg_advisory_xact_lock(hashtextextended('policies/' || current_setting('in
 
 -- name: agent_policy_add
 INSERT INTO agent_policies (tenant_id, version, agent_id, document, is_removed, note, made_by,
-    made_at)
--- Above what agents run, too: a ledger that was restored from a backup must not go back for them.
-SELECT nullif(current_setting('inopsio.tenant', true), ''),
-    greatest(coalesce(max(version), 0), (SELECT coalesce(max(policy_version), 0) FROM agents)) + 1,
-    %(agent_id)s::uuid, %(document)s::jsonb, %(is_removed)s, %(note)s, %(made_by)s, %(now)s
+    made_behind, made_at)
+-- Above what this ledger gave, not above what agents say: one that lies would deafen all others.
+SELECT nullif(current_setting('inopsio.tenant', true), ''), coalesce(max(version), 0) + 1,
+    %(agent_id)s::uuid, %(document)s::jsonb, %(is_removed)s, %(note)s, %(made_by)s, %(made_behind)s,
+    %(now)s
 FROM agent_policies
 RETURNING version;
+
+-- name: agent_four_eyes_lowered
+-- By the one who asks, or by who is not known: then another person looks all the same.
+SELECT FROM agent_policies
+WHERE made_at > %(now)s::timestamptz - interval '24 hours'
+    AND (agent_id IS NULL OR agent_id = %(agent_id)s::uuid)
+    AND (is_removed OR document ->> 'four_eyes' = 'false')
+    AND lower(made_behind) IN ('', lower(%(person)s))
+LIMIT 1;
 
 -- name: agent_policies_newest
 -- The newest word for all agents, and the newest for this one, if there are any.
@@ -51,9 +60,14 @@ LEFT JOIN LATERAL (SELECT version FROM agent_policies
 LIMIT %(limit)s;
 
 -- name: agent_beat
-UPDATE agents SET beat_at = %(now)s, policy_version = %(version)s, policy_state = %(state)s,
-    policy_reason = %(reason)s, response = %(response)s::text[]
-WHERE agent_id = %(agent_id)s::uuid;
+-- A version that the ledger never gave is not believed; `claim` says so, once.
+UPDATE agents AS a SET beat_at = %(now)s, policy_version = least(%(version)s, top.version),
+    policy_state = %(state)s, response = %(response)s::text[],
+    policy_reason = CASE WHEN %(version)s > top.version THEN %(claim)s ELSE %(reason)s END
+FROM (SELECT coalesce(max(version), 0) AS version FROM agent_policies) AS top,
+    (SELECT policy_reason FROM agents WHERE agent_id = %(agent_id)s::uuid) AS old
+WHERE a.agent_id = %(agent_id)s::uuid
+RETURNING a.policy_reason = %(claim)s AND old.policy_reason <> %(claim)s AS is_new_claim;
 
 -- name: agent_standing
 SELECT agent_id::text, host, policy_version, policy_state, policy_reason, beat_at, response,
@@ -70,23 +84,24 @@ LIMIT 5;
 
 -- name: agent_action_add
 INSERT INTO agent_actions (tenant_id, action_id, agent_id, kind, arguments, is_dry, undoes,
-    incident_id, note, state, asked_by, asked_at, expires_at)
+    incident_id, note, state, asked_by, asked_behind, asked_at, expires_at)
 VALUES (nullif(current_setting('inopsio.tenant', true), ''), %(action_id)s::uuid,
     %(agent_id)s::uuid, %(kind)s, %(arguments)s::jsonb, %(is_dry)s, %(undoes)s::uuid,
-    %(incident_id)s, %(note)s, %(state)s, %(asked_by)s, %(now)s, %(expires_at)s);
+    %(incident_id)s, %(note)s, %(state)s, %(asked_by)s, %(asked_behind)s, %(now)s,
+    %(expires_at)s);
 
 -- name: agent_action
 SELECT action_id::text, agent_id::text, kind, arguments, is_dry, undoes::text, incident_id, note,
-    state, asked_by, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at, result,
-    in_force_until, undone_at
+    state, asked_by, asked_behind, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at,
+    result, in_force_until, undone_at
 FROM agent_actions
 WHERE action_id = %(action_id)s::uuid
 FOR UPDATE;
 
 -- name: agent_actions_of
 SELECT action_id::text, agent_id::text, kind, arguments, is_dry, undoes::text, incident_id, note,
-    state, asked_by, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at, result,
-    in_force_until, undone_at
+    state, asked_by, asked_behind, asked_at, approved_by, approved_at, expires_at, sent_at, ended_at,
+    result, in_force_until, undone_at
 FROM agent_actions
 WHERE (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s::uuid)
     AND (%(incident_id)s::text = '' OR incident_id = %(incident_id)s)
@@ -119,7 +134,8 @@ SELECT action_id::text, kind, arguments, is_dry, undoes::text, state, expires_at
 FROM agent_actions
 WHERE agent_id = %(agent_id)s::uuid AND state IN ('ready', 'sent') AND expires_at > %(now)s
 ORDER BY asked_at, action_id
-LIMIT %(limit)s;
+LIMIT %(limit)s
+FOR UPDATE;
 
 -- name: agent_action_sent
 UPDATE agent_actions SET state = 'sent', sent_at = %(now)s
@@ -163,7 +179,12 @@ WHERE evidence_id = %(evidence_id)s::uuid AND NOT EXISTS (
     WHERE f.tenant_id = p.tenant_id AND f.evidence_id = p.evidence_id);
 
 -- name: evidence_held
-SELECT coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM evidence_files;
+-- Whole files, and what came of those that are not.
+SELECT (SELECT coalesce(sum(size_bytes), 0) FROM evidence_files)::bigint
+    + (SELECT coalesce(sum(octet_length(content)), 0) FROM evidence_pieces AS p
+        WHERE NOT EXISTS (SELECT FROM evidence_files AS f
+            WHERE f.tenant_id = p.tenant_id AND f.evidence_id = p.evidence_id))::bigint
+    AS size_bytes;
 
 -- name: evidence_one
 SELECT evidence_id::text, agent_id::text, host, source, size_bytes, sha256, collected_at,

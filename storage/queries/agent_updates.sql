@@ -1,8 +1,22 @@
 -- Agents' updates: told in the tenant's scope; what is stopped is of no tenant.
 
+-- name: agent_update_offered
+-- The last ten that this agent was given.
+UPDATE agents SET updates_given = (updates_given || %(serial)s::bigint)[
+    greatest(1, cardinality(updates_given) - 8):]
+WHERE agent_id = %(agent_id)s::uuid AND %(serial)s <> ALL (updates_given);
+
+-- name: agent_update_standing
+SELECT updates_given AS given, updates_heard AS heard
+FROM agents
+WHERE agent_id = %(agent_id)s::uuid
+FOR UPDATE;
+
 -- name: agent_update_told
+-- More are kept as heard than can be told: none is heard again.
 UPDATE agents SET update_serial = %(serial)s, update_version = %(version)s,
     update_outcome = %(outcome)s, update_reason = %(reason)s, updated_at = %(now)s,
+    updates_heard = (updates_heard || %(key)s::bigint)[greatest(1, cardinality(updates_heard) - 28):],
     version = CASE WHEN %(outcome)s::text = 'updated' THEN %(version)s ELSE version END
 WHERE agent_id = %(agent_id)s::uuid;
 

@@ -16,6 +16,22 @@ SET started_at = excluded.started_at, told_at = excluded.told_at, packets = excl
     dropped = excluded.dropped, lost_at = coalesce(excluded.lost_at, c.lost_at)
 WHERE excluded.told_at >= c.told_at;
 
+-- name: captures_sweep
+-- Sensors that were silent for thirty days go, and those over the most that a tenant may have.
+DELETE FROM captures WHERE ctid IN (
+    SELECT c.ctid FROM captures AS c
+    WHERE c.tenant_id = ANY(%(tenants)s::text[])
+        AND c.told_at < least(now() - interval '30 days', %(before)s::timestamptz)
+    UNION ALL
+    SELECT old.ctid FROM unnest(%(tenants)s::text[]) AS told (tenant_id)
+    CROSS JOIN LATERAL (
+        SELECT c.ctid FROM captures AS c
+        WHERE c.tenant_id = told.tenant_id
+        ORDER BY c.told_at DESC
+        OFFSET %(most)s
+    ) AS old
+);
+
 -- name: captures_list
 -- The sensors of a tenant, those that lost packets last first.
 SELECT sensor, interface, started_at, told_at, packets, dropped, lost_at

@@ -59,12 +59,13 @@ DELETE FROM sessions WHERE user_id = %(user_id)s::uuid;
 DELETE FROM sessions WHERE expires_at <= %(now)s OR last_seen_at <= %(idle_since)s;
 
 -- name: token_add
-INSERT INTO tokens (tenant_id, token_id, token_hash, name, roles, uses_left, expires_at)
+INSERT INTO tokens (tenant_id, token_id, token_hash, name, roles, uses_left, expires_at,
+    created_by)
 VALUES (current_setting('inopsio.tenant'), %(token_id)s::uuid, %(token_hash)s, %(name)s,
-    %(roles)s, %(uses)s, %(expires_at)s);
+    %(roles)s, %(uses)s, %(expires_at)s, %(created_by)s);
 
 -- name: token_find
-SELECT k.token_id::text, k.token_hash, k.name, k.roles, k.uses_left
+SELECT k.token_id::text, k.token_hash, k.name, k.roles, k.uses_left, k.created_by
 FROM tokens AS k
 JOIN tenants AS t ON t.tenant_id = k.tenant_id AND NOT t.suspended
 WHERE k.token_hash = %(token_hash)s AND k.revoked_at IS NULL

@@ -13,13 +13,28 @@ WITH told AS (
     SET first_at = least(t.first_at, excluded.first_at),
         last_at = greatest(t.last_at, excluded.last_at)
     WHERE excluded.first_at < t.first_at OR excluded.last_at > t.last_at
-)
+    RETURNING xmax = 0 AS is_new
+), gone AS (
 DELETE FROM topology WHERE ctid IN (
     SELECT ctid FROM topology
     WHERE tenant_id = ANY(%(tenants)s::text[]) AND last_at < now() - interval '30 days'
         AND last_at < %(before)s::timestamptz
-    LIMIT 200
+    LIMIT 1000
     FOR UPDATE SKIP LOCKED
+))
+SELECT EXISTS (SELECT FROM told WHERE is_new) AS has_new;
+
+-- name: topology_trim
+-- Of each kind and tenant that was told, what was seen last stays.
+DELETE FROM topology WHERE ctid IN (
+    SELECT old.ctid FROM unnest(%(tenants)s::text[]) AS told (tenant_id)
+    CROSS JOIN unnest(%(kinds)s::text[]) AS named (kind)
+    CROSS JOIN LATERAL (
+        SELECT t.ctid FROM topology AS t
+        WHERE t.tenant_id = told.tenant_id AND t.kind = named.kind
+        ORDER BY t.last_at DESC
+        OFFSET %(most)s LIMIT 5000
+    ) AS old
 );
 
 -- name: topology_list

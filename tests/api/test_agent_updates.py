@@ -154,6 +154,44 @@ def test_no_other_file_is_given(house: House, name: str) -> None:
         list(Shelf(house.url + SHELF, host.context).get(name, 1 << 20))
 
 
+def rows(house: House) -> int:
+    return [action for action, *_ in house.trail()].count("agent.update")
+
+
+def test_only_known_releases_count_and_each_once(house: House) -> None:
+    announce(house)
+    serial, host = serial_of(house), house.enroll("ws-1")
+    for foreign in (serial + 1, serial - 1, 0, 2**61):
+        assert tell(host, "failed", foreign) == 204
+    assert rows(house) == 0
+    for outcome in ("failed", "updated", "refused", "refused", "failed"):
+        assert tell(host, outcome, serial) == 204
+    assert (rows(house), house.agents()[0]["version"]) == (2, "0.1.0")
+    assert tell(host, "refused", 7) == 204
+    assert rows(house) == 2
+
+
+def test_one_that_was_given_before_another_was_announced_counts(house: House) -> None:
+    announce(house)
+    early, host, late = serial_of(house), house.enroll("ws-1"), house.enroll("ws-2")
+    assert fetcher(house, host, site_of(house, "1")).look() is not None
+    announce(house, "0.3.0")
+    assert [tell(one, "updated", early) for one in (host, late)] == [204, 204]
+    assert rows(house) == 1
+
+
+def test_a_reason_shows_as_what_it_is(house: House) -> None:
+    announce(house)
+    row = {"outcome": "failed", "version": "0.2.0", "serial": serial_of(house)}
+    host = house.enroll("ws-1")
+    said = json.dumps({**row, "reason": "a\n\u202eb\udcff" + "x" * 3000}).encode()
+    assert say(host, SHELF, said)[0] == 204
+    with house.database.app(house.acme) as tx:
+        (kept,) = tx.execute("SELECT update_reason FROM agents").fetchall()
+    assert kept[0].startswith("a\\n\\u202eb\\udcffxxx")
+    assert len(kept[0]) == 500
+
+
 def test_a_row_that_is_none_is_refused(house: House) -> None:
     host = house.enroll("ws-1")
     assert say(host, SHELF, b'{"outcome": "fine"}')[0] == 422

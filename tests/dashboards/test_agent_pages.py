@@ -1,7 +1,7 @@
 """Open an agent's page and the policy's as a browser does: ask, approve, deny, undo, refuse."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,10 +9,12 @@ import pytest
 
 from api.agent_actions import actions, ask
 from api.agent_policy import read_document, set_policy, wanted_policy
+from dashboards.ui.response import actions_table, result_of
 from storage.database.queries import execute
 from storage.tenant import Actor, Role, Scope
 from tests.dashboards.conftest import CANARY, House, outputs_of
 
+NOW = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
 AGENT = "0196f000-0000-7000-8000-00000000000a"
 BEA = Scope("acme", Actor("user", "bea"), frozenset({Role.ANALYST}))
 
@@ -26,7 +28,7 @@ def an_agent(house: House, scope: Scope | None = None, agent_id: str = AGENT) ->
         execute(tx, "agent_add", **told, **place, not_after=now + timedelta(days=7))
         said = {"version": 0, "state": "behind", "reason": "", "now": now, "agent_id": agent_id}
         kinds = ["query", "isolate", "kill", "collect", "block_ip"]
-        execute(tx, "agent_beat", response=kinds, **said)
+        execute(tx, "agent_beat", response=kinds, claim="-", **said)
     asker = Scope(whose.tenant_id, BEA.actor, BEA.roles)
     for kind, given in (("isolate", {"minutes": 30}), ("query", {"table": "users"})):
         made = ask(house.database, asker, agent_id, kind, given, now, note=f"see {CANARY[:3]}")
@@ -153,7 +155,63 @@ def test_an_agent_that_refused_its_policy_says_why(filled: House, admin: httpx.C
     set_policy(filled.database, filled.acme, read_document({"spool_mb": 99}), filled.console.now())
     with filled.database.app(filled.acme) as tx:
         said = {"version": 0, "state": "refused", "reason": "not above 7", "response": []}
-        execute(tx, "agent_beat", agent_id=AGENT, now=filled.console.now(), **said)
+        execute(tx, "agent_beat", agent_id=AGENT, now=filled.console.now(), claim="-", **said)
     shown = filled.open(admin, "/agents")
     assert "Refused 1" in shown
     assert "not above 7" in shown
+
+
+def _shown(**changed: object) -> str:
+    row = {
+        "action_id": AGENT, "kind": "isolate", "arguments": {}, "is_dry": False, "note": "worm",
+        "state": "done", "asked_by": "user:a", "asked_behind": "user:a", "approved_by": "user:b",
+        "asked_at": NOW, "sent_at": NOW, "undone_at": None, "in_force_until": None, "result": {},
+        **changed,
+    }  # fmt: skip
+    table = actions_table([row], NOW, "user:c", frozenset({"ask", "approve"}))
+    return str(table) + str(result_of(row, may_take=False))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"rows": [1, "x", None, ["y"]]}, {"rows": 7}, {"rows": [{"a": 1}, {"b": 2}]},
+     {"evidence": [1]}, {"rows": [{"name": {"deep": []}}]}],
+)  # fmt: skip
+def test_a_result_of_any_shape_is_shown(result: object) -> None:
+    assert "Isolate" in _shown(result=result)
+
+
+def test_what_turns_the_direction_of_a_text_is_written_out() -> None:
+    turned = "\u202egpj.exe\u2066"
+    shown = [
+        _shown(arguments={"path": turned}), _shown(result={"why": turned}),
+        _shown(result={"rows": [{turned: turned}]}),
+        _shown(result={"evidence": {"source": turned, "size_bytes": 1, "sha256": "a"}}),
+    ]  # fmt: skip
+    assert not any(c in text for text in shown for c in "\u202e\u2066")
+    # repr() would write controls out by itself: what is shown is an escape's own backslash.
+    assert all("\\\\u202e" in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_offered"),
+    [
+        ({"state": "sent"}, True),
+        ({"state": "failed"}, True),
+        ({"state": "expired"}, True),
+        ({"state": "expired", "sent_at": None}, False),
+        ({"state": "failed", "kind": "kill"}, False),
+        ({"state": "failed", "is_dry": True}, False),
+        ({"state": "failed", "undone_at": NOW}, False),
+        ({"state": "refused"}, False),
+        ({"in_force_until": NOW + timedelta(hours=1)}, True),
+    ],
+)
+def test_undo_is_offered_for_what_may_be_in_force(
+    changed: dict[str, object], is_offered: bool
+) -> None:
+    assert ("agent-undo" in _shown(**changed)) == is_offered
+
+
+def test_the_end_of_what_is_in_force_has_a_date() -> None:
+    assert "In force to 01 Dec 00:30 UTC" in _shown(in_force_until=NOW + timedelta(hours=1))

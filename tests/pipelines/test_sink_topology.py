@@ -107,3 +107,24 @@ def test_made_up_facts_are_bounded(database: Database, two_tenants: tuple[Scope,
     with database.app(two_tenants[0]) as tx:
         rows = select(tx, "topology_list", entity=None, kind=None, limit=10_000)
     assert len(rows) == topology.MOST
+
+
+def test_facts_are_bounded_over_all_steps_and_the_oldest_go(
+    database: Database, two_tenants: tuple[Scope, Scope], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topology, "MOST_HELD", 30)
+    for step in range(3):
+        lines = b"".join(
+            b'{"time":%d,"class_uid":0,"activity_id":0,"metadata.log_name":"arp",'
+            b'"src_endpoint.ip":"10.0.%d.%d","unmapped.src_mac":"m"}\n'
+            % (1_795_000_000_000 + 1000 * step + n, step, n)
+            for n in range(20)
+        )
+        read = parse_stream("ocsf_json", [lines], tenant_id="acme", source="s",
+                            ingested_at_us=18 * 10**14)  # fmt: skip
+        with database.writer() as tx:
+            topology.write(tx, Outcome("events", (), tuple(batch for batch, _ in read)))
+    with database.app(two_tenants[0]) as tx:
+        rows = select(tx, "topology_list", entity=None, kind=None, limit=10_000)
+    assert len(rows) == 30
+    assert not any(str(row["one"]).startswith("10.0.0.") for row in rows)

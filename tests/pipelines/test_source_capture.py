@@ -171,3 +171,15 @@ def test_exposure_of_the_unit_is_three_at_most() -> None:
     words = ["systemd-analyze", "security", "--offline=true", "--threshold=30", str(UNIT)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-300:] + done.stderr[-300:]
+
+
+def test_silent_and_made_up_sensors_go(
+    database: Database, two_tenants: tuple[Scope, Scope], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "MOST_HELD", 3)
+    write(database, said(-40 * 86_400, 1, 0).replace(b"tap1", b"silent"))
+    assert [name for name, *_ in counts(database, two_tenants[0])] == ["silent"]
+    now = int(time.time()) - T0_S
+    for n in range(5):
+        write(database, said(now - 10 + n, 1, 0).replace(b"tap1", b"tap%d" % n))
+    assert {name for name, *_ in counts(database, two_tenants[0])} == {"tap2", "tap3", "tap4"}
