@@ -24,7 +24,7 @@ from agent.voice import tell
 POLICY: Final = "policy"
 """Note of the spool: which version runs, which was refused and why, what the host lets through."""
 HOUSE: Final = "house"
-"""Note of the spool: address and port by which the house was reached last."""
+"""Note of the spool: addresses of the house, each with port; that of the last time is first."""
 PIECE: Final = 512 << 10
 LONGEST_WAIT_S: Final = 300.0
 LOOK_S: Final = 1.0
@@ -44,9 +44,7 @@ class Beat:
         self._folder = folder
         self.every_s = float(BEAT_S)
         self._said: dict[str, Any] = {}
-        known = spool.note(HOUSE, None)
-        if known and sender.house is None:
-            sender.house = str(known[0]), int(known[1])
+        sender.houses = sender.houses or houses(spool)
 
     def has_news(self) -> bool:
         """Answer whether there is something to tell that the house has not heard."""
@@ -137,9 +135,17 @@ class Beat:
         return result
 
     def _note_house(self) -> None:
-        found = self._sender.house
-        if found is not None and list(found) != self._spool.note(HOUSE, None):
-            self._spool.set_note(HOUSE, list(found))
+        found = self._sender.houses
+        if found and found != houses(self._spool):
+            self._spool.set_note(HOUSE, [list(one) for one in found])
+
+
+def houses(spool: Spool) -> list[tuple[str, int]]:
+    """Give where the house was reached before."""
+    noted = spool.note(HOUSE, None) or []
+    if noted and isinstance(noted[0], str):  # as versions before noted it: one
+        noted = [noted]
+    return [(str(address), int(port)) for address, port in noted]
 
 
 def _id(order: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent import doctor, install, lifeline
+from agent.beat import houses
 from agent.collect._shape import agent_event, now_us
 from agent.deliver import ACCEPTED, SKEW, ship_all
 from agent.errors import AgentError
@@ -221,11 +222,16 @@ def _run(given: argparse.Namespace) -> int:
     note_half(spool, given.only or "look", os.getpid())
     if given.only in {None, "ship"}:
         server = _server(given, said)
-        sender = Marking(Sender(server, agent_id(spool), socket.gethostname()), spool, given.data)
+        sends = Sender(server, agent_id(spool), socket.gethostname())
+        sends.houses = houses(spool)
+        sender = Marking(sends, spool, given.data)
         tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
         if server.identity is not None:
             papers = (server.identity, stop, tell)
-            threading.Thread(target=keep_renewed, args=papers, name="papers", daemon=True).start()
+            known = {"houses": lambda: houses(spool)}
+            threading.Thread(
+                target=keep_renewed, args=papers, kwargs=known, name="papers", daemon=True
+            ).start()
             begin_beating(server, spool, given.data, stop)
         _look_for_versions(given, said, server, stop)
     for sign in (signal.SIGTERM, signal.SIGINT):

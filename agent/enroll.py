@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
 from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save, trusting
+from agent.ship import by_address
 from agent.version import version
 
 TIMEOUT_S: Final = 30
@@ -77,15 +79,13 @@ def enroll(
     return made
 
 
-def renew(identity: Identity) -> Identity:
-    """Have a new key certified over the old certificate; Away if it cannot be had now."""
+def renew(identity: Identity, houses: Sequence[tuple[str, int]] = ()) -> Identity:
+    """Have a new key certified over the old certificate; Away if it cannot be had now.
+
+    `houses`: where to look for the house if its name cannot be looked up.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    answer = _post(
-        identity.context(),
-        f"{identity.url}/v1/agents/renew",
-        {"csr": _request(key, identity.agent_id)},
-        headers=identity.headers(),
-    )
+    answer = _asked(identity, {"csr": _request(key, identity.agent_id)}, list(houses))
     made = replace(
         identity,
         renew_at_s=_due(answer),
@@ -94,6 +94,21 @@ def renew(identity: Identity) -> Identity:
     authority = (identity.folder / "authority.pem").read_text(encoding="ascii")
     save(made, authority, _key_text(key) + str(answer["certificate"]))
     return made
+
+
+def _asked(
+    identity: Identity, told: dict[str, str], houses: list[tuple[str, int]]
+) -> dict[str, Any]:
+    urls = [identity.url, *by_address(identity.url, houses)]
+    for url in urls:
+        try:
+            place = f"{url}/v1/agents/renew"
+            return _post(identity.context(), place, told, headers=identity.headers())
+        except Away as away:
+            is_nameless = isinstance(getattr(away.__cause__, "reason", None), socket.gaierror)
+            if url == urls[-1] or (url == identity.url and not is_nameless):
+                raise
+    raise AgentError("there is no address of the house")
 
 
 def _authority(url: str, fingerprint: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.act import Host
-from agent.beat import HOUSE, POLICY, Beat, keep_beating
+from agent.beat import POLICY, Beat, houses, keep_beating
 from agent.collect._shape import agent_event, now_us
 from agent.identity import load
 from agent.keep import keep
@@ -95,7 +95,7 @@ def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading
     host = Host(
         folder,
         Orders(folder / FILE),
-        lambda: [(str(h[0]), int(h[1])) for h in [spool.note(HOUSE, None)] if h],
+        lambda: houses(spool),
         lambda: own_pids(spool),
         time.time,
     )

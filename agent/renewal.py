@@ -20,8 +20,12 @@ def keep_renewed(
     stop: threading.Event,
     tell: Callable[[str], None],
     now_s: Callable[[], float] = time.time,
+    houses: Callable[[], list[tuple[str, int]]] = list,
 ) -> None:
-    """Renew whenever it is due, until told to stop. What sends reads the new files by itself."""
+    """Renew whenever it is due, until told to stop. What sends reads the new files by itself.
+
+    `houses`: where the house was reached before, for a host without name servers.
+    """
     wait_s, pause_s = FIRST_WAIT_S, 0.0
     while not stop.wait(pause_s):
         pause_s = LOOK_EVERY_S
@@ -29,7 +33,7 @@ def keep_renewed(
             continue
         try:
             # By name: the key's library costs ten megabytes, and is needed twice a week.
-            identity = importlib.import_module("agent.enroll").renew(identity)
+            identity = importlib.import_module("agent.enroll").renew(identity, houses())
         except (AgentError, ImportError, OSError) as failed:
             tell(f"the certificate was not renewed: {failed}")
             pause_s = wait_s * random.uniform(0.5, 1.5)  # noqa: S311  not a secret

@@ -28,6 +28,7 @@ except ImportError:  # an extra: without it gzip does
 TIMEOUT_S: Final = 30
 LINK_S: Final = 300
 """A connection is kept so long: papers that were renewed meanwhile count from then on."""
+MOST_HOUSES: Final = 8
 _FINAL: Final = frozenset({400, 413, 415, 422})
 """Answers that will be the same next time for the same bytes."""
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._:@/+=-]")
@@ -105,8 +106,8 @@ class Sender:
         self._now_s, self._made_s = now_s, 0.0
         self._link: http.client.HTTPConnection | None = None
         self.skew_s: float | None = None
-        self.house: tuple[str, int] | None = None
-        """Address and port by which the house was reached last."""
+        self.houses: list[tuple[str, int]] = []
+        """Addresses and port of the house's name; the one by which it was reached last is first."""
 
     def send(self, batch: Batch) -> None:
         """Send one batch and return when the server has it durably.
@@ -192,16 +193,14 @@ class Sender:
             return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
         port, context = parts.port or 443, self._server.context()
         try:
-            link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
-            link.connect()
+            link = _linked(host, port, context)
         except socket.gaierror:
             # A host that is cut off from its name servers still knows where the house was.
-            if self._server.identity is None or not self.house:
+            if self._server.identity is None or not self.houses:
                 raise
-            host, port = self.house
-            link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
-            link.connect()
-        self.house = link.sock.getpeername()[:2]
+            return _linked_to_one(self.houses, context)
+        found = link.sock.getpeername()[:2]
+        self.houses = list(dict.fromkeys([found, *_addresses(host, port)]))[:MOST_HOUSES]
         return link
 
     def _measure(self, date: str, here_s: float) -> None:
@@ -217,6 +216,43 @@ class Sender:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+
+def _linked(host: str, port: int, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+    link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+    link.connect()
+    return link
+
+
+def _linked_to_one(
+    houses: list[tuple[str, int]], context: ssl.SSLContext
+) -> http.client.HTTPSConnection:
+    """Connect to the first of these that answers; what the last one said if none does."""
+    for host, port in houses[:-1]:
+        try:
+            return _linked(host, port, context)
+        except OSError:
+            continue
+    return _linked(*houses[-1], context)
+
+
+def _addresses(host: str, port: int) -> list[tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [(str(where[0]), int(where[1])) for *_, where in found]
+
+
+def by_address(url: str, houses: list[tuple[str, int]]) -> list[str]:
+    """Give the URL with each of these in the place of its name.
+
+    >>> by_address("https://house:8443/a", [("192.0.2.1", 8443), ("2001:db8::1", 8443)])
+    ['https://192.0.2.1:8443/a', 'https://[2001:db8::1]:8443/a']
+    """
+    parts = urllib.parse.urlsplit(url)
+    places = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in houses]
+    return [parts._replace(netloc=place).geturl() for place in places]
 
 
 def _pack(plain: bytes) -> tuple[bytes, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.act import Host
-from agent.beat import HOUSE, Beat
+from agent.beat import Beat, houses
 from agent.identity import Identity, machine_hash
 from agent.ordered import Ordered
 from agent.orders import Orders
@@ -57,8 +57,7 @@ class Agent:
         return time.time() + self.late_s
 
     def reached(self) -> list[tuple[str, int]]:
-        address, port = self.spool.note(HOUSE, ("127.0.0.1", 1))
-        return self.reach or [(str(address), int(port))]
+        return self.reach or houses(self.spool) or [("127.0.0.1", 1)]
 
     def responder(self) -> Responder:
         """Give the responding half as it is after a start."""

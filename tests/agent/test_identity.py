@@ -107,7 +107,7 @@ def test_a_certificate_is_renewed_when_due_and_tried_again_when_that_fails(
     answers: list[object] = [Away("gone"), replace(kept, renew_at_s=1000.0)]
     clock = iter([0.0, 51.0, 52.0, 53.0, 54.0])
 
-    def renew(_identity: Identity) -> Identity:
+    def renew(_identity: Identity, _houses: list[tuple[str, int]]) -> Identity:
         found = answers.pop(0)
         if isinstance(found, Exception):
             raise found
