@@ -118,6 +118,18 @@ def test_one_bad_result_is_told_and_spoils_neither_the_others_nor_the_orders(
     assert (found["state"], why in found["result"]["why"]) == (state, True)
 
 
+def test_what_the_ledger_refuses_all_the_same_is_kept_as_not_taken(
+    house: House, host: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.agent_results.plain", lambda said: said)
+    bad, good = sent(house, host), sent(house, host)
+    row = {"id": bad, "state": "done", "result": {"rows": "a\x00"}}
+    beat(host, results=[row, {**row, "id": good, "result": {}}])
+    found = [action_of(house.database, ANN, named) for named in (bad, good)]
+    assert [one["state"] for one in found] == ["failed", "done"]
+    assert "not taken" in found[0]["result"]["why"]
+
+
 def test_what_is_no_result_at_all_and_kinds_of_tomorrow_change_nothing(
     house: House, host: Identity
 ) -> None:
