@@ -9,21 +9,25 @@ of what calibrates are run, for one draw is luck. The peer is river's half-space
 the same rows and learning from every row that it scores, as its documentation does.
 """
 
-import argparse
 import os
-import resource
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-from river.anomaly import HalfSpaceTrees
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
 
-from benchmarks._measures import roc_auc
-from detectors._models.ensemble import Ensemble
+import argparse  # noqa: E402  after the thread count is set
+import resource  # noqa: E402  after the thread count is set
+import time  # noqa: E402  after the thread count is set
+from collections.abc import Iterator  # noqa: E402  after the thread count is set
+from pathlib import Path  # noqa: E402  after the thread count is set
+from typing import Any, Final  # noqa: E402  after the thread count is set
+
+import numpy as np  # noqa: E402  after the thread count is set
+import numpy.typing as npt  # noqa: E402  after the thread count is set
+import polars as pl  # noqa: E402  after the thread count is set
+from river.anomaly import HalfSpaceTrees  # noqa: E402  after the thread count is set
+
+from benchmarks._measures import roc_auc  # noqa: E402  after the thread count is set
+from detectors._models.ensemble import Ensemble  # noqa: E402  after the thread count is set
 
 FLOWS: Final = Path(os.environ.get("INOPSIO_SHARED", "../shared")) / "data" / "flows"
 DRAWS: Final = 5
