@@ -163,7 +163,7 @@ def _write(target: Path, content: bytes, mode: int) -> None:
 def _program() -> str:
     if getattr(sys, "frozen", False):
         return sys.executable
-    return f"{sys.executable} -m agent"
+    return f"{sys.executable} -P -m agent"
 
 
 def _account(folder: Path) -> None:

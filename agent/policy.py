@@ -133,7 +133,9 @@ def allowed(said: Settings, policy: Policy) -> frozenset[str]:
 
 def checked(folder: Path, text: str, about: str = "policy") -> dict[str, Any]:
     """Have a process of its own check what is signed; AgentError says what is wrong."""
-    words = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "agent"]
+    # -P: what lies in the folder that this runs in is no code of ours.
+    own = ["-P", "-m", "agent"] if not getattr(sys, "frozen", False) else []
+    words = [sys.executable, *own]
     words += ["--data", str(folder), "check-order", about]
     given = text.encode("utf-8", "replace")
     try:

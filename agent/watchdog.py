@@ -88,7 +88,7 @@ def begin_anew(reason: str) -> None:
 def _words() -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, *sys.argv[1:]]
-    return [sys.executable, "-m", "agent", *sys.argv[1:]]
+    return [sys.executable, "-P", "-m", "agent", *sys.argv[1:]]
 
 
 def begun_anew() -> list[Event]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent import policy
+from agent.errors import AgentError
 from agent.policy import OFFERED, RUNS, Follower
 
 ANSWER = """\
@@ -72,3 +73,13 @@ def test_what_ran_before_is_read_again_where_the_first_check_failed(checker: Pat
 def test_without_a_policy_the_hosts_settings_count(tmp_path: Path) -> None:
     assert Follower(tmp_path, takes=False).is_known
     assert not (tmp_path / OFFERED).exists()
+
+
+def test_nothing_is_read_from_the_folder_that_the_agent_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agent" / "respond").mkdir(parents=True)
+    (tmp_path / "json.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AgentError, match="not enrolled"):  # as our own code says it
+        policy.checked(tmp_path, "{}")
