@@ -48,6 +48,17 @@ CPUQuota=25%
 TasksMax=64
 """
 
+_RIGHTS_WITHOUT_NETWORK: Final = """\
+ProtectHome=read-only
+PrivateDevices=yes
+MemoryDenyWriteExecute=yes
+IPAddressDeny=any
+DevicePolicy=closed
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
+"""
+
 SHIP_UNIT: Final = (
     """\
 [Unit]
@@ -90,15 +101,8 @@ WatchdogSec=180
 ExecStart={program} --data /var/lib/inopsio-agent run --only look
 """
     + _COMMON
+    + _RIGHTS_WITHOUT_NETWORK
     + """\
-ProtectHome=read-only
-PrivateDevices=yes
-MemoryDenyWriteExecute=yes
-IPAddressDeny=any
-DevicePolicy=closed
-CapabilityBoundingSet={capabilities}
-AmbientCapabilities={capabilities}
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
 SystemCallFilter=@system-service bpf fanotify_init fanotify_mark name_to_handle_at
 SystemCallFilter=~@resources
 
@@ -123,15 +127,8 @@ StartLimitIntervalSec=0
 ExecStart={program} --data /var/lib/inopsio-agent run --only respond
 """
     + _COMMON
+    + _RIGHTS_WITHOUT_NETWORK
     + """\
-ProtectHome=read-only
-PrivateDevices=yes
-MemoryDenyWriteExecute=yes
-IPAddressDeny=any
-DevicePolicy=closed
-CapabilityBoundingSet={capabilities}
-AmbientCapabilities={capabilities}
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
 SystemCallFilter=@system-service pidfd_open pidfd_send_signal fanotify_init fanotify_mark
 SystemCallFilter=~@resources
 

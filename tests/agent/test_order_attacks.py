@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,30 +28,14 @@ from api import evidence
 from api.agent_actions import action_of, actions, approve, ask, orders, undo
 from api.agent_policy import PolicyDocument, read_document, set_policy
 from api.signer import SIGNER_URI, Signer, signer_of
-from storage.database import Database
 from storage.errors import InvalidInput, NotAllowed, NotFound
 from storage.sealing import Seal
-from storage.settings import Settings
 from storage.tenant import Actor, Role, Scope
 from tests.agent.ordered_house import ANN, BEA, BOLT, Agent, enrolled, forged, signature_of, signed
 from tests.agent.test_orders import _approved, _uid
-from tests.api.agents_house import House, listening, say
+from tests.api.agents_house import House, say
 
 EMPTY = PolicyDocument.model_validate({})
-
-
-@pytest.fixture
-def house(
-    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
-) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def agent(house: House) -> Iterator[Agent]:
-    with ExitStack() as stack:
-        yield enrolled(house, "ws-1", stack)
 
 
 def outcome(agent: Agent, id_: str, text: str) -> tuple[str, str]:

@@ -3,35 +3,14 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from api import evidence
 from api.agent_actions import action_of, approve, ask, undo
 from api.agent_policy import read_document, set_policy, wanted_versions
-from storage.database import Database
-from storage.settings import Settings
-from storage.tenant import Scope
-from tests.agent.ordered_house import ANN, BEA, Agent, enrolled
-from tests.api.agents_house import House, listening
-
-
-@pytest.fixture
-def house(
-    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
-) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def agent(house: House) -> Iterator[Agent]:
-    with ExitStack() as stack:
-        yield enrolled(house, "ws-1", stack)
+from tests.agent.ordered_house import ANN, BEA, Agent
 
 
 def test_a_policy_runs_on_the_agent_and_the_house_sees_which(agent: Agent) -> None:

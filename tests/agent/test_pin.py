@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,27 +9,9 @@ import pytest
 from agent.errors import BadOrder
 from agent.pin import check, pin_of, put
 from agent.signed import opened
-from storage.database import Database
-from storage.settings import Settings
-from storage.tenant import Scope
-from tests.agent.ordered_house import Agent, enrolled, signed
-from tests.api.agents_house import House, listening
+from tests.agent.ordered_house import Agent, signed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a pin is root's")
-
-
-@pytest.fixture
-def house(
-    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
-) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def agent(house: House) -> Iterator[Agent]:
-    with ExitStack() as stack:
-        yield enrolled(house, "ws-1", stack)
 
 
 @pytest.fixture

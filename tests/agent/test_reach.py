@@ -1,10 +1,7 @@
 """Reach the house without its name: all halves know its addresses after a restart too."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,28 +9,10 @@ from agent.beat import HOUSE, Beat, houses
 from agent.enroll import renew
 from agent.errors import Away
 from agent.ship import Sender, Server
-from storage.database import Database
-from storage.settings import Settings
-from storage.tenant import Scope
-from tests.agent.ordered_house import Agent, enrolled
-from tests.api.agents_house import House, listening
+from tests.agent.ordered_house import Agent
 
 NOWHERE = "https://house.invalid:1"
 DEAD = ("127.0.0.1", 9)
-
-
-@pytest.fixture
-def house(
-    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
-) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def agent(house: House) -> Iterator[Agent]:
-    with ExitStack() as stack:
-        yield enrolled(house, "ws-1", stack)
 
 
 def test_all_addresses_of_the_name_are_noted_and_the_old_note_is_read(agent: Agent) -> None:
