@@ -67,9 +67,19 @@ def actions() -> dict[str, ModuleType]:
 def minutes_of(arguments: Told) -> int:
     """Give how long it is in force; Refuses what has no end."""
     minutes = arguments.get("minutes", 60)
-    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= 1440:
+    if type(minutes) is not int or not 1 <= minutes <= MOST_MINUTES:
         raise Refuses(f"minutes: a whole number from 1 to {MOST_MINUTES}")
     return minutes
+
+
+def impose(one: InForce, host: Host, put: Callable[[list[InForce], Host], None]) -> None:
+    """Put it in force with all others of its kind; it is on disk before it is so."""
+    host.orders.hold(one)
+    try:
+        put([other for other in host.orders.held() if other.kind == one.kind], host)
+    except BaseException:
+        host.orders.release(one.id)
+        raise
 
 
 def left_s(one: InForce, host: Host) -> int:

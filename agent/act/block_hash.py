@@ -7,7 +7,7 @@ import re
 import sys
 from typing import Final
 
-from agent.act import Host, Refuses, Told, _execs, _processes, left_s, minutes_of
+from agent.act import Host, Refuses, Told, _execs, _processes, impose, left_s, minutes_of
 from agent.errors import AgentError
 from agent.orders import InForce
 
@@ -38,15 +38,10 @@ def _own_program() -> set[str]:
 
 
 def do(id: str, arguments: Told, host: Host) -> Told:
-    """Block it; it is on disk before it is so."""
+    """Block it."""
     told = plan(arguments, host)
     until_s = host.now_s() + told["minutes"] * 60
-    host.orders.hold(InForce(id, KIND, until_s, {"sha256": told["sha256"]}))
-    try:
-        put([o for o in host.orders.held() if o.kind == KIND], host)
-    except BaseException:
-        host.orders.release(id)
-        raise
+    impose(InForce(id, KIND, until_s, {"sha256": told["sha256"]}), host, put)
     return {**told, "note": "a program is ended as it starts, not kept from starting"}
 
 

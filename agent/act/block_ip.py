@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Final
 
-from agent.act import Host, Refuses, Told, _nft, left_s, minutes_of
+from agent.act import Host, Refuses, Told, _nft, impose, left_s, minutes_of
 from agent.orders import InForce
 
 KIND: Final = "block_ip"
@@ -37,15 +37,10 @@ def _network(arguments: Told) -> Network:
 
 
 def do(id: str, arguments: Told, host: Host) -> Told:
-    """Block it; it is on disk before it is so."""
+    """Block it."""
     told = plan(arguments, host)
     until_s = host.now_s() + told["minutes"] * 60
-    host.orders.hold(InForce(id, KIND, until_s, {"network": told["network"]}))
-    try:
-        put([o for o in host.orders.held() if o.kind == KIND], host)
-    except BaseException:
-        host.orders.release(id)
-        raise
+    impose(InForce(id, KIND, until_s, {"network": told["network"]}), host, put)
     return told
 
 

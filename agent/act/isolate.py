@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Final
 
-from agent.act import Host, Refuses, Told, _nft, left_s, minutes_of
+from agent.act import Host, Refuses, Told, _nft, impose, left_s, minutes_of
 from agent.orders import InForce
 
 KIND: Final = "isolate"
@@ -21,16 +21,11 @@ def plan(arguments: Told, host: Host) -> Told:
 
 
 def do(id: str, arguments: Told, host: Host) -> Told:
-    """Isolate; it is on disk before it is so."""
+    """Isolate, as long as the longest isolation that is in force."""
     told = plan(arguments, host)
     until_s = host.now_s() + told["minutes"] * 60
-    one = InForce(id, KIND, until_s, {"house": [list(h) for h in host.house()]})
-    host.orders.hold(one)
-    try:
-        put([one], host)
-    except BaseException:
-        host.orders.release(id)
-        raise
+    house = [list(h) for h in host.house()]
+    impose(InForce(id, KIND, until_s, {"house": house}), host, put)
     return told
 
 

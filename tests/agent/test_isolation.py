@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.act import Host, Refuses, block_ip, isolate
+from agent.act import Host, Refuses, _nft, block_ip, isolate
 from agent.act._nft import exists
 from agent.orders import InForce, Orders
 from tests.agent import in_namespace
@@ -74,3 +74,14 @@ def test_an_isolation_without_nft_leaves_nothing_in_force(
     assert host.orders.held() == []
     host.orders.hold(InForce("a", "isolate", 5.0, {}))
     assert [one.id for one in host.orders.held()] == ["a"]
+
+
+def test_a_shorter_isolation_does_not_end_a_longer_one_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, put = _host(tmp_path, [("192.0.2.1", 443)]), list[str]()
+    monkeypatch.setattr(_nft, "run", put.append)
+    monkeypatch.setattr(_nft, "program", lambda: "nft")
+    isolate.do("a", {"minutes": 600}, host)
+    isolate.do("b", {"minutes": 5}, host)
+    assert [f"ipv4 timeout {36_000}s" in rules for rules in put] == [True, True]
