@@ -1,6 +1,7 @@
 """Be the `inopsio-agent` command."""
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -202,11 +203,12 @@ def _update(given: argparse.Namespace) -> int:
 
 
 def _look_for_versions(
-    given: argparse.Namespace, said: Settings, server: Server, stop: threading.Event
+    given: argparse.Namespace, said: Settings, server: Server, spool: Spool, stop: threading.Event
 ) -> None:
     if not os.access(PLACE / KEY, os.R_OK):
         return
-    importlib.import_module("agent.updating").start(given.data, said, server, stop)
+    known = functools.partial(houses, spool)
+    importlib.import_module("agent.updating").start(given.data, said, server, stop, known)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -233,7 +235,7 @@ def _run(given: argparse.Namespace) -> int:
                 target=keep_renewed, args=papers, kwargs=known, name="papers", daemon=True
             ).start()
             begin_beating(server, spool, given.data, stop)
-        _look_for_versions(given, said, server, stop)
+        _look_for_versions(given, said, server, spool, stop)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
@@ -316,6 +318,7 @@ def _once(given: argparse.Namespace) -> int:
     settle(spool, place_of(given.data))
     kept = look_once(spool, tasks(spool, _logs(given, said), said.rest), now_us())
     sender = Sender(server, agent_id(spool), socket.gethostname())
+    sender.houses = houses(spool)
     sent = ship_all(spool, Marking(sender, spool, given.data))
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
@@ -328,7 +331,7 @@ def _doctor(given: argparse.Namespace) -> int:
     said = _settings(given)
     server = _server(given, said)
     is_well = True
-    for found in doctor.examine(server, given.data):
+    for found in doctor.examine(server, given.data, doctor.known(given.data)):
         is_well = is_well and found.is_ok
         print(found)  # noqa: T201  the command's result
     return DONE if is_well else FAILED
