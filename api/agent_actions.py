@@ -15,7 +15,7 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from api.action_kinds import FREE, UNDOABLE, read_arguments
+from api.action_kinds import COLLECTS, FREE, UNDOABLE, read_arguments
 from api.agent_policy import agent_uuid, wanted_policy
 from api.evidence import forget_pieces
 from api.signer import Signer
@@ -233,6 +233,20 @@ def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
         forget_pieces(tx, str(row["action_id"]))
     found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
     return [signer.sign(_body(scope, row, now)) for row in found if _is_sent(tx, scope, row, now)]
+
+
+def expire_silent(database: Database, scope: Scope, now: datetime) -> int:
+    """End what waits for agents that beat no more, and drop pieces of what they collected.
+
+    A day after its end; give how many. Audited. What was sent and may be in force stays as it is.
+    """
+    with database.app(scope) as tx:
+        found = select(tx, "agent_actions_expire_silent", now=now, collects=sorted(COLLECTS))
+        for row in found:
+            told: dict[str, object] = {"kind": row["kind"], "agent": row["agent_id"]}
+            write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
+            forget_pieces(tx, str(row["action_id"]))
+    return len(found)
 
 
 def _is_sent(tx: Tx, scope: Scope, row: Row, now: datetime) -> bool:

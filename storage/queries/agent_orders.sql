@@ -129,6 +129,13 @@ WHERE agent_id = %(agent_id)s::uuid AND (state IN ('waits', 'ready') AND expires
     OR state = 'sent' AND expires_at < %(now)s - interval '1 hour')
 RETURNING action_id::text, kind;
 
+-- name: agent_actions_expire_silent
+-- Of agents that do not beat any more. What changes a host and was sent may still be told.
+UPDATE agent_actions SET state = 'expired', ended_at = %(now)s
+WHERE state IN ('waits', 'ready') AND expires_at < %(now)s - interval '1 day'
+    OR state = 'sent' AND kind = ANY (%(collects)s) AND expires_at < %(now)s - interval '1 day'
+RETURNING action_id::text, agent_id::text, kind;
+
 -- name: agent_actions_ready
 SELECT action_id::text, kind, arguments, is_dry, undoes::text, state, expires_at
 FROM agent_actions
