@@ -1,5 +1,6 @@
 """Say odd things as an enrolled agent: its beat is answered, and what can be kept is kept."""
 
+import base64
 import hashlib
 import json
 import os
@@ -276,6 +277,12 @@ def test_a_file_is_handed_out_piece_by_piece_and_the_last_one_is_checked(
     beat(host, results=[{"id": named, "state": "done", "result": {"evidence": claimed}}])
     _, given = evidence.hand_out(house.database, BEA, named, house.desk.now())
     assert list(given) == pieces
+    client = house.front().person(house.acme, "q", Role.ANALYST)
+    answer = client.get(f"/v1/evidence/{named}/content")
+    told = (answer.content, int(answer.headers["Content-Length"]))
+    assert told == (whole, len(whole))
+    digest = base64.b64encode(hashlib.sha256(whole).digest()).decode()
+    assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
     _, again = evidence.hand_out(house.database, BEA, named, house.desk.now())
     with house.database.owner() as tx:  # the application cannot
         tx.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
