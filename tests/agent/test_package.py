@@ -9,13 +9,14 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from agent.units import CAPABILITIES, WATCH, units
 from agent.version import version
+from api.agent_packages import FOLDER, add, command
 from storage.database import Database
 from storage.settings import Settings
 from storage.tenant import Scope
@@ -68,7 +69,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def house(
     settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
 ) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as found:
+    own = replace(settings, data_dir=tmp_path / "house")
+    with listening(own, database, two_tenants, tmp_path) as found:
         yield found
 
 
@@ -198,6 +200,55 @@ def test_the_role_installs_enrols_changes_nothing_twice_and_takes_away(
     assert "ok   certificate: the server takes events from this agent" in found.stdout
     assert "inopsio-agent /var/lib/inopsio-agent/identity.json" in found.stdout
     assert not Path("/opt/inopsio-agent").exists()
+
+
+PASTED = """\
+test ! -e /usr/bin/inopsio-agent
+{line}
+test "$(stat -c %U:%a /var/lib/inopsio-agent/identity.json)" = inopsio-agent:600
+inopsio-agent once
+{again}
+dpkg -P inopsio-agent
+test ! -e /opt/inopsio-agent -a ! -e /etc/inopsio-agent -a ! -e /var/lib/inopsio-agent
+"""
+
+
+@pytest.mark.slow
+def test_one_pasted_line_brings_the_agent_and_lets_it_in(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    needed("curl")
+    data = house.desk.settings.data_dir
+    add(data, [made.deb])
+    line, again = (command(data, house.url, house.token(), house.fingerprint) for _ in range(2))
+    (tmp_path / "over").mkdir()
+    found = throw_away(tmp_path / "over", PASTED.format(line=line, again=again))
+    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
+    (agent,) = house.agents()
+    assert agent["enrolments"] == 2
+    assert taken(house) > 0
+    assert not Path("/opt/inopsio-agent").exists()
+
+
+@pytest.mark.slow
+def test_what_somebody_put_in_the_way_is_not_installed(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    data = house.desk.settings.data_dir
+    add(data, [made.deb])
+    line = command(data, house.url, house.token(), house.fingerprint)
+    place = data / FOLDER / made.deb.name
+    place.write_bytes(place.read_bytes()[:-1] + b"!")
+    for wrong, why in (
+        (line, f"{made.deb.name} is not what the house has"),
+        (line.replace('echo "', 'echo "0'), "sha256sum"),
+    ):
+        (tmp_path / why[:4]).mkdir()
+        script = f"{{ {wrong}; }} && exit 9; test ! -e /opt/inopsio-agent"
+        found = throw_away(tmp_path / why[:4], script)
+        assert found.returncode == 0, found.stdout[-500:] + found.stderr[-500:]
+        assert why in found.stderr
+    assert house.agents() == []
 
 
 @pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
