@@ -10,7 +10,7 @@ from deploy.output import DONE, emit, say, show
 from deploy.running import settings_for
 
 
-def add_(*packages: Path, data: Path | None = None) -> int:
+def add_(*packages: Path, data: Path | None = None, json: bool = False) -> int:
     """Take packages into the house; `let-in` and the console then give a command that installs.
 
     Parameters
@@ -19,8 +19,13 @@ def add_(*packages: Path, data: Path | None = None) -> int:
         .deb, .rpm and .msi files (`make agent-deb`, `make agent-rpm`).
     data
         data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a line.
     """
     for one in add(settings_for(data).data_dir, packages):
+        if json:
+            emit(asdict(one))
+            continue
         say(f"{one.name}: {one.version} for {one.kind} {one.arch}, sha256 {one.sha256}")
     return DONE
 
