@@ -60,7 +60,7 @@ class Side:
     `follows`: the next bytes are wanted, wherever in a segment they lie.
     """
 
-    __slots__ = ("body", "early", "expected", "follows", "mix", "waiting")
+    __slots__ = ("body", "early", "expected", "follows", "in_chunks", "mix", "waiting")
 
     def __init__(self, mix: int) -> None:
         """Begin with no byte seen."""
@@ -69,7 +69,7 @@ class Side:
         self.waiting = b""
         self.body: Body | None = None
         self.early: dict[int, bytes] = {}
-        self.follows = False
+        self.follows = self.in_chunks = False
 
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
@@ -78,7 +78,8 @@ class Side:
 
     def forget(self) -> None:
         """Drop what is unfinished."""
-        self.waiting, self.early, self.follows, self.body = b"", {}, False, None
+        self.waiting, self.early, self.body = b"", {}, None
+        self.follows = self.in_chunks = False
 
 
 def _nearest(told: Side) -> int:
@@ -162,6 +163,7 @@ class Conversation:
         told = self.sides[side]
         self.evicted += 1
         self._end_body(time_ns, side, found)
+        told.in_chunks = False
         while told.early:
             at = _nearest(told)
             payload = told.early.pop(at)
@@ -195,6 +197,10 @@ class Conversation:
         told.follows = False
         if told.body is not None:
             data = self._fed(time_ns, side, told.body, data, found)
+            if not data:
+                return
+        if told.in_chunks:
+            data = self._behind_chunks(told, data, 0)
             if not data:
                 return
         if self._cut is not None:
@@ -255,7 +261,11 @@ class Conversation:
                 data = self._fed(time_ns, side, told.body, data[head.size :], found)
                 continue
             if body is None:
-                return  # chunked or until the end: the next head is known by how it begins
+                # Until the end, or in chunks. The next head is known by how its segment begins;
+                # only where more than one request waits may it begin elsewhere.
+                has_more = head.is_chunked and (head.method is not None or bool(self._asked))
+                data = self._behind_chunks(told, data, head.size) if has_more else b""
+                continue
             if body >= len(data) - head.size:
                 # The body goes on (or ends here): what lies in it is not looked at.
                 missing = body - (len(data) - head.size)
@@ -265,16 +275,43 @@ class Conversation:
                 return
             data = data[head.size + body :]
 
+    def _behind_chunks(self, told: Side, data: bytes, at: int) -> bytes:
+        """Give what stands behind a body in chunks; nothing yet where it goes on."""
+        try:
+            at, is_over = http.behind_chunks(data, at)
+        except ValueError:
+            told.in_chunks = False
+            return b""
+        told.in_chunks = not is_over
+        if is_over:
+            return data[at:]
+        if at < len(data):
+            self._keep(told, data[at:])
+            return b""
+        if at - len(data) < _HALF // 2:
+            told.expected = (told.expected + at - len(data)) % _WHOLE
+            told.follows = True
+        return b""
+
     def _fed(
         self, time_ns: int, side: int, body: Body, data: bytes, found: list[Sighting]
     ) -> bytes:
         """Give bytes to a body; give those behind it."""
         told, taken = self.sides[side], data[: body.wanted]
         body.add(taken)
-        if body.wanted:
+        surplus = 0
+        if body.is_chunked:
+            try:
+                surplus = body.surplus()
+            except ValueError:
+                self._end_body(time_ns, side, found)
+                return b""
+        if body.wanted and not body.is_over:
             told.follows = True
             return b""
         self._end_body(time_ns, side, found)
+        if body.is_over:
+            return data[len(taken) - surplus :]
         if body.length is None:
             return b""
         behind, rest = body.length - len(body), data[len(taken) :]

@@ -35,7 +35,9 @@ SILENT_S: Final = 60
 _SYN, _ACK = 2, 16
 _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
-_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, *(word[0] for word in _WORDS)])
+_LINE_END: Final = 0x0D0A
+"""Old clients send one too many behind a body: it then stands before the next request."""
+_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, 0x0D, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
 _TEXTS: Final = frozenset((TLS, HTTP, SSH, FILES))
 _PORTS: Final = tuple(CUTTERS)
@@ -54,7 +56,11 @@ def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
     tls = record & hello & (short | (((first >> np.uint64(8)) & np.uint64(0xFF)) == 0))
     after_change = (first & np.uint64(0xFFFF00FFFFFFFF00)) == 0x1403000001011600
     warned = (first & np.uint64(0xFFFF00FFFFFF00FF)) == 0x1503000002010016
+    behind_end = ((first << np.uint64(16)) >> np.uint64(32)) * (
+        (first >> np.uint64(48)) == _LINE_END
+    )
     text = np.isin(first >> np.uint64(32), _STARTS) & (size >= 4)
+    text |= np.isin(behind_end, _STARTS)
     chosen[places] = tls | after_change | warned | text | (size < 8)
     return chosen
 
