@@ -113,6 +113,11 @@ def is_chunked(small: bytes) -> bool:
     return b"\ntransfer-encoding:" in small and b"chunked" in small
 
 
+def names_http2(head: bytes) -> bool:
+    """Tell whether a head says that HTTP/2 in the clear follows."""
+    return re.search(rb"\nupgrade:[^\r\n]*\bh2c\b", head.lower()) is not None
+
+
 def _length(small: bytes) -> int | None:
     """Read the body's length out of a head in small letters."""
     # To look for a fixed text first costs a tenth of what the patterns do.
