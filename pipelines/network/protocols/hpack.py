@@ -5,12 +5,15 @@ one direction must see each of its header blocks in order; after an error it kno
 """
 
 from collections import deque
+from functools import lru_cache
 from typing import Final
 
 MAX_TABLE: Final = 65_536
 """Bytes of the dynamic table that a side may have, 32 more for each field in it."""
 MAX_LIST: Final = 65_536
 """Bytes of all fields of one block."""
+MAX_KNOWN: Final = 1_024
+"""Texts whose unpacking is kept: the same paths and programs come again and again."""
 _FIRST_TABLE: Final = 4_096
 
 Field = tuple[bytes, bytes]
@@ -64,6 +67,20 @@ _ONES: Final = (1 << 32, 0, 0, b"")
 """Instead of a code: what is ahead is padding, or no code at all."""
 
 
+def _short() -> list[tuple[int, int]]:
+    """Give length and byte of the code with which each of the 256 next eight bits begin."""
+    found = [(0, 0)] * 256
+    for length, _, first, symbols in _LIMITS:
+        for number, symbol in enumerate(symbols) if length <= 8 else ():
+            at = (first + number) << (8 - length)
+            found[at : at + (1 << (8 - length))] = [(length, symbol)] * (1 << (8 - length))
+    return found
+
+
+_SHORT: Final = _short()
+
+
+@lru_cache(maxsize=MAX_KNOWN)
 def unpacked(data: bytes) -> bytes:
     """Undo the Huffman code; ValueError where the bytes are none.
 
@@ -74,13 +91,16 @@ def unpacked(data: bytes) -> bytes:
     left = 8 * len(data)
     out = bytearray()
     while left > 0:
-        ahead = bits >> left & 0x3FFFFFFF
-        length, _, first, symbols = next((one for one in _LIMITS if ahead < one[1]), _ONES)
+        length, symbol = _SHORT[bits >> left + 22 & 0xFF]
+        if not length:
+            ahead = bits >> left & 0x3FFFFFFF
+            length, _, first, symbols = next((one for one in _LIMITS if ahead < one[1]), _ONES)
+            symbol = symbols[(ahead >> (30 - length)) - first] if length <= left else 0
         if length > left:
-            if left > 7 or ahead >> (30 - left) != (1 << left) - 1:
+            if left > 7 or (bits >> 30 & (1 << left) - 1) != (1 << left) - 1:
                 raise ValueError("the end is no padding")
             break
-        out.append(symbols[(ahead >> (30 - length)) - first])
+        out.append(symbol)
         left -= length
     return bytes(out)
 
