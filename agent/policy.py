@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from agent.errors import AgentError, BadOrder
 from agent.identity import write_private
+from agent.questions import MOST, BadQuestion, questions
 from agent.settings import Settings
 
 OFFERED, RUNS = "policy.offered", "policy.json"
@@ -27,7 +28,17 @@ REFUSED: Final = 3
 """Exit code of `check-order` for what is not to be obeyed."""
 _SAYS: Final = "inopsio-agent: "
 _WORDS: Final = frozenset(
-    {"off", "watch_paths", "every_s", "spool_mb", "cpu_percent", "beat_s", "response", "four_eyes"}
+    {
+        "off",
+        "watch_paths",
+        "every_s",
+        "spool_mb",
+        "cpu_percent",
+        "beat_s",
+        "response",
+        "four_eyes",
+        "queries",
+    }
 )
 
 
@@ -43,6 +54,7 @@ class Policy:
     cpu_percent: int | None = None
     beat_s: int = BEAT_S
     response: frozenset[str] = frozenset(KINDS)
+    queries: tuple[Mapping[str, Any], ...] = ()
 
 
 class BadPolicy(BadOrder):
@@ -81,7 +93,18 @@ def read(body: Mapping[str, Any]) -> Policy:
         cpu_percent=_bounded(said, "cpu_percent", 1, 100),
         beat_s=_bounded(said, "beat_s", 5, 300) or BEAT_S,
         response=frozenset(_texts(said, "response", 20, 40)) & set(KINDS),
+        queries=_queries(said),
     )
+
+
+def _queries(said: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Give what is asked on a schedule as it was said, once it was seen to be within bounds."""
+    found = said.get("queries", [])
+    try:
+        questions(found)
+    except BadQuestion as wrong:
+        raise BadPolicy(str(wrong)) from None
+    return tuple(found)
 
 
 def _is_whole(value: object, least: int, most: int) -> bool:
@@ -107,8 +130,8 @@ def _texts(said: Mapping[str, Any], name: str, most: int, longest: int) -> tuple
 def merged(said: Settings, policy: Policy) -> Settings:
     """Give the settings to run by: the host's own bounds, and within them what the policy says.
 
-    A collector that either turns off is off; the smaller bound counts; the policy's paths and rates
-    come before the host's.
+    A collector that either turns off is off; the smaller bound counts; the policy's paths, rates
+    and queries come before the host's. A host that answers no questions answers none on a schedule.
     """
     if not policy.version:
         return said
@@ -117,6 +140,11 @@ def merged(said: Settings, policy: Policy) -> Settings:
         collect.setdefault("file_integrity", {})["paths"] = list(policy.watch_paths)
     for name, seconds in (policy.every_s or {}).items():
         collect.setdefault(name, {})["every_s"] = seconds
+    if policy.queries and "query" in said.response:
+        own = list(collect.setdefault("queries", {}).get("queries", []))
+        named = {one["name"] for one in policy.queries}
+        kept = [one for one in own if not isinstance(one, dict) or one.get("name") not in named]
+        collect["queries"]["queries"] = [*policy.queries, *kept][:MOST]
     off = sorted({*said.rest.get("off", ()), *policy.off})
     return replace(
         said,

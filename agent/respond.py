@@ -122,7 +122,15 @@ class Responder:
         # Another process may have taken it back: who stands before the host (`lift`).
         for kind in list(self._host.running):
             self._put_again(kind, is_needed=True)
+        self._tell_news()
         return done
+
+    def _tell_news(self) -> None:
+        news, now_us = self._host.news, int(self._host.now_s() * 1_000_000)
+        rows = [news.popleft() for _ in range(len(news))]
+        events = [agent_event(row.pop("code"), now_us, row.pop("message"), **row) for row in rows]
+        if events:
+            keep(self._spool, events)
 
     def _over(self, one: InForce, why: str) -> None:
         self._orders.release(one.id)

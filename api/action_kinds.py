@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from storage.errors import InvalidInput
 
@@ -42,18 +42,17 @@ class Suspend(_Arguments):
     tree: bool = True
 
 
+def _straight(path: str) -> str:
+    if any(part in {"", ".", ".."} for part in path[1:].split("/")):
+        raise ValueError("the path has no '..', '.' or empty part")
+    return path
+
+
 class Collect(_Arguments):
     """Take a copy of a regular file as evidence."""
 
-    path: AbsolutePath
+    path: Annotated[AbsolutePath, AfterValidator(_straight)]
     most_bytes: int = Field(16 << 20, ge=1, le=MOST_COLLECTED)
-
-    @field_validator("path")
-    @classmethod
-    def _straight(cls, path: str) -> str:
-        if any(part in {"", ".", ".."} for part in path[1:].split("/")):
-            raise ValueError("the path has no '..', '.' or empty part")
-        return path
 
 
 class Maps(_Arguments):
@@ -97,7 +96,9 @@ class Query(_Arguments):
     """Ask the host for a table; there is no other way to ask, and no shell."""
 
     table: Literal["processes", "sockets", "users", "packages", "files"]
-    path: AbsolutePath | None = Field(None, description="of the table `files` only")
+    path: Annotated[AbsolutePath, AfterValidator(_straight)] | None = Field(
+        None, description="of the table `files` only"
+    )
     limit: int = Field(500, ge=1, le=1000)
 
 

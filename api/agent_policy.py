@@ -8,12 +8,13 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from api.action_kinds import Query
 from storage.audit import write_audit
 from storage.database import Database
 from storage.database.queries import execute, select
@@ -31,6 +32,19 @@ Kind = Literal[
 ]
 Collector = Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")]
 WatchedPath = Annotated[str, Field(min_length=2, max_length=300, pattern=r"^/[^\x00-\x1f\x7f]+$")]
+
+
+class ScheduledQuery(Query):
+    """A question that agents ask of their host again and again; what differs is told as events."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,40}$", description="what rules know it by")
+    every_s: int = Field(ge=60, le=86_400, description="seconds between two looks")
+
+    @model_validator(mode="after")
+    def _has_path(self) -> Self:
+        if (self.table == "files") != (self.path is not None):
+            raise ValueError("path: the table 'files' needs one, the others take none")
+        return self
 
 
 class PolicyDocument(BaseModel):
@@ -52,6 +66,9 @@ class PolicyDocument(BaseModel):
         max_length=9,
         description="kinds of actions that it takes",
     )
+    queries: list[ScheduledQuery] = Field(
+        [], max_length=20, description="what hosts are asked on a schedule"
+    )
     four_eyes: bool = Field(True, description="a second person approves what changes a host")
 
     @field_validator("watch_paths")
@@ -60,6 +77,20 @@ class PolicyDocument(BaseModel):
         if any(part == ".." for path in paths for part in path.split("/")):
             raise ValueError("a watched path has no '..'")
         return paths
+
+    @field_validator("queries")
+    @classmethod
+    def _named_apart(cls, queries: list[ScheduledQuery]) -> list[ScheduledQuery]:
+        if len({one.name for one in queries}) < len(queries):
+            raise ValueError("each has a name of its own")
+        return queries
+
+    def told(self) -> dict[str, Any]:
+        """Give it as agents read it: what is not said is left out, as are words newer than they."""
+        found = self.model_dump(exclude={"queries"})
+        if self.queries:
+            found["queries"] = [one.model_dump(exclude_none=True) for one in self.queries]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _body(scope: Scope, policy: Policy, now: datetime) -> dict[str, Any]:
         "agent": scope.actor.name,
         "version": policy.version,
         "at_us": int(now.timestamp() * 1_000_000),
-        "policy": policy.document.model_dump(),
+        "policy": policy.document.told(),
     }
 
 

@@ -17,6 +17,7 @@ A program is called with a list of words, never by a shell. Files beginning with
 
 import importlib
 import pkgutil
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from agent.orders import InForce, Orders
 
 Told = dict[str, Any]
 MOST_MINUTES: Final = 1440
+MOST_NEWS: Final = 200
 
 
 class Refuses(AgentError):
@@ -38,7 +40,8 @@ class Refuses(AgentError):
 class Host:
     """What actions need to know of this host.
 
-    `house`: addresses that stay reachable, with port; `running`: what an action keeps at work.
+    `house`: addresses that stay reachable, with port; `running`: what an action keeps at work;
+    `news`: what it has to tell meanwhile, as `code`, `message` and more.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class Host:
     own_pids: Callable[[], frozenset[int]]
     now_s: Callable[[], float]
     running: dict[str, object] = field(default_factory=dict)
+    news: deque[Told] = field(default_factory=lambda: deque(maxlen=MOST_NEWS))
 
 
 def actions() -> dict[str, ModuleType]:

@@ -1,13 +1,16 @@
-"""End programs with a SHA-256 as they start, and those that run already, for a time.
+"""Refuse starts of programs with a SHA-256, and end those that run already, for a time.
 
-Not kept from starting: see `_execs`. Scripts are their interpreter's programs and are not found.
+A copy that is not known yet is ended as it starts the first time, and refused from then on.
 """
 
+import contextlib
 import re
 import sys
 from typing import Final
 
-from agent.act import Host, Refuses, Told, _execs, _processes, impose, left_s, minutes_of
+from agent.act import Host, Refuses, Told, _nft, _processes, impose, left_s, minutes_of
+from agent.act._block import Block
+from agent.act._programs import Programs
 from agent.errors import AgentError
 from agent.orders import InForce
 
@@ -23,18 +26,24 @@ def plan(arguments: Told, host: Host) -> Told:
         raise Refuses("sha256: 64 hex digits, small letters")
     if len([o for o in host.orders.held() if o.kind == KIND]) >= MOST:
         raise Refuses(f"{MOST} hashes are blocked already")
-    running = _execs.Programs().running()
+    running = Programs().running()
     spared = {1, *host.own_pids()}
     own = {running.get(pid) for pid in spared} | _own_program()
     if digest in own:
-        raise Refuses("the host's first process or the agent itself is this program")
+        raise Refuses("the host's first process or the agent itself is this program, or needs it")
     found = [pid for pid, told in running.items() if told == digest]
     return {"sha256": digest, "minutes": minutes, "running": _processes.said(found)}
 
 
 def _own_program() -> set[str]:
-    with open(sys.executable, "rb") as file:  # noqa: PTH123  a handle is needed
-        return {_execs.Programs().of(file.fileno())[1]}
+    """Give the hashes of what the agent itself starts."""
+    found, paths = set(), [sys.executable]
+    with contextlib.suppress(Refuses):
+        paths.append(_nft.program())
+    for path in paths:
+        with open(path, "rb") as file:  # noqa: PTH123  a handle is needed
+            found.add(Programs().of(file.fileno())[1])
+    return found
 
 
 def do(id: str, arguments: Told, host: Host) -> Told:
@@ -42,31 +51,35 @@ def do(id: str, arguments: Told, host: Host) -> Told:
     told = plan(arguments, host)
     until_s = host.now_s() + told["minutes"] * 60
     impose(InForce(id, KIND, until_s, {"sha256": told["sha256"]}), host, put)
-    return {**told, "note": "a program is ended as it starts, not kept from starting"}
+    block = host.running.get(KIND)
+    places = block.places(told["sha256"]) if isinstance(block, Block) else []
+    note = (
+        "starts of these files are refused; copies are looked for, and one that is not known "
+        "yet is ended as it starts"
+    )
+    refused = {"refused_places": len(places), "places": [one[:300] for one in places[:20]]}
+    return {**told, **refused, "note": note}
 
 
 def put(held: list[InForce], host: Host) -> None:
     """Watch for what is in force; without any the watch ends."""
     blocked = frozenset(str(one.detail["sha256"]) for one in held if left_s(one, host) > 0)
-    watch = host.running.get(KIND)
-    if isinstance(watch, _execs.Execs) and not watch.is_alive:
-        watch.close()
-        del host.running[KIND]
-        watch = None
-    if not blocked:
-        if isinstance(watch, _execs.Execs):
-            watch.close()
+    block = host.running.get(KIND)
+    if isinstance(block, Block):
+        for row in block.news():
+            host.news.append(row)
+        if not blocked or not block.is_alive:
+            block.close()
             del host.running[KIND]
+            block = None
+    if not blocked:
         return
-    if not isinstance(watch, _execs.Execs):
-        spared = frozenset({1, *host.own_pids()})
+    if not isinstance(block, Block):
         try:
-            watch = host.running[KIND] = _execs.Execs(_execs.Programs(), spared)
+            block = host.running[KIND] = Block(frozenset({1, *host.own_pids()}))
         except OSError as wrong:
             raise AgentError(f"programs cannot be watched: {wrong}") from None
-    if watch.blocked != blocked:
-        watch.blocked = blocked
-        watch.end_running()
+    block.be(blocked)
 
 
 def undo(_one: InForce, host: Host) -> Told:

@@ -10,6 +10,7 @@ from api.agent_policy import (
     Kind,
     Policy,
     PolicyDocument,
+    ScheduledQuery,
     policies,
     read_document,
     set_policy,
@@ -34,7 +35,10 @@ PAGE: Final = Page(
     why="The policy says what agents watch and what they may be asked to do.",
     under="/agents",
 )
-_FIELDS: Final = (*("off", "paths", "every", "spool", "cpu", "beat", "response", "eyes", "note"),)
+_FIELDS: Final = (
+    *("off", "paths", "every", "queries", "spool", "cpu", "beat", "response", "eyes", "note"),
+)
+_LIMIT: Final = ScheduledQuery.model_fields["limit"].default
 _KINDS: Final = tuple(k for k in get_args(Kind) if k != "undo")
 
 
@@ -99,6 +103,13 @@ def _inputs(told: PolicyDocument) -> list[Part]:
             placeholder="packages 300",
             **rows,
         ),
+        dmc.Textarea(
+            id="policy-queries",
+            label="Asked on a schedule: a name, seconds, the table, of files the path; one a line",
+            value="\n".join(query_line(one) for one in told.queries),
+            placeholder="tmp-files 300 files /tmp",
+            **rows,
+        ),
         _number("policy-spool", "Spool on the host, MB at most", told.spool_mb, 65_536),
         _number("policy-cpu", "Percent of a core at most", told.cpu_percent, 100),
         _number("policy-beat", "Seconds between two beats (5 to 300)", told.beat_s, 300),
@@ -156,11 +167,13 @@ def document_of(form: dict[str, Any]) -> PolicyDocument:
     for line in _lines(form.get("every")):
         name, _, seconds = line.partition(" ")
         every[name] = seconds.strip()
+    queries = [query_of(line) for line in _lines(form.get("queries"))]
     numbers = {"spool_mb": form.get("spool"), "cpu_percent": form.get("cpu")}
     told: dict[str, Any] = {
         "off": [w.strip() for w in str(form.get("off") or "").split(",") if w.strip()],
         "watch_paths": _lines(form.get("paths")),
         "every_s": every,
+        "queries": queries,
         **{name: value for name, value in numbers.items() if value not in {None, ""}},
         "four_eyes": bool(form.get("eyes", True)),
     }
@@ -169,6 +182,27 @@ def document_of(form: dict[str, Any]) -> PolicyDocument:
     if form.get("response") is not None:
         told["response"] = [*form["response"], "undo"]
     return read_document(told)
+
+
+def query_line(one: ScheduledQuery) -> str:
+    """Write a scheduled query as a line of the form."""
+    limit = "" if one.limit == _LIMIT else f" limit={one.limit}"
+    return f"{one.name} {one.every_s} {one.table}{limit}{f' {one.path}' if one.path else ''}"
+
+
+def query_of(line: str) -> dict[str, Any]:
+    """Read a line of the form; what is wrong in it the policy says.
+
+    >>> query_of("tmp 300 files limit=50 /tmp/a b")
+    {'name': 'tmp', 'every_s': '300', 'table': 'files', 'limit': '50', 'path': '/tmp/a b'}
+    """
+    words = [*line.split(maxsplit=3), "", "", "", ""][:4]
+    found: dict[str, Any] = {"name": words[0], "every_s": words[1], "table": words[2]}
+    rest = words[3]
+    if rest.startswith("limit="):
+        limit, _, rest = rest.removeprefix("limit=").partition(" ")
+        found["limit"] = limit
+    return {**found, "path": rest.strip()} if rest.strip() else found
 
 
 def _lines(text: object) -> list[str]:

@@ -106,6 +106,7 @@ CLASSES: Final[tuple[EventClass, ...]] = (
     EventClass("network_file_activity", 4010, 4, {}),
     EventClass("tls_activity", 4014, 4, {1: "Open"}),
     EventClass("device_config_state", 5002, 5, {1: "Log", 2: "Collect"}),
+    EventClass("device_config_state_change", 5019, 5, {1: "Log", 2: "Collect"}),
     EventClass("web_resources_activity", 6001, 6, _CRUD | {7: "Export"}),
     EventClass(
         "application_lifecycle", 6002, 6, {1: "Install", 2: "Remove", 3: "Start", 4: "Stop"}

@@ -1,8 +1,12 @@
 """Block a program of the test's own by its hash; nothing else on this machine has that hash."""
 
+import errno
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.act import Host, Refuses, _execs, block_hash
+from agent.act import Host, Refuses, _copies, _nft, _programs, block_hash
+from agent.act._block import MOST_TOLD, Block, Seen
 from agent.orders import Orders
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="fanotify is for root")
@@ -26,7 +31,9 @@ def program(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """Give a host whose programs are not looked through: starts alone tell of them."""
+    monkeypatch.setattr(_copies, "FOLDERS", ())
     orders = Orders(tmp_path / "orders.sqlite")
     made = Host(tmp_path, orders, list, lambda: frozenset({os.getpid()}), time.time)
     yield made
@@ -38,19 +45,38 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_blocked_program_ends_as_it_starts_and_where_it_runs(host: Host, program: Path) -> None:
+def _blocked(host: Host, *paths: Path) -> None:
+    for path in paths:
+        block_hash.do(path.name, {"sha256": _digest(path), "minutes": 5}, host)
+
+
+def _is_refused(path: Path) -> bool:
+    """Start it; whether the kernel refused that."""
+    try:
+        subprocess.run([path, "0"], check=True)
+    except PermissionError as no:
+        return no.errno == errno.EPERM
+    return False
+
+
+def _news(host: Host) -> list[tuple[str, str]]:
+    block_hash.put(host.orders.held(), host)
+    return [(row["how"], row["program"]) for row in host.news if "how" in row]
+
+
+def test_what_runs_is_ended_and_its_program_refused_until_undone(host: Host, program: Path) -> None:
     with subprocess.Popen([program, "60"]) as before, subprocess.Popen(["sleep", "60"]) as other:
         asked = {"sha256": _digest(program), "minutes": 5}
         dry = block_hash.plan(asked, host)
         assert [row["pid"] for row in dry["running"]] == [before.pid]
         assert before.poll() is None
-        block_hash.do("a", asked, host)
+        told = block_hash.do("a", asked, host)
+        assert (told["refused_places"], told["places"]) == (1, [str(program)])
         assert before.wait(10) == -9
-        for _ in range(5):
-            with subprocess.Popen([program, "60"]) as after:
-                assert after.wait(10) == -9
+        assert all(_is_refused(program) for _ in range(5))
         assert other.poll() is None
         other.kill()
+    assert _news(host) == [("ended", str(program)), ("refused", str(program))]
     (one,) = host.orders.held()
     host.orders.release(one.id)
     assert block_hash.undo(one, host) == {"still_blocked": []}
@@ -58,8 +84,150 @@ def test_a_blocked_program_ends_as_it_starts_and_where_it_runs(host: Host, progr
     assert host.running == {}
 
 
+def test_a_new_copy_is_ended_at_its_first_start_and_refused_from_then_on(
+    host: Host, program: Path, tmp_path: Path
+) -> None:
+    _blocked(host, program)
+    copy = tmp_path / "elsewhere"
+    shutil.copy2(program, copy)
+    with subprocess.Popen([copy, "60"]) as first:
+        assert first.wait(10) == -9
+    os.link(copy, tmp_path / "another name")
+    assert _is_refused(copy)
+    assert _is_refused(tmp_path / "another name")
+
+
+def test_a_script_that_is_blocked_is_refused_from_its_second_start_on(
+    host: Host, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\n# {os.urandom(8).hex()}\n")
+    script.chmod(0o755)
+    _blocked(host, script)
+    assert not _is_refused(script)
+    end_s = time.monotonic() + 5
+    while not _is_refused(script):
+        assert time.monotonic() < end_s
+
+
+def test_a_file_that_is_another_by_now_starts(host: Host, program: Path) -> None:
+    with subprocess.Popen([program, "60"]):
+        _blocked(host, program)
+    assert _is_refused(program)
+    with program.open("ab") as file:
+        file.write(b"another")
+    assert subprocess.run([program, "0"], check=False).returncode == 0
+    block = host.running[block_hash.KIND]
+    assert isinstance(block, Block)
+    assert block._refusals.places() == []
+
+
+def test_of_two_blocks_the_one_that_is_left_still_refuses(
+    host: Host, program: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(program.read_bytes() + b"2")
+    other.chmod(0o755)
+    with subprocess.Popen([program, "60"]), subprocess.Popen([other, "60"]):
+        _blocked(host, program, other)
+    host.orders.release("other")
+    block_hash.put(host.orders.held(), host)
+    block = host.running[block_hash.KIND]
+    assert isinstance(block, Block)
+    assert block.places(_digest(other)) == []
+    assert not _is_refused(other)
+    assert _is_refused(program)
+
+
+def test_a_look_finds_copies_before_any_start_and_says_how_many(
+    host: Host, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path / "a" / "b"
+    hidden.mkdir(parents=True)
+    shutil.copy2(program, hidden / "copy")
+    (hidden / "link").symlink_to(program)
+    (hidden / "mine").write_bytes(b"#!/bin/true\n")
+    monkeypatch.setattr(_copies, "FOLDERS", (str(hidden.parent).lstrip("/"),))
+    _blocked(host, program)
+    end_s = time.monotonic() + 10
+    while not host.news:
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+        block_hash.put(host.orders.held(), host)
+    (row,) = host.news
+    assert (row["found"], row["hashed"], row["refused_places"]) == (1, 1, [str(hidden / "copy")])
+    assert _is_refused(hidden / "copy")
+
+
+def test_a_look_is_bounded_and_says_so(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(30):
+        shutil.copy2(program, folder / str(number))
+    monkeypatch.setattr(_copies, "MOST_ENTRIES", 10)
+    words = (frozenset({"0" * 64}), dict, lambda *_: True, _copies.Known(), (str(folder),))
+    search = _copies.Search(*words)
+    search._thread.join(10)
+    assert search.looked == _copies.Looked(10, 10, 10 * program.stat().st_size, 0, True)
+
+
+def test_a_stopped_agent_holds_starts_of_blocked_programs_and_no_others(
+    program: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "tests.agent.blocker", str(tmp_path), _digest(program)]
+    with (
+        subprocess.Popen([program, "60"]),
+        subprocess.Popen(words, stdout=subprocess.PIPE) as agent,
+    ):
+        try:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == b"blocked\n"
+            agent.send_signal(signal.SIGSTOP)
+            for _ in range(3):
+                assert subprocess.run(["/bin/sleep", "0"], check=False, timeout=5).returncode == 0
+            # By a shell: it is the one that waits, not this test.
+            with subprocess.Popen(["/bin/sh", "-c", f"{program} 0; echo $?"], stdout=-1) as held:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    held.wait(1)
+                agent.send_signal(signal.SIGCONT)
+                out, _ = held.communicate(timeout=10)
+                assert out == b"126\n"
+        finally:
+            agent.kill()
+
+
+def test_a_killed_agent_holds_nothing(program: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.agent.blocker", str(tmp_path), _digest(program)]
+    with (
+        subprocess.Popen([program, "60"]),
+        subprocess.Popen(words, stdout=subprocess.PIPE) as agent,
+    ):
+        try:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == b"blocked\n"
+            agent.send_signal(signal.SIGSTOP)
+            with subprocess.Popen([f"exec {program} 0"], shell=True) as held:  # noqa: S602  a shell is to wait
+                with pytest.raises(subprocess.TimeoutExpired):
+                    held.wait(0.5)
+                agent.kill()
+                assert held.wait(10) == 0
+        finally:
+            agent.kill()
+
+
+def test_what_is_started_in_a_storm_is_told_of_by_name_and_then_counted() -> None:
+    seen = Seen()
+    for number in range(MOST_TOLD * 2):
+        for _ in range(3):
+            seen("ended", 1, f"/tmp/{number}", "0" * 64)
+    assert len(seen.take()) == MOST_TOLD
+    assert seen.take() == []
+
+
 def test_neither_the_agent_nor_the_first_process_is_blocked(host: Host) -> None:
-    for program in (f"/proc/{os.getpid()}/exe", "/proc/1/exe"):
+    for program in (f"/proc/{os.getpid()}/exe", "/proc/1/exe", _nft.program()):
         if not os.access(program, os.R_OK):
             continue  # a first process that shows nobody its program, and is spared by its pid
         with pytest.raises(Refuses, match="first process or the agent"):
@@ -76,8 +244,9 @@ def test_scripts_that_are_blocked_keep_no_program_alive(
     for name, path in (("a", script), ("b", program)):
         block_hash.do(name, {"sha256": _digest(path), "minutes": 5}, host)
     with ExitStack() as stack:
-        for _ in range(12):
-            one = stack.enter_context(subprocess.Popen([script], stdin=subprocess.PIPE))
+        for number in range(12):
+            copy = shutil.copy2(script, tmp_path / f"script {number}")
+            one = stack.enter_context(subprocess.Popen([copy], stdin=subprocess.PIPE))
             stack.callback(one.kill)
         with subprocess.Popen([program, "60"]) as started:
             try:
@@ -88,10 +257,10 @@ def test_scripts_that_are_blocked_keep_no_program_alive(
 
 def test_a_watch_that_has_died_is_replaced(host: Host, program: Path) -> None:
     block_hash.do("a", {"sha256": _digest(program), "minutes": 5}, host)
-    watch = host.running[block_hash.KIND]
-    assert isinstance(watch, _execs.Execs)
-    watch._stop.set()
-    watch._thread.join(5)
+    block = host.running[block_hash.KIND]
+    assert isinstance(block, Block)
+    block._execs._stop.set()
+    block._execs._thread.join(5)
     block_hash.put(host.orders.held(), host)
     with subprocess.Popen([program, "60"]) as started:
         assert started.wait(5) == -9
@@ -105,4 +274,5 @@ def test_a_mount_whose_name_is_no_text_ends_no_watch(tmp_path: Path) -> None:
         b"3 1 0:8 / /proc rw - proc proc rw\n"
         b"broken\n"
     )
-    assert _execs.roots(mounts) == [b"/", b"/srv/\xff x\\n"]
+    assert _programs.roots(mounts) == [b"/", b"/srv/\xff x\\n"]
+    assert _programs.far(mounts) == {os.makedev(0, 9)}

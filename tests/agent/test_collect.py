@@ -93,7 +93,7 @@ def test_every_collector_is_found_by_folder_for_its_system() -> None:
     }
     assert set(collectors("linux")) == {
         "processes", "connections", "file_integrity", "logins", "journal", "packages", "accounts",
-        "services", "kernel", "configuration", "tamper",
+        "services", "kernel", "configuration", "tamper", "queries",
     }  # fmt: skip
 
 

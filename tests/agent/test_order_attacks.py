@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from agent.act import Refuses, _evidence, collect
+from agent.act import Refuses, _copies, _evidence, collect
 from agent.lift import lifted
 from agent.orders import InForce
 from agent.policy import LARGEST, OFFERED, BadPolicy, Follower, checked, read
@@ -427,8 +427,9 @@ def test_what_nobody_fetched_is_over_in_time(agent: Agent, house: House) -> None
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="fanotify is for root")
 def test_what_is_lifted_before_the_host_ends_in_the_running_agent_too(
-    agent: Agent, tmp_path: Path
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_copies, "FOLDERS", ())
     program = tmp_path / "dropper"
     program.write_bytes(Path("/bin/sleep").read_bytes() + os.urandom(16))
     program.chmod(0o755)
@@ -437,6 +438,11 @@ def test_what_is_lifted_before_the_host_ends_in_the_running_agent_too(
     agent.turn(responder)
     assert action_of(agent.house.database, BEA, made)["state"] == "done"
     assert subprocess.run([program, "60"], check=False).returncode == -9
+    with pytest.raises(PermissionError):
+        subprocess.run([program, "60"], check=False)
+    responder.round()
+    codes = [(e["metadata"]["event_code"], e.get("how")) for e in agent.events()]
+    assert [how for code, how in codes if code == "program_blocked"] == ["ended", "refused"]
     (said,) = lifted(agent.identity.folder)
     assert "taken back" in said
     responder.round()

@@ -11,7 +11,7 @@ import pytest
 
 from agent import deliver
 from agent.collect import Event, collectors
-from agent.collect.linux import connections, file_integrity, logins, processes
+from agent.collect.linux import connections, file_integrity, logins, processes, queries
 from agent.keep import keep, keep_losses
 from agent.run import agent_id
 from agent.ship import Sender
@@ -42,6 +42,7 @@ def _watched(spool: Spool, folder: Path) -> int:
         watched(processes, {}) as started,
         watched(connections, {"every_s": 0.2}) as connected,
         watched(file_integrity, {"paths": [str(folder)]}) as changed,
+        watched(queries, {"queries": [{"name": "who", "table": "users", "every_s": 60}]}) as asked,
         socket.create_server(("127.0.0.1", 0)) as server,
     ):
         for one in (started, changed):
@@ -52,9 +53,11 @@ def _watched(spool: Spool, folder: Path) -> int:
             connected.until(lambda e: e["class_uid"] == 4001 and _port(e) == port, 60)
         started.until(lambda e: str(folder) in str(e), 60)
         changed.until(lambda e: e["class_uid"] == 1001, 60)
-        for one in (started, connected, changed):
+        asked.until(code("query"), 60)
+        found = (started, connected, changed, asked)
+        for one in found:
             one.end()
-    return sum(keep(spool, one.events) for one in (started, connected, changed))
+    return sum(keep(spool, one.events) for one in found)
 
 
 def _port(event: Event) -> int:
@@ -100,6 +103,7 @@ def test_what_each_collector_sees_is_stored_under_the_names_of_the_house(
     _expect(stored, {"class_uid": 4001, "activity_id": 1, "dst_endpoint.ip": "127.0.0.1"})
     _expect(stored, {"class_uid": 5002, "metadata.event_code": "check", "status_id": 1})
     _expect(stored, {"metadata.event_code": "package", "unmapped.package.name": "dpkg"})
+    _expect(stored, {"class_uid": 5019, "unmapped.live_query.name": "who", "user.name": "root"})
     _expect(stored, {"metadata.event_code": "events_dropped", "record_count": 3})
 
 

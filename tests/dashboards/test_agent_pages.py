@@ -132,6 +132,7 @@ def test_a_policy_is_edited_kept_as_a_version_and_shown(filled: House, admin: ht
         "policy-off.value": "packages, journal",
         "policy-paths.value": "/srv\n/etc/nginx",
         "policy-every.value": "services 60",
+        "policy-queries.value": "drop 300 files limit=50 /srv/a b\nwho 60 users",
         "policy-spool.value": 512,
         "policy-beat.value": 10,
         "policy-response.value": ["query"],
@@ -142,10 +143,16 @@ def test_a_policy_is_edited_kept_as_a_version_and_shown(filled: House, admin: ht
     found = wanted_policy(filled.database, filled.acme).document
     assert (found.off, found.watch_paths) == (["packages", "journal"], ["/srv", "/etc/nginx"])
     assert (found.spool_mb, found.beat_s, found.response) == (512, 10, ["query", "undo"])
+    asked = [(q.name, q.every_s, q.table, q.limit, q.path) for q in found.queries]
+    assert asked == [("drop", 300, "files", 50, "/srv/a b"), ("who", 60, "users", 500, None)]
+    assert "drop 300 files limit=50 /srv/a b" in filled.open(admin, "/agents/policy")
     assert "quieter" in filled.open(admin, "/agents/policy")
     assert "Behind 1" in filled.open(admin, "/agents")
     wrong = filled.call(admin, save, **{**told, "policy-paths.value": "../etc"}).text
     assert "watch_paths" in wrong
+    for line in ("drop 59 users", "drop 60 files", "drop", "drop 60 secrets", "a 60 users /x"):
+        wrong = filled.call(admin, save, **{**told, "policy-queries.value": line}).text
+        assert "queries.0" in wrong
     analyst = filled.person(filled.acme, "q", Role.ANALYST)
     assert "An administrator of your tenant changes it" in filled.open(analyst, "/agents/policy")
     assert "may not" in filled.call(analyst, save, **told).text

@@ -1,0 +1,152 @@
+"""Ask a host on a schedule: what came and went is told once, in the bounds of an action."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.collect import Event, Out
+from agent.collect.linux import _tables, queries
+from agent.policy import BadPolicy, merged, read
+from agent.questions import Asked, BadQuestion
+from agent.settings import Settings
+from api.agent_policy import read_document
+from storage.errors import InvalidInput
+
+GOOD: dict[str, Any] = {"name": "tmp", "table": "files", "path": "/tmp", "every_s": 60}
+
+
+class _Once(threading.Event):
+    """Stop after one round."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        self.set()
+        return True
+
+
+def _asked(out: Out, *said: dict[str, Any]) -> list[tuple[str, str]]:
+    """Let each question be asked once; give (change, name) of what was told."""
+    out.notes = {name: {**kept, "at_s": 0.0} for name, kept in out.notes.items()}
+    queries.watch(out, _Once(), {"queries": list(said)})
+    return [_told(e) for e in out.take()[0].events]
+
+
+def _told(seen: Event) -> tuple[str, str]:
+    if "live_query" not in seen:
+        return str(seen["metadata"]["event_code"]), str(seen["message"])
+    row = seen["row"]
+    return seen["live_query"]["change"], Path(str(row.get("path") or row.get("name"))).name
+
+
+def test_the_first_answer_is_state_and_later_ones_are_differences(tmp_path: Path) -> None:
+    question, out = {**GOOD, "path": str(tmp_path)}, Out()
+    (tmp_path / "a").write_text("1")
+    assert _asked(out, question) == [("initial", "a")]
+    assert _asked(out, question) == []
+    (tmp_path / "b").write_text("2")
+    (tmp_path / "a").unlink()
+    assert _asked(out, question) == [("added", "b"), ("removed", "a")]
+
+
+def test_what_was_told_is_not_told_again_after_a_restart(tmp_path: Path) -> None:
+    question, out = {**GOOD, "path": str(tmp_path)}, Out()
+    (tmp_path / "a").write_text("1")
+    _asked(out, question)
+    assert _asked(Out(out.notes), question) == []
+
+
+def test_another_question_of_the_same_name_begins_anew(tmp_path: Path) -> None:
+    question, out = {**GOOD, "path": str(tmp_path)}, Out()
+    (tmp_path / "a").write_text("1")
+    _asked(out, question)
+    assert _asked(out, {**question, "limit": 7}) == [("initial", "a")]
+    assert _asked(out) == []
+    assert out.notes == {}
+
+
+def test_a_path_that_is_not_there_yet_has_no_rows_and_its_coming_is_told(tmp_path: Path) -> None:
+    question, out = {**GOOD, "path": str(tmp_path / "later")}, Out()
+    assert _asked(out, question) == []
+    (tmp_path / "later").write_text("x")
+    assert _asked(out, question) == [("added", "later")]
+
+
+def test_of_an_answer_that_was_cut_nothing_is_said_to_have_gone(tmp_path: Path) -> None:
+    question, out = {**GOOD, "path": str(tmp_path), "limit": 3}, Out()
+    for name in "abc":
+        (tmp_path / name).write_text("1")
+    assert len(_asked(out, question)) == 3
+    for name in "defg":
+        (tmp_path / name).write_text("1")
+    assert "removed" not in {change for change, _ in _asked(out, question)}
+
+
+def test_a_slow_table_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tables, "MOST_S", -1.0)
+    monkeypatch.setitem(_tables.TABLES, "users", lambda _: iter([{"name": "a", "uid": "1"}] * 9))
+    assert _tables.answer(Asked("users", "", 100)) == ([], True)
+
+
+def test_each_table_has_the_names_of_the_house() -> None:
+    names = ("processes", "sockets", "users", "packages")
+    said = [{"name": n, "table": n, "every_s": 60, "limit": 20} for n in names]
+    out = Out()
+    queries.watch(out, _Once(), {"queries": said})
+    seen = {e["live_query"]["table"]: e for e in out.take()[0].events}
+    assert {e["class_uid"] for e in seen.values()} == {5019}
+    assert seen["processes"]["process"]["pid"] == seen["processes"]["row"]["pid"]
+    assert isinstance(seen["sockets"]["src_endpoint"]["port"], int)
+    assert seen["users"]["user"]["name"]
+    assert seen["packages"]["package"]["version"]
+
+
+BAD: list[Callable[[dict[str, Any]], object]] = [
+    lambda q: [q] * 21,
+    lambda q: [q, q],
+    lambda q: [{**q, "name": "A b"}],
+    lambda q: [{**q, "every_s": 59}],
+    lambda q: [{**q, "every_s": 86_401}],
+    lambda q: [{**q, "table": "secrets"}],
+    lambda q: [{**q, "limit": 1001}],
+    lambda q: [{**q, "path": None}],
+    lambda q: [{**q, "path": "/tmp/../etc"}],
+    lambda q: [{**q, "path": "tmp"}],
+    lambda q: [{**q, "table": "users"}],
+    lambda q: [{**q, "shell": "rm"}],
+    lambda q: [{k: v for k, v in q.items() if k != "every_s"}],
+    lambda _: "users",
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=range(len(BAD)))
+def test_what_is_out_of_bounds_neither_half_takes(bad: Callable[[Any], Any]) -> None:
+    said = bad(GOOD)
+    with pytest.raises(InvalidInput):
+        read_document({"queries": said})
+    with pytest.raises(BadPolicy):
+        read({"version": 1, "policy": {"queries": said}})
+
+
+def test_what_the_house_tells_the_agent_takes_and_the_host_is_the_outer_bound() -> None:
+    told = read_document({"queries": [GOOD]}).told()
+    policy = read({"version": 1, "policy": told})
+    assert merged(Settings(), policy).rest["collect"]["queries"]["queries"] == told["queries"]
+    assert "queries" not in merged(Settings(response=("kill",)), policy).rest["collect"]
+    # An agent that does not know the word yet would refuse the policy for it.
+    assert "queries" not in read_document({}).told()
+
+
+def test_the_hosts_own_questions_stay_beside_the_policys() -> None:
+    own = [{**GOOD, "name": "own"}, {**GOOD, "every_s": 3600}]
+    said = Settings(rest={"collect": {"queries": {"queries": own}}})
+    policy = read({"version": 1, "policy": {"queries": [GOOD]}})
+    assert merged(said, policy).rest["collect"]["queries"]["queries"] == [GOOD, own[0]]
+    assert said.rest["collect"]["queries"]["queries"] == own
+
+
+def test_what_the_host_itself_asks_wrongly_is_said() -> None:
+    with pytest.raises(BadQuestion, match="every 60 to"):
+        queries.watch(Out(), threading.Event(), {"queries": [{**GOOD, "every_s": 1}]})
