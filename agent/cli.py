@@ -28,14 +28,14 @@ from agent.policy import REFUSED
 from agent.renewal import keep_renewed
 from agent.respond import note_half
 from agent.run import Loop, agent_id, look_once, run, run_shipper, tasks
-from agent.settings import CONFIG, Settings, load, logs_of
+from agent.settings import Settings, config_place, load, logs_of
 from agent.ship import Sender, Server
 from agent.spool import Spool
-from agent.system import IS_POSIX, own_account
+from agent.system import IS_POSIX, own_account, resident_bytes, windows_home
 from agent.update import KEY, PLACE
 from agent.version import version
 from agent.voice import tell
-from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, resident_bytes
+from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 DATA: Final = Path("/var/lib/inopsio-agent")
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the spool (default INOPSIO_AGENT_DATA, else %(default)s)",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
-    parser.add_argument("--config", type=Path, help=f"settings, TOML (default {CONFIG})")
+    parser.add_argument("--config", type=Path, help=f"settings, TOML (default {config_place()})")
     acts = parser.add_subparsers(
         required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall|update"
     )
@@ -91,10 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _run, "look and ship until stopped"),
         ("once", _once, "look once, ship all, end"),
         ("doctor", _doctor, "say what hinders the agent, and the way out"),
+        *(() if IS_POSIX else (("service", _service, "run, as the service manager asks"),)),
     ):
         sub = acts.add_parser(name, help=text)
         _server_words(sub)
         sub.set_defaults(act=act)
+        sub.set_defaults(only=None)
         if name == "run":
             sub.add_argument(
                 "--only",
@@ -124,8 +126,8 @@ def _data() -> Path:
     said = os.environ.get("INOPSIO_AGENT_DATA", "")
     if said or own_account() == 0:
         return Path(said or DATA)
-    if not IS_POSIX and (shared := os.environ.get("PROGRAMDATA")):
-        return Path(shared, "inopsio-agent")
+    if not IS_POSIX:
+        return windows_home()
     return Path("~/.local/state/inopsio-agent").expanduser()
 
 
@@ -145,7 +147,7 @@ def _server_words(sub: argparse.ArgumentParser) -> None:
 
 
 def _settings(given: argparse.Namespace) -> Settings:
-    return load(given.config or CONFIG, is_needed=given.config is not None)
+    return load(given.config or config_place(), is_needed=given.config is not None)
 
 
 def _server(given: argparse.Namespace, said: Settings) -> Server:
@@ -204,19 +206,37 @@ def _update(given: argparse.Namespace) -> int:
 def _look_for_versions(
     given: argparse.Namespace, said: Settings, server: Server, stop: threading.Event
 ) -> None:
-    if not os.access(PLACE / KEY, os.R_OK):
+    # On Windows there are no releases yet, and anybody may make a folder of that name.
+    if not IS_POSIX or not os.access(PLACE / KEY, os.R_OK):
         return
     importlib.import_module("agent.updating").start(given.data, said, server, stop)
 
 
+def _service(given: argparse.Namespace) -> int:
+    # By name: it loads on Windows only.
+    served = importlib.import_module("agent.windows.served")
+
+    def is_known() -> bool:
+        return bool(given.url or _settings(given).url or load_identity(given.data))
+
+    return int(served.serve(lambda stop: _run_until(given, stop), given.data, is_known))
+
+
 def _run(given: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    return _run_until(given, stop)
+
+
+def _run_until(given: argparse.Namespace, stop: threading.Event) -> int:
     said = _settings(given)
     # Two lookers would tell everything twice, two shippers look like a stolen key.
     halves = {"look": ("look",), "ship": ("",), "respond": ("respond",)}
     mine = halves.get(given.only, ("look", "", "respond"))
     held = [alone(given.data / half) for half in mine]
     sender = None
-    spool, stop = _spool(given, said), threading.Event()
+    spool = _spool(given, said)
     if given.only in {None, "look"} and settle(spool, place_of(given.data)):
         tell("the rows to come get numbers of their own: the spool or the host is set back, or new")
     note_half(spool, given.only or "look", os.getpid())
@@ -234,8 +254,6 @@ def _run(given: argparse.Namespace) -> int:
             ).start()
             begin_beating(server, spool, given.data, stop)
         _look_for_versions(given, said, server, stop)
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
     notify("READY=1")
     anew, half = begun_anew(), given.only or "all"
     keep(spool, [*anew, *lifeline.begin(spool, half, bool(anew))])

@@ -15,10 +15,12 @@ from typing import Final
 from agent.errors import AgentError, Away, Refused
 from agent.ship import Sender, Server
 from agent.spool import Batch, Spool
+from agent.system import IS_POSIX
 
 MOST_SKEW_S: Final = 300.0
 LEAST_FREE: Final = 200 << 20
 TIMEOUT_S: Final = 10
+SET_CLOCK: Final = "systemctl enable --now systemd-timesyncd" if IS_POSIX else "w32tm /resync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _door(server: Server) -> Iterator[Found]:
         sender.close()
     if sender.skew_s is not None:
         is_ok = abs(sender.skew_s) <= MOST_SKEW_S
-        fix = "set the clock (systemctl enable --now systemd-timesyncd)"
+        fix = f"set the clock ({SET_CLOCK})"
         yield Found(is_ok, "clock", f"the server's is {sender.skew_s:+.1f} s from this one", fix)
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError
-from agent.system import IS_POSIX, NO_LINK, flush_folder, lock, own_account
+from agent.system import (
+    IS_POSIX,
+    NO_LINK,
+    close_off,
+    flush_folder,
+    lock,
+    own_account,
+    put_in_place,
+    told_by,
+)
 
 HOUSE: Final = "agents.inopsio.internal"
 """What every listener is called in its certificate, by whatever address it is reached."""
@@ -71,10 +80,7 @@ def trusting(authority: str) -> ssl.SSLContext:
 
 def machine_hash(path: Path = MACHINE_ID) -> str:
     """Give a hash of what the file says, '' if it cannot be read: the id itself stays here."""
-    try:
-        told = path.read_bytes().strip()
-    except OSError:
-        return ""
+    told = told_by(path)
     return hashlib.sha256(b"inopsio/machine\x1f" + told).hexdigest() if told else ""
 
 
@@ -130,12 +136,12 @@ def write_private(path: Path, text: str) -> None:
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
         _give(handle, path.parent)
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    draft.replace(path)
+    put_in_place(draft, path)
     flush_folder(path.parent)
 
 
@@ -145,6 +151,7 @@ def _private(folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if IS_POSIX and folder.stat().st_mode & 0o022:
         raise AgentError(f"others may write in {folder}: chmod 700 it, or take another --data")
+    close_off(folder)
 
 
 def _give(handle: int, folder: Path) -> None:

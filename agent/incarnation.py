@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.deliver import Sends
 from agent.spool import Batch, Spool
+from agent.system import put_in_place, told_by
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 NAME: Final = "asked.json"
@@ -25,10 +26,7 @@ def place_of(data: Path) -> Path:
 
 
 def _boot(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return told_by(path).decode("ascii", "replace")
 
 
 def settle(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> bool:
@@ -58,7 +56,7 @@ def remember(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> None:
     draft = mark.with_name(f".{mark.name}")
     text = json.dumps({"boot": _boot(boot_id), "asked": spool.asked()})
     draft.write_text(text, encoding="utf-8")
-    draft.replace(mark)
+    put_in_place(draft, mark)
 
 
 class Marking:

@@ -1,4 +1,7 @@
-"""Install the agent as hardened systemd units, and take it away without trace."""
+"""Install the agent as hardened systemd units, and take it away without trace.
+
+On Windows `agent.windows.install` does both.
+"""
 
 import argparse
 import importlib
@@ -44,11 +47,18 @@ def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="the house may ask for no action on this host; stays so until agent.toml is edited",
     )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
-    sub.set_defaults(act=_install)
+    sub.set_defaults(act=_install if IS_POSIX else _on_windows)
     sub = acts.add_parser("uninstall", help="take all of it away")
     sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
     sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
-    sub.set_defaults(act=_uninstall)
+    if not IS_POSIX:
+        sub.add_argument("--only-stop", action="store_true", help="stop it; remove nothing")
+    sub.set_defaults(act=_uninstall if IS_POSIX else _on_windows)
+
+
+def _on_windows(given: argparse.Namespace) -> int:
+    there = importlib.import_module("agent.windows.install")  # by name: it loads there only
+    return int(there.install(given) if hasattr(given, "url") else there.uninstall(given))
 
 
 def _install(given: argparse.Namespace) -> int:
@@ -83,8 +93,6 @@ def _check(given: argparse.Namespace, root: Path) -> None:
             raise AgentError("--url needs --token-file; a host that is enrolled needs neither")
     elif load(root / DATA) is None:
         raise AgentError("give --url and a token, or enroll first")
-    if not IS_POSIX:
-        raise AgentError("install makes systemd units; on this system run `inopsio-agent run`")
     if root == Path("/") and own_account() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
 

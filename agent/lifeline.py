@@ -7,15 +7,13 @@ from agent.collect import Event
 from agent.collect._shape import agent_event, now_us
 from agent.incarnation import BOOT_ID
 from agent.spool import Spool
+from agent.system import told_by
 
 _NOTE: Final = "life:"
 
 
 def _boot(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return told_by(path).decode("ascii", "replace")
 
 
 def begin(spool: Spool, half: str, is_planned: bool, boot_id: Path = BOOT_ID) -> list[Event]:
