@@ -1,6 +1,7 @@
 """Lend a house with its agents' listener, and an agent that has enrolled in it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def house(
     settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
 ) -> Iterator[House]:
     """Give a house that listens for agents until the end of the test."""
-    with listening(settings, database, two_tenants, tmp_path) as made:
+    own = replace(settings, data_dir=tmp_path / "house")
+    with listening(own, database, two_tenants, tmp_path) as made:
         yield made
 
 

@@ -5,11 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,16 +13,13 @@ import pytest
 from agent.units import CAPABILITIES, WATCH, units
 from agent.version import version
 from api.agent_packages import FOLDER, add, command
-from storage.database import Database
-from storage.settings import Settings
-from storage.tenant import Scope
 from tests.agent.clean_root import clean_root, files, needed, run, throw_away
+from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher
-from tests.api.agents_house import House, listening
+from tests.api.agents_house import House
 from tests.shared import ROOT
 
 MOST_PACKED, MOST_INSTALLED = 20 << 20, 60 << 20
-DATA = "var/lib/inopsio-agent"
 
 RESTART = """\
 #!/bin/sh
@@ -41,37 +34,12 @@ for half in look ship; do
   echo $! > /run/$half.pid
 done
 """
-ILL = '#!/bin/sh\n[ "$1" != --version ] || exec echo inopsio-agent {}\nsleep 1; exit 1\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The packages, made once."""
-
-    deb: Path
-    tar: Path
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made() -> Made:
     needed("mmdebstrap", "unshare", "dpkg", "xz")
-    given = os.environ.get("INOPSIO_AGENT_PACKAGES")
-    out = Path(given) if given else tmp_path_factory.mktemp("packages")
-    if not given:
-        words = [str(ROOT / "deploy/agent/package.sh"), str(out), "deb", "tar"]
-        env = {**os.environ, "PYTHON": sys.executable, "LEVEL": "-0"}
-        subprocess.run(words, check=True, env=env, timeout=280, stdout=subprocess.DEVNULL)
-    (deb,), (tar,) = out.glob("*.deb"), out.glob("*.tar.xz")
-    return Made(deb, tar)
-
-
-@pytest.fixture
-def house(
-    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
-) -> Iterator[House]:
-    own = replace(settings, data_dir=tmp_path / "house")
-    with listening(own, database, two_tenants, tmp_path) as found:
-        yield found
+    return packages()
 
 
 def done(root: Path, *words: str) -> str:
@@ -83,30 +51,6 @@ def done(root: Path, *words: str) -> str:
 
 def taken(house: House) -> int:
     return sum(len(house.log.read("raw.events", p, 0, 10_000)) for p in range(2))
-
-
-def repacked(made: Made, folder: Path, newer: str, program: str = "") -> bytes:
-    """Give the package as a newer version: its own program, or one that is ill."""
-    with tarfile.open(made.tar) as package:
-        package.extractall(folder, filter="tar")
-    (folder / "_internal/agent/version.txt").write_text(newer)
-    if program:
-        (folder / "inopsio-agent").write_text(program)
-    words = ["tar", "-C", str(folder), "--format=ustar", "-cf", "-", "."]
-    plain = subprocess.run(words, check=True, capture_output=True).stdout
-    return subprocess.run(["xz", "-0"], input=plain, check=True, capture_output=True).stdout
-
-
-def offer(root: Path, publisher: Publisher, newer: str, serial: int, content: bytes) -> None:
-    """Put an announced version where the agent puts what it fetched."""
-    now_s = int(time.time())
-    said = publisher.announce(
-        newer, content, serial=serial, not_before_s=now_s - 60, not_after_s=now_s + 3600
-    )
-    place = root / DATA / "update"
-    place.mkdir(exist_ok=True)
-    for name, what in (("package", content), ("release.json", said), ("ready", b"")):
-        (place / name).write_bytes(what)
 
 
 def updated(root: Path, health_s: int = 40) -> dict[str, str]:
