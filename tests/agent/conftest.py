@@ -1,8 +1,8 @@
 """Lend a house with its agents' listener, and an agent that has enrolled in it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
