@@ -5,13 +5,13 @@ the agent trusts) and `identity.json` (what the certificate says). Needs the sta
 """
 
 import hashlib
+import importlib
 import json
 import os
 import secrets
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError
 from agent.system import (
@@ -25,18 +25,11 @@ from agent.system import (
     told_by,
 )
 
-HOUSE: Final = "agents.inopsio.internal"
-"""What every listener is called in its certificate, by whatever address it is reached."""
+if TYPE_CHECKING:
+    import ssl
+
 MACHINE_ID: Final = Path("/etc/machine-id")
 HARDWARE_ID: Final = Path("/sys/class/dmi/id/product_uuid")
-
-
-class _ToHouse(ssl.SSLContext):
-    """Ask for the house's one name: addresses change, and it certifies no other server."""
-
-    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401  ssl's own
-        """Wrap as ssl does, for the house's name."""
-        return super().wrap_socket(*given, **{**named, "server_hostname": HOUSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +45,11 @@ class Identity:
     not_after_s: float
     run: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> "ssl.SSLContext":
         """Give TLS 1.3 that trusts the house's authority alone and shows our certificate."""
-        context = trusting((self.folder / "authority.pem").read_text(encoding="ascii"))
-        try:
-            context.load_cert_chain(self.folder / "identity.pem")
-        except (OSError, ssl.SSLError) as error:
-            raise AgentError(f"the agent's key cannot be read: {error}; enrol again") from error
-        return context
+        # By name: most of the agent's processes never speak with the network.
+        made: ssl.SSLContext = importlib.import_module("agent.trust").context_of(self.folder)
+        return made
 
     def headers(self) -> dict[str, str]:
         """Give what goes with each request: two processes with one key are told apart by it."""
@@ -68,14 +58,6 @@ class Identity:
     def is_due(self, now_s: float) -> bool:
         """Answer whether the certificate is to be renewed."""
         return now_s >= self.renew_at_s
-
-
-def trusting(authority: str) -> ssl.SSLContext:
-    """Give TLS 1.3 that trusts this authority (PEM) alone, and the house's name."""
-    context = _ToHouse(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=authority)
-    return context
 
 
 def machine_hash(path: Path = MACHINE_ID) -> str:

@@ -18,11 +18,11 @@ from agent.errors import AgentError
 from agent.identity import load
 from agent.lift import lifted
 from agent.pin import PIN, put
+from agent.place import KEPT, KEY, PLACE
 from agent.settings import load as load_settings
 from agent.ship import Server
-from agent.system import IS_POSIX, own_account
-from agent.units import RESPOND, SHIP, UPDATE_PATH, USER, WATCH, units
-from agent.update import KEPT, KEY, PLACE
+from agent.system import own_account
+from agent.units import RESPOND, RESPOND_PATH, SHIP, UPDATE_PATH, USER, WATCH, units
 from agent.voice import tell
 
 UNITS: Final = Path("etc/systemd/system")
@@ -32,36 +32,8 @@ CONFIG: Final = Path("etc/inopsio-agent")
 DATA: Final = Path("var/lib/inopsio-agent")
 
 
-def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the two commands."""
-    sub = acts.add_parser("install", help="run at boot, as hardened systemd units")
-    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
-    sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
-    sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
-    sub.add_argument(
-        "--release-key", type=Path, help="public key (PEM) whose signed releases are installed"
-    )
-    sub.add_argument(
-        "--no-response",
-        action="store_true",
-        help="the house may ask for no action on this host; stays so until agent.toml is edited",
-    )
-    sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
-    sub.set_defaults(act=_install if IS_POSIX else _on_windows)
-    sub = acts.add_parser("uninstall", help="take all of it away")
-    sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
-    sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
-    if not IS_POSIX:
-        sub.add_argument("--only-stop", action="store_true", help="stop it; remove nothing")
-    sub.set_defaults(act=_uninstall if IS_POSIX else _on_windows)
-
-
-def _on_windows(given: argparse.Namespace) -> int:
-    there = importlib.import_module("agent.windows.install")  # by name: it loads there only
-    return int(there.install(given) if hasattr(given, "url") else there.uninstall(given))
-
-
-def _install(given: argparse.Namespace) -> int:
+def install(given: argparse.Namespace) -> int:
+    """Install: settings, account, units; nothing is begun below another folder than /."""
     root: Path = given.root
     _check(given, root)
     folder = root / CONFIG
@@ -72,16 +44,16 @@ def _install(given: argparse.Namespace) -> int:
     if given.release_key is not None:
         key.parent.mkdir(parents=True, exist_ok=True)
         _copy(given.release_key, key, 0o644)
-    left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND}
+    left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND, RESPOND_PATH}
     _pin(root)
     names = _units(root, left_out)
     if root == Path("/"):
         _account(folder)
         _systemctl("daemon-reload")
-        begin = [name for name in (WATCH, SHIP, RESPOND) if name not in left_out]
+        begin = [name for name in (WATCH, SHIP, RESPOND_PATH) if name not in left_out]
         _systemctl("enable", "--now", *begin, *((UPDATE_PATH,) if key.exists() else ()))
         if left_out:
-            _systemctl("disable", "--now", *left_out)
+            _systemctl("disable", "--now", RESPOND_PATH, RESPOND)
     tell(f"installed: {', '.join(names)}; see `inopsio-agent doctor`")
     return 0
 
@@ -182,7 +154,9 @@ def _account(folder: Path) -> None:
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
     account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
-    given(Path("/") / DATA, account.pw_uid, account.pw_gid)
+    data = Path("/") / DATA
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)  # by a token there was no enrolment
+    given(data, account.pw_uid, account.pw_gid)
     # Settings and pin stay root's: whoever takes the account over may read and not change them.
     for place in given(folder, 0, account.pw_gid):
         place.chmod(0o750 if place.is_dir() else 0o640)
@@ -213,12 +187,13 @@ def given(folder: Path, uid: int, gid: int) -> list[Path]:
     return found
 
 
-def _uninstall(given: argparse.Namespace) -> int:
+def uninstall(given: argparse.Namespace) -> int:
+    """Take all of it away."""
     root: Path = given.root
     if root == Path("/"):
         if own_account() != 0:
             raise AgentError("uninstall needs root")
-        _systemctl("disable", "--now", UPDATE_PATH, RESPOND, WATCH, SHIP)
+        _systemctl("disable", "--now", UPDATE_PATH, RESPOND_PATH, RESPOND, WATCH, SHIP)
         lifted(Path("/") / DATA)
     for name in units(""):
         (root / UNITS / name).unlink(missing_ok=True)
@@ -230,6 +205,7 @@ def _uninstall(given: argparse.Namespace) -> int:
         (root / PLACE.relative_to("/") / KEY).unlink(missing_ok=True)
     if root == Path("/"):
         _systemctl("daemon-reload")
+        _systemctl("reset-failed", "inopsio-agent*")
         for program in ("userdel", "groupdel"):  # the group may have gone with the account
             subprocess.run((program, USER), check=False, capture_output=True)
     tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))

@@ -5,11 +5,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +19,12 @@ from storage.database import Database
 from storage.settings import Settings
 from storage.tenant import Scope
 from tests.agent.clean_root import clean_root, files, needed, run, throw_away
+from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher
 from tests.api.agents_house import House, listening
 from tests.shared import ROOT
 
 MOST_PACKED, MOST_INSTALLED = 20 << 20, 60 << 20
-DATA = "var/lib/inopsio-agent"
 
 RESTART = """\
 #!/bin/sh
@@ -41,28 +39,12 @@ for half in look ship; do
   echo $! > /run/$half.pid
 done
 """
-ILL = '#!/bin/sh\n[ "$1" != --version ] || exec echo inopsio-agent {}\nsleep 1; exit 1\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The packages, made once."""
-
-    deb: Path
-    tar: Path
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made() -> Made:
     needed("mmdebstrap", "unshare", "dpkg", "xz")
-    given = os.environ.get("INOPSIO_AGENT_PACKAGES")
-    out = Path(given) if given else tmp_path_factory.mktemp("packages")
-    if not given:
-        words = [str(ROOT / "deploy/agent/package.sh"), str(out), "deb", "tar"]
-        env = {**os.environ, "PYTHON": sys.executable, "LEVEL": "-0"}
-        subprocess.run(words, check=True, env=env, timeout=280, stdout=subprocess.DEVNULL)
-    (deb,), (tar,) = out.glob("*.deb"), out.glob("*.tar.xz")
-    return Made(deb, tar)
+    return packages()
 
 
 @pytest.fixture
@@ -83,30 +65,6 @@ def done(root: Path, *words: str) -> str:
 
 def taken(house: House) -> int:
     return sum(len(house.log.read("raw.events", p, 0, 10_000)) for p in range(2))
-
-
-def repacked(made: Made, folder: Path, newer: str, program: str = "") -> bytes:
-    """Give the package as a newer version: its own program, or one that is ill."""
-    with tarfile.open(made.tar) as package:
-        package.extractall(folder, filter="tar")
-    (folder / "_internal/agent/version.txt").write_text(newer)
-    if program:
-        (folder / "inopsio-agent").write_text(program)
-    words = ["tar", "-C", str(folder), "--format=ustar", "-cf", "-", "."]
-    plain = subprocess.run(words, check=True, capture_output=True).stdout
-    return subprocess.run(["xz", "-0"], input=plain, check=True, capture_output=True).stdout
-
-
-def offer(root: Path, publisher: Publisher, newer: str, serial: int, content: bytes) -> None:
-    """Put an announced version where the agent puts what it fetched."""
-    now_s = int(time.time())
-    said = publisher.announce(
-        newer, content, serial=serial, not_before_s=now_s - 60, not_after_s=now_s + 3600
-    )
-    place = root / DATA / "update"
-    place.mkdir(exist_ok=True)
-    for name, what in (("package", content), ("release.json", said), ("ready", b"")):
-        (place / name).write_bytes(what)
 
 
 def updated(root: Path, health_s: int = 40) -> dict[str, str]:
@@ -202,6 +160,40 @@ def test_the_role_installs_enrols_changes_nothing_twice_and_takes_away(
     assert not Path("/opt/inopsio-agent").exists()
 
 
+@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
+def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) -> None:
+    with tarfile.open(made.tar) as package:
+        tree = tmp_path / "tree"
+        place = tree / "opt/inopsio-agent/versions" / version()
+        place.mkdir(parents=True)
+        package.extractall(place, filter="tar")
+    for folder in ("usr/bin", "lib/systemd/system", "usr/share/doc/inopsio-agent"):
+        (tree / folder).mkdir(parents=True)
+    (tree / "usr/bin/inopsio-agent").symlink_to("/opt/inopsio-agent/current/inopsio-agent")
+    (tree / "usr/share/doc/inopsio-agent/copyright").write_text("x")
+    for name, text in units("/opt/inopsio-agent/current/inopsio-agent").items():
+        (tree / "lib/systemd/system" / name).write_text(text)
+    words = [str(ROOT / "deploy/agent/rpm.sh"), str(tree), version(), str(tmp_path)]
+    env = {**os.environ, "PAYLOAD": "w1.gzdio"}  # quicker
+    made_rpm = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
+    rpm = made_rpm.stdout.split()[-1]
+    root = tmp_path / "root"
+    for folder in ("usr/bin", "usr/lib", "usr/sbin", "etc", "proc"):
+        (root / folder).mkdir(parents=True)
+    # No RPM system is at hand: its own tool installs below a folder, without scripts.
+    alone = ["rpm", "--root", str(root), "--nodeps", "--noscripts"]
+    subprocess.run([*alone, "-i", rpm], check=True, capture_output=True)
+    assert (root / "opt/inopsio-agent/versions" / version() / "inopsio-agent").exists()
+    assert (root / "usr/lib/systemd/system" / WATCH).exists()
+    words = ["rpm", "-qp", "--scripts", rpm]
+    scripts = subprocess.run(words, capture_output=True, text=True, check=True)
+    for one in re.split(r"^\w+ \w+ \(using /bin/sh\):$", scripts.stdout, flags=re.MULTILINE)[1:]:
+        subprocess.run(["sh", "-n"], input=one, text=True, check=True)
+    subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
+    left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
+    assert left == []
+
+
 PASTED = """\
 test ! -e /usr/bin/inopsio-agent
 {line}
@@ -249,37 +241,3 @@ def test_what_somebody_put_in_the_way_is_not_installed(
         assert found.returncode == 0, found.stdout[-500:] + found.stderr[-500:]
         assert why in found.stderr
     assert house.agents() == []
-
-
-@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
-def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) -> None:
-    with tarfile.open(made.tar) as package:
-        tree = tmp_path / "tree"
-        place = tree / "opt/inopsio-agent/versions" / version()
-        place.mkdir(parents=True)
-        package.extractall(place, filter="tar")
-    for folder in ("usr/bin", "lib/systemd/system", "usr/share/doc/inopsio-agent"):
-        (tree / folder).mkdir(parents=True)
-    (tree / "usr/bin/inopsio-agent").symlink_to("/opt/inopsio-agent/current/inopsio-agent")
-    (tree / "usr/share/doc/inopsio-agent/copyright").write_text("x")
-    for name, text in units("/opt/inopsio-agent/current/inopsio-agent").items():
-        (tree / "lib/systemd/system" / name).write_text(text)
-    words = [str(ROOT / "deploy/agent/rpm.sh"), str(tree), version(), str(tmp_path)]
-    env = {**os.environ, "PAYLOAD": "w1.gzdio"}  # quicker
-    made_rpm = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
-    rpm = made_rpm.stdout.split()[-1]
-    root = tmp_path / "root"
-    for folder in ("usr/bin", "usr/lib", "usr/sbin", "etc", "proc"):
-        (root / folder).mkdir(parents=True)
-    # No RPM system is at hand: its own tool installs below a folder, without scripts.
-    alone = ["rpm", "--root", str(root), "--nodeps", "--noscripts"]
-    subprocess.run([*alone, "-i", rpm], check=True, capture_output=True)
-    assert (root / "opt/inopsio-agent/versions" / version() / "inopsio-agent").exists()
-    assert (root / "usr/lib/systemd/system" / WATCH).exists()
-    words = ["rpm", "-qp", "--scripts", rpm]
-    scripts = subprocess.run(words, capture_output=True, text=True, check=True)
-    for one in re.split(r"^\w+ \w+ \(using /bin/sh\):$", scripts.stdout, flags=re.MULTILINE)[1:]:
-        subprocess.run(["sh", "-n"], input=one, text=True, check=True)
-    subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
-    left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
-    assert left == []

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.beat import HOUSE, Beat, houses
+from agent.beat import Beat
 from agent.enroll import renew
 from agent.errors import Away
+from agent.halves import HOUSE, houses
 from agent.ship import Sender, Server
 from tests.agent.ordered_house import Agent
 
