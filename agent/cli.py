@@ -14,7 +14,6 @@ from agent.system import IS_POSIX, own_account, windows_home
 from agent.version import version
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-_SERVICE: Final = "run, as the service manager asks"
 DATA: Final = Path("/var/lib/inopsio-agent")
 """Of root, as the units have it; others keep theirs at home."""
 Act = Callable[[Any], int]
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _by("running", "run_halves"), "look and ship until stopped"),
         ("once", _by("commands", "once"), "look once, ship all, end"),
         ("doctor", _by("commands", "doctor"), "say what hinders the agent, and the way out"),
-        *(() if IS_POSIX else (("service", _by("commands", "service"), _SERVICE),)),
+        *(() if IS_POSIX else (("service", _by("commands", "service"), "run, as a service"),)),
     ):
         sub = acts.add_parser(name, help=text)
         _server_words(sub)
@@ -138,7 +137,6 @@ def _update_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _install_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    there = "install" if IS_POSIX else "windows.install"
     sub = acts.add_parser("install", help="run at boot, as hardened systemd units")
     sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
     sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
@@ -152,10 +150,11 @@ def _install_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="the house may ask for no action on this host; stays so until agent.toml is edited",
     )
     sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
-    sub.set_defaults(act=_by(there, "install"))
+    place = "install" if IS_POSIX else "windows.install"
+    sub.set_defaults(act=_by(place, "install"))
     sub = acts.add_parser("uninstall", help="take all of it away")
     sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
     sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
     if not IS_POSIX:
         sub.add_argument("--only-stop", action="store_true", help="stop it; remove nothing")
-    sub.set_defaults(act=_by(there, "uninstall"))
+    sub.set_defaults(act=_by(place, "uninstall"))

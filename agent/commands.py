@@ -55,6 +55,17 @@ def update(given: argparse.Namespace) -> int:
     return DONE if outcome in {"updated", "none"} else FAILED
 
 
+def service(given: argparse.Namespace) -> int:
+    """Run, as the service manager of Windows asks."""
+    running = importlib.import_module("agent.running")
+
+    def is_known() -> bool:
+        return bool(given.url or settings_of(given).url or load(given.data))
+
+    served = importlib.import_module("agent.windows.served")
+    return int(served.serve(lambda stop: running.run_until(given, stop), given.data, is_known))
+
+
 def once(given: argparse.Namespace) -> int:
     """Look once, ship all, end."""
     said = settings_of(given)
@@ -80,18 +91,6 @@ def doctor(given: argparse.Namespace) -> int:
         is_well = is_well and found.is_ok
         print(found)  # noqa: T201  the command's result
     return DONE if is_well else FAILED
-
-
-def service(given: argparse.Namespace) -> int:
-    """Run as Windows' service manager asks."""
-    # By name: it loads on Windows only.
-    served = importlib.import_module("agent.windows.served")
-    run_until = importlib.import_module("agent.running").run_until
-
-    def is_known() -> bool:
-        return bool(given.url or settings_of(given).url or load(given.data))
-
-    return int(served.serve(lambda stop: run_until(given, stop), given.data, is_known))
 
 
 def check_order(given: argparse.Namespace) -> int:

@@ -31,10 +31,8 @@ def boot_of(path: Path = BOOT_ID) -> str:
 
     systemd tells it to the units: some of them see nothing of /proc but processes.
     """
-    found = os.environ.get(BOOT_TOLD, "")
-    if not found:
-        found = told_by(path).decode("ascii", "replace")
-    return found.strip().replace("-", "")
+    found = os.environ.get(BOOT_TOLD) or told_by(path).decode("ascii", "replace")
+    return found.replace("-", "")
 
 
 def settle(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> bool:

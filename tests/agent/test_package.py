@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,13 @@ import pytest
 from agent.units import CAPABILITIES, WATCH, units
 from agent.version import version
 from api.agent_packages import FOLDER, add, command
+from storage.database import Database
+from storage.settings import Settings
+from storage.tenant import Scope
 from tests.agent.clean_root import clean_root, files, needed, run, throw_away
 from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher
-from tests.api.agents_house import House
+from tests.api.agents_house import House, listening
 from tests.shared import ROOT
 
 MOST_PACKED, MOST_INSTALLED = 20 << 20, 60 << 20
@@ -40,6 +45,15 @@ done
 def made() -> Made:
     needed("mmdebstrap", "unshare", "dpkg", "xz")
     return packages()
+
+
+@pytest.fixture
+def house(
+    settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
+) -> Iterator[House]:
+    own = replace(settings, data_dir=tmp_path / "house")
+    with listening(own, database, two_tenants, tmp_path) as found:
+        yield found
 
 
 def done(root: Path, *words: str) -> str:
@@ -146,6 +160,40 @@ def test_the_role_installs_enrols_changes_nothing_twice_and_takes_away(
     assert not Path("/opt/inopsio-agent").exists()
 
 
+@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
+def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) -> None:
+    with tarfile.open(made.tar) as package:
+        tree = tmp_path / "tree"
+        place = tree / "opt/inopsio-agent/versions" / version()
+        place.mkdir(parents=True)
+        package.extractall(place, filter="tar")
+    for folder in ("usr/bin", "lib/systemd/system", "usr/share/doc/inopsio-agent"):
+        (tree / folder).mkdir(parents=True)
+    (tree / "usr/bin/inopsio-agent").symlink_to("/opt/inopsio-agent/current/inopsio-agent")
+    (tree / "usr/share/doc/inopsio-agent/copyright").write_text("x")
+    for name, text in units("/opt/inopsio-agent/current/inopsio-agent").items():
+        (tree / "lib/systemd/system" / name).write_text(text)
+    words = [str(ROOT / "deploy/agent/rpm.sh"), str(tree), version(), str(tmp_path)]
+    env = {**os.environ, "PAYLOAD": "w1.gzdio"}  # quicker
+    made_rpm = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
+    rpm = made_rpm.stdout.split()[-1]
+    root = tmp_path / "root"
+    for folder in ("usr/bin", "usr/lib", "usr/sbin", "etc", "proc"):
+        (root / folder).mkdir(parents=True)
+    # No RPM system is at hand: its own tool installs below a folder, without scripts.
+    alone = ["rpm", "--root", str(root), "--nodeps", "--noscripts"]
+    subprocess.run([*alone, "-i", rpm], check=True, capture_output=True)
+    assert (root / "opt/inopsio-agent/versions" / version() / "inopsio-agent").exists()
+    assert (root / "usr/lib/systemd/system" / WATCH).exists()
+    words = ["rpm", "-qp", "--scripts", rpm]
+    scripts = subprocess.run(words, capture_output=True, text=True, check=True)
+    for one in re.split(r"^\w+ \w+ \(using /bin/sh\):$", scripts.stdout, flags=re.MULTILINE)[1:]:
+        subprocess.run(["sh", "-n"], input=one, text=True, check=True)
+    subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
+    left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
+    assert left == []
+
+
 PASTED = """\
 test ! -e /usr/bin/inopsio-agent
 {line}
@@ -193,37 +241,3 @@ def test_what_somebody_put_in_the_way_is_not_installed(
         assert found.returncode == 0, found.stdout[-500:] + found.stderr[-500:]
         assert why in found.stderr
     assert house.agents() == []
-
-
-@pytest.mark.skipif(shutil.which("rpmbuild") is None, reason="no rpmbuild")
-def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) -> None:
-    with tarfile.open(made.tar) as package:
-        tree = tmp_path / "tree"
-        place = tree / "opt/inopsio-agent/versions" / version()
-        place.mkdir(parents=True)
-        package.extractall(place, filter="tar")
-    for folder in ("usr/bin", "lib/systemd/system", "usr/share/doc/inopsio-agent"):
-        (tree / folder).mkdir(parents=True)
-    (tree / "usr/bin/inopsio-agent").symlink_to("/opt/inopsio-agent/current/inopsio-agent")
-    (tree / "usr/share/doc/inopsio-agent/copyright").write_text("x")
-    for name, text in units("/opt/inopsio-agent/current/inopsio-agent").items():
-        (tree / "lib/systemd/system" / name).write_text(text)
-    words = [str(ROOT / "deploy/agent/rpm.sh"), str(tree), version(), str(tmp_path)]
-    env = {**os.environ, "PAYLOAD": "w1.gzdio"}  # quicker
-    made_rpm = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
-    rpm = made_rpm.stdout.split()[-1]
-    root = tmp_path / "root"
-    for folder in ("usr/bin", "usr/lib", "usr/sbin", "etc", "proc"):
-        (root / folder).mkdir(parents=True)
-    # No RPM system is at hand: its own tool installs below a folder, without scripts.
-    alone = ["rpm", "--root", str(root), "--nodeps", "--noscripts"]
-    subprocess.run([*alone, "-i", rpm], check=True, capture_output=True)
-    assert (root / "opt/inopsio-agent/versions" / version() / "inopsio-agent").exists()
-    assert (root / "usr/lib/systemd/system" / WATCH).exists()
-    words = ["rpm", "-qp", "--scripts", rpm]
-    scripts = subprocess.run(words, capture_output=True, text=True, check=True)
-    for one in re.split(r"^\w+ \w+ \(using /bin/sh\):$", scripts.stdout, flags=re.MULTILINE)[1:]:
-        subprocess.run(["sh", "-n"], input=one, text=True, check=True)
-    subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
-    left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
-    assert left == []
