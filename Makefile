@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench screens faults agent-deb agent-rpm agent-release services lock clean
+.PHONY: help setup demo test check bench screens faults agent-deb agent-rpm agent-msi agent-release \
+  services lock clean
 
 help:
 	@echo "make setup     environment in .venv, exact versions with hashes"
@@ -18,6 +19,7 @@ help:
 	@echo "make faults    long fault campaigns: kills by the hundred, outages of a minute (docs/howto/faults.md)"
 	@echo "make agent-deb the endpoint agent as a Debian package: build/inopsio-agent_*.deb"
 	@echo "make agent-rpm the same as an RPM (needs rpmbuild); agent-release: what agents update by"
+	@echo "make agent-msi the same for Windows, built on Linux (needs mvn, wixl, binutils-mingw-w64-x86-64)"
 	@echo "make services  start a real Kafka and TimescaleDB on loopback, print their addresses"
 	@echo "make clean     remove the environment and everything built"
 
@@ -44,6 +46,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 agent/windows agent/system.py
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.house.report
 
@@ -61,6 +64,9 @@ agent-deb:
 
 agent-rpm:
 	deploy/agent/package.sh build rpm
+
+agent-msi: setup
+	$(BIN)/python -m deploy.agent.windows.msi build
 
 agent-release:
 	deploy/agent/package.sh build tar

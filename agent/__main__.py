@@ -1,6 +1,6 @@
 """Be the command where the package is run as a module."""
 
-from agent.cli import main
+from agent.start import main
 
 if __name__ == "__main__":
     main()

@@ -14,17 +14,15 @@ from typing import Any, Final
 
 from agent.act._evidence import FOLDER
 from agent.errors import AgentError, Away
+from agent.halves import HOUSE, POLICY, houses
 from agent.identity import write_private
 from agent.orders import Orders, Result
 from agent.policy import BEAT_S, OFFERED
 from agent.ship import Sender
 from agent.spool import Spool
 from agent.voice import tell
+from agent.wake import call
 
-POLICY: Final = "policy"
-"""Note of the spool: which version runs, which was refused and why, what the host lets through."""
-HOUSE: Final = "house"
-"""Note of the spool: addresses of the house, each with port; that of the last time is first."""
 PIECE: Final = 512 << 10
 LONGEST_WAIT_S: Final = 300.0
 LOOK_S: Final = 1.0
@@ -113,7 +111,10 @@ class Beat:
         if policy:
             write_private(self._folder / OFFERED, policy)
         found = [(_id(order), order) for order in orders]
-        return sum(self._orders.offer(id_, order, now_s) for id_, order in found if id_)
+        count = sum(self._orders.offer(id_, order, now_s) for id_, order in found if id_)
+        if self._orders.has_work():
+            call(self._folder)
+        return count
 
     def _handed(self, result: Result) -> Result:
         """Send what was collected, piece by piece; a result without it is a failure."""
@@ -138,14 +139,6 @@ class Beat:
         found = self._sender.houses
         if found and found != houses(self._spool):
             self._spool.set_note(HOUSE, [list(one) for one in found])
-
-
-def houses(spool: Spool) -> list[tuple[str, int]]:
-    """Give where the house was reached before."""
-    noted = spool.note(HOUSE, None) or []
-    if noted and isinstance(noted[0], str):  # as versions before noted it: one
-        noted = [noted]
-    return [(str(address), int(port)) for address, port in noted]
 
 
 def _id(order: str) -> str:

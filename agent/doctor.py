@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.beat import houses
 from agent.errors import AgentError, Away, Refused
+from agent.halves import houses
 from agent.ship import Sender, Server
 from agent.spool import Batch, Spool
+from agent.system import IS_POSIX
 
 MOST_SKEW_S: Final = 300.0
 LEAST_FREE: Final = 200 << 20
 TIMEOUT_S: Final = 10
+SET_CLOCK: Final = "systemctl enable --now systemd-timesyncd" if IS_POSIX else "w32tm /resync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _door(server: Server, known: list[tuple[str, int]]) -> Iterator[Found]:
         sender.close()
     if sender.skew_s is not None:
         is_ok = abs(sender.skew_s) <= MOST_SKEW_S
-        fix = "set the clock (systemctl enable --now systemd-timesyncd)"
+        fix = f"set the clock ({SET_CLOCK})"
         yield Found(is_ok, "clock", f"the server's is {sender.skew_s:+.1f} s from this one", fix)
 
 

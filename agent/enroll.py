@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
-from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save, trusting
+from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save
 from agent.ship import by_address
+from agent.trust import trusting
 from agent.version import version
 
 TIMEOUT_S: Final = 30

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError, Away
+from agent.place import ANNOUNCED, KEPT, KEY, PACKAGE, PLACE, READY, RESULT
 from agent.release import MOST_ANNOUNCED, BadRelease, Release, is_for, parts, read
 from agent.ship import by_address, left_over
-from agent.update import ANNOUNCED, KEPT, KEY, PACKAGE, PLACE, READY, RESULT
 from agent.version import version
 from agent.voice import tell
 

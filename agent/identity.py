@@ -5,29 +5,31 @@ the agent trusts) and `identity.json` (what the certificate says). Needs the sta
 """
 
 import hashlib
+import importlib
 import json
 import os
 import secrets
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agent.errors import AgentError
-from agent.system import IS_POSIX, NO_LINK, flush_folder, lock, own_account
+from agent.system import (
+    IS_POSIX,
+    NO_LINK,
+    close_off,
+    flush_folder,
+    lock,
+    own_account,
+    put_in_place,
+    told_by,
+)
 
-HOUSE: Final = "agents.inopsio.internal"
-"""What every listener is called in its certificate, by whatever address it is reached."""
+if TYPE_CHECKING:
+    import ssl
+
 MACHINE_ID: Final = Path("/etc/machine-id")
 HARDWARE_ID: Final = Path("/sys/class/dmi/id/product_uuid")
-
-
-class _ToHouse(ssl.SSLContext):
-    """Ask for the house's one name: addresses change, and it certifies no other server."""
-
-    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:  # noqa: ANN401  ssl's own
-        """Wrap as ssl does, for the house's name."""
-        return super().wrap_socket(*given, **{**named, "server_hostname": HOUSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,11 @@ class Identity:
     not_after_s: float
     run: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> "ssl.SSLContext":
         """Give TLS 1.3 that trusts the house's authority alone and shows our certificate."""
-        context = trusting((self.folder / "authority.pem").read_text(encoding="ascii"))
-        try:
-            context.load_cert_chain(self.folder / "identity.pem")
-        except (OSError, ssl.SSLError) as error:
-            raise AgentError(f"the agent's key cannot be read: {error}; enrol again") from error
-        return context
+        # By name: most of the agent's processes never speak with the network.
+        made: ssl.SSLContext = importlib.import_module("agent.trust").context_of(self.folder)
+        return made
 
     def headers(self) -> dict[str, str]:
         """Give what goes with each request: two processes with one key are told apart by it."""
@@ -61,20 +60,9 @@ class Identity:
         return now_s >= self.renew_at_s
 
 
-def trusting(authority: str) -> ssl.SSLContext:
-    """Give TLS 1.3 that trusts this authority (PEM) alone, and the house's name."""
-    context = _ToHouse(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=authority)
-    return context
-
-
 def machine_hash(path: Path = MACHINE_ID) -> str:
     """Give a hash of what the file says, '' if it cannot be read: the id itself stays here."""
-    try:
-        told = path.read_bytes().strip()
-    except OSError:
-        return ""
+    told = told_by(path)
     return hashlib.sha256(b"inopsio/machine\x1f" + told).hexdigest() if told else ""
 
 
@@ -130,12 +118,12 @@ def write_private(path: Path, text: str) -> None:
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
         _give(handle, path.parent)
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    draft.replace(path)
+    put_in_place(draft, path)
     flush_folder(path.parent)
 
 
@@ -145,6 +133,7 @@ def _private(folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if IS_POSIX and folder.stat().st_mode & 0o022:
         raise AgentError(f"others may write in {folder}: chmod 700 it, or take another --data")
+    close_off(folder)
 
 
 def _give(handle: int, folder: Path) -> None:

@@ -14,8 +14,10 @@ from typing import Final
 
 from agent.deliver import Sends
 from agent.spool import Batch, Spool
+from agent.system import put_in_place, told_by
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+BOOT_TOLD: Final = "INOPSIO_AGENT_BOOT"
 NAME: Final = "asked.json"
 
 
@@ -24,11 +26,13 @@ def place_of(data: Path) -> Path:
     return Path(os.environ.get("RUNTIME_DIRECTORY") or data) / NAME
 
 
-def _boot(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+def boot_of(path: Path = BOOT_ID) -> str:
+    """Give a name of this run of the machine, '' if there is none.
+
+    systemd tells it to the units: some of them see nothing of /proc but processes.
+    """
+    found = os.environ.get(BOOT_TOLD) or told_by(path).decode("ascii", "replace")
+    return found.replace("-", "")
 
 
 def settle(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> bool:
@@ -39,7 +43,7 @@ def settle(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> bool:
     asked = spool.asked()
     try:
         told = json.loads(mark.read_text(encoding="utf-8"))
-        is_same = told["boot"] == _boot(boot_id)
+        is_same = str(told["boot"]).replace("-", "") == boot_of(boot_id)
         is_set_back = any(asked.get(lane, 0) < number for lane, number in told["asked"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         is_same, is_set_back = not any(asked.values()), False
@@ -56,9 +60,9 @@ def remember(spool: Spool, mark: Path, boot_id: Path = BOOT_ID) -> None:
     what a crash of the machine takes with it is another run of the machine anyway.
     """
     draft = mark.with_name(f".{mark.name}")
-    text = json.dumps({"boot": _boot(boot_id), "asked": spool.asked()})
+    text = json.dumps({"boot": boot_of(boot_id), "asked": spool.asked()})
     draft.write_text(text, encoding="utf-8")
-    draft.replace(mark)
+    put_in_place(draft, mark)
 
 
 class Marking:

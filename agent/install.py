@@ -1,4 +1,7 @@
-"""Install the agent as hardened systemd units, and take it away without trace."""
+"""Install the agent as hardened systemd units, and take it away without trace.
+
+On Windows `agent.windows.install` does both.
+"""
 
 import argparse
 import importlib
@@ -15,11 +18,11 @@ from agent.errors import AgentError
 from agent.identity import load
 from agent.lift import lifted
 from agent.pin import PIN, put
+from agent.place import KEPT, KEY, PLACE
 from agent.settings import load as load_settings
 from agent.ship import Server
-from agent.system import IS_POSIX, own_account
-from agent.units import RESPOND, SHIP, UPDATE_PATH, USER, WATCH, units
-from agent.update import KEPT, KEY, PLACE
+from agent.system import own_account
+from agent.units import RESPOND, RESPOND_PATH, SHIP, UPDATE_PATH, USER, WATCH, units
 from agent.voice import tell
 
 UNITS: Final = Path("etc/systemd/system")
@@ -29,29 +32,8 @@ CONFIG: Final = Path("etc/inopsio-agent")
 DATA: Final = Path("var/lib/inopsio-agent")
 
 
-def add_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the two commands."""
-    sub = acts.add_parser("install", help="run at boot, as hardened systemd units")
-    sub.add_argument("--url", help="the server, https://...; not needed once enrolled")
-    sub.add_argument("--token-file", type=Path, help="file with the token; it is copied, mode 0600")
-    sub.add_argument("--ca", type=Path, help="certificate of the server's own CA; it is copied")
-    sub.add_argument(
-        "--release-key", type=Path, help="public key (PEM) whose signed releases are installed"
-    )
-    sub.add_argument(
-        "--no-response",
-        action="store_true",
-        help="the house may ask for no action on this host; stays so until agent.toml is edited",
-    )
-    sub.add_argument("--root", type=Path, default=Path("/"), help="install below this folder")
-    sub.set_defaults(act=_install)
-    sub = acts.add_parser("uninstall", help="take all of it away")
-    sub.add_argument("--keep-data", action="store_true", help="leave the spool where it is")
-    sub.add_argument("--root", type=Path, default=Path("/"), help="what was given to install")
-    sub.set_defaults(act=_uninstall)
-
-
-def _install(given: argparse.Namespace) -> int:
+def install(given: argparse.Namespace) -> int:
+    """Install: settings, account, units; nothing is begun below another folder than /."""
     root: Path = given.root
     _check(given, root)
     folder = root / CONFIG
@@ -62,16 +44,16 @@ def _install(given: argparse.Namespace) -> int:
     if given.release_key is not None:
         key.parent.mkdir(parents=True, exist_ok=True)
         _copy(given.release_key, key, 0o644)
-    left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND}
+    left_out = set() if load_settings(toml, is_needed=True).response else {RESPOND, RESPOND_PATH}
     _pin(root)
     names = _units(root, left_out)
     if root == Path("/"):
         _account(folder)
         _systemctl("daemon-reload")
-        begin = [name for name in (WATCH, SHIP, RESPOND) if name not in left_out]
+        begin = [name for name in (WATCH, SHIP, RESPOND_PATH) if name not in left_out]
         _systemctl("enable", "--now", *begin, *((UPDATE_PATH,) if key.exists() else ()))
         if left_out:
-            _systemctl("disable", "--now", *left_out)
+            _systemctl("disable", "--now", RESPOND_PATH, RESPOND)
     tell(f"installed: {', '.join(names)}; see `inopsio-agent doctor`")
     return 0
 
@@ -83,8 +65,6 @@ def _check(given: argparse.Namespace, root: Path) -> None:
             raise AgentError("--url needs --token-file; a host that is enrolled needs neither")
     elif load(root / DATA) is None:
         raise AgentError("give --url and a token, or enroll first")
-    if not IS_POSIX:
-        raise AgentError("install makes systemd units; on this system run `inopsio-agent run`")
     if root == Path("/") and own_account() != 0:
         raise AgentError("install needs root: it writes units and makes an account")
 
@@ -174,7 +154,9 @@ def _account(folder: Path) -> None:
     if done.returncode not in {0, 9}:  # 9: it is there
         raise AgentError(f"useradd: {done.stderr.strip()}")
     account = importlib.import_module("pwd").getpwnam(USER)  # there is none on Windows
-    given(Path("/") / DATA, account.pw_uid, account.pw_gid)
+    data = Path("/") / DATA
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)  # by a token there was no enrolment
+    given(data, account.pw_uid, account.pw_gid)
     # Settings and pin stay root's: whoever takes the account over may read and not change them.
     given(folder, 0, account.pw_gid, (0o750, 0o640))
 
@@ -221,12 +203,13 @@ def _file_given(name: str, here: int, uid: int, gid: int, modes: tuple[int, int]
     return True
 
 
-def _uninstall(given: argparse.Namespace) -> int:
+def uninstall(given: argparse.Namespace) -> int:
+    """Take all of it away."""
     root: Path = given.root
     if root == Path("/"):
         if own_account() != 0:
             raise AgentError("uninstall needs root")
-        _systemctl("disable", "--now", UPDATE_PATH, RESPOND, WATCH, SHIP)
+        _systemctl("disable", "--now", UPDATE_PATH, RESPOND_PATH, RESPOND, WATCH, SHIP)
         lifted(Path("/") / DATA)
     for name in units(""):
         (root / UNITS / name).unlink(missing_ok=True)
@@ -238,6 +221,7 @@ def _uninstall(given: argparse.Namespace) -> int:
         (root / PLACE.relative_to("/") / KEY).unlink(missing_ok=True)
     if root == Path("/"):
         _systemctl("daemon-reload")
+        _systemctl("reset-failed", "inopsio-agent*")
         for program in ("userdel", "groupdel"):  # the group may have gone with the account
             subprocess.run((program, USER), check=False, capture_output=True)
     tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))

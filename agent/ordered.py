@@ -1,28 +1,13 @@
-"""Put together what the house says with the halves of this agent: policy, beat, actions."""
+"""Give the settings to run by: this host's own, and the house's policy within them."""
 
-import os
-import socket
-import sys
-import threading
-import time
 from pathlib import Path
-from typing import Final
 
-from agent.act import Host
-from agent.beat import POLICY, Beat, houses, keep_beating
 from agent.collect._shape import agent_event, now_us
-from agent.identity import load
+from agent.halves import POLICY
 from agent.keep import keep
-from agent.orders import Orders
-from agent.policy import Follower, allowed, checked, merged
-from agent.respond import Responder, note_half, own_pids, respond_or_end
-from agent.run import agent_id
+from agent.policy import Follower, allowed, merged
 from agent.settings import Settings
-from agent.ship import Sender, Server
 from agent.spool import Spool
-from agent.voice import tell
-
-FILE: Final = "orders.sqlite"
 
 
 class Ordered:
@@ -67,41 +52,3 @@ class Ordered:
 
     def _tell(self, code: str, text: str, version: int) -> None:
         keep(self._spool, [agent_event(code, now_us(), text, policy_version=version)])
-
-
-def begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> None:
-    """Beat in a thread of its own, over a connection of its own."""
-    sender = Sender(server, agent_id(spool), socket.gethostname())
-    note_half(spool, "ship", os.getpid())
-    beat = Beat(spool, Orders(folder / FILE), sender, folder)
-    words = (beat, stop, time.time)
-    threading.Thread(target=keep_beating, args=words, name="beat", daemon=True).start()
-
-
-def begin_responding(spool: Spool, folder: Path, said: Settings, stop: threading.Event) -> None:
-    """Do what the house asks for, in a thread of its own; nothing where the host is not enrolled.
-
-    Linux only: what is not there yet elsewhere is refused, not half done.
-    """
-    if load(folder) is None or sys.platform != "linux":
-        return
-    follower = Follower(folder, takes=False)
-
-    def may() -> frozenset[str] | None:
-        follower.look()
-        return allowed(said, follower.policy) if follower.is_known else None
-
-    note_half(spool, "respond", os.getpid())
-    host = Host(
-        folder,
-        Orders(folder / FILE),
-        lambda: houses(spool),
-        lambda: own_pids(spool),
-        time.time,
-    )
-    # In a process of its own: the library would double what this one holds.
-    responder = Responder(lambda text: checked(folder, text, "action"), spool, host, may)
-    if not said.response:
-        tell("this host takes no actions: response is false")
-    words = (responder, stop)
-    threading.Thread(target=respond_or_end, args=words, name="respond", daemon=True).start()

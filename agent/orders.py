@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+FILE: Final = "orders.sqlite"
 MOST_WAITING: Final = 64
 MOST_BYTES: Final = 280_000
 """Of a result, as JSON; the house takes up to 300,000."""
@@ -109,6 +110,15 @@ class Orders:
             )
             self._db.execute("DELETE FROM orders WHERE at_s < ? AND is_told", (now_s - KEEP_S,))
             return made.rowcount == 1
+
+    def has_work(self) -> bool:
+        """Answer whether something waits, was begun and not ended, or is in force."""
+        with self._lock:
+            (found,) = self._db.execute(
+                "SELECT EXISTS (SELECT 1 FROM orders WHERE state IN ('came', 'begun')) "
+                "OR EXISTS (SELECT 1 FROM in_force)"
+            ).fetchone()
+        return bool(found)
 
     def waiting(self) -> list[tuple[str, str]]:
         """Give what came and was not begun: (id, text), the oldest first."""

@@ -9,7 +9,6 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -248,63 +247,38 @@ class _NotNow(AgentError):
     """The order is the house's, but not to be done now."""
 
 
-def respond(responder: Responder, stop: threading.Event) -> None:
-    """Do what comes until told to stop; what is in force stays, and ends by itself in time."""
+def respond(
+    responder: Responder,
+    stop: threading.Event,
+    is_over: Callable[[bool], bool] = lambda _: False,
+) -> None:
+    """Do what comes until told to stop; what is in force stays, and ends by itself in time.
+
+    `is_over`: asked after each round whether there is nothing to do any more.
+    """
     has_begun = False
     while not stop.is_set():
+        has_done = True
         try:
             if not has_begun:
                 responder.begin()
                 has_begun = True
-            responder.round()
+            has_done = responder.round() > 0
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
             stop.wait(AGAIN_S)
+        if is_over(has_done):
+            stop.set()
         stop.wait(ROUND_S)
 
 
-def respond_or_end(responder: Responder, stop: threading.Event) -> None:
+def respond_or_end(
+    responder: Responder, stop: threading.Event, is_over: Callable[[bool], bool]
+) -> None:
     """Respond; should that ever end by itself, the process ends with it and is started anew."""
     try:
-        respond(responder, stop)
+        respond(responder, stop, is_over)
     except BaseException:
         tell(f"the responding half ends: {traceback.format_exc(limit=3)}")
         os.kill(os.getpid(), signal.SIGTERM)
         raise
-
-
-def own_pids(spool: Spool) -> frozenset[int]:
-    """Give the processes of the agent's halves, as they noted themselves, with those above them."""
-    found = set()
-    for half in ("look", "ship", "respond"):
-        noted = spool.note(f"half.{half}", None)
-        if isinstance(noted, list) and len(noted) == 2 and _start_ticks(int(noted[0])) == noted[1]:
-            found |= _with_those_above(int(noted[0]))
-    return frozenset(found)
-
-
-def _start_ticks(pid: int) -> int:
-    stat = _stat(pid)
-    return int(stat[19]) if stat else 0
-
-
-def _with_those_above(pid: int) -> set[int]:
-    found: set[int] = set()
-    while pid > 1 and pid not in found:
-        found.add(pid)
-        stat = _stat(pid)
-        pid = int(stat[1]) if stat else 0
-    return found
-
-
-def _stat(pid: int) -> list[bytes]:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return []
-    return text[text.rindex(b")") + 2 :].split()
-
-
-def note_half(spool: Spool, half: str, pid: int) -> None:
-    """Note which process a half of the agent is, so that no action ends it."""
-    spool.set_note(f"half.{half}", [pid, _start_ticks(pid)])

@@ -18,6 +18,7 @@ from agent.deliver import Sends, deliver
 from agent.follow import follow
 from agent.keep import keep, keep_losses
 from agent.spool import Spool
+from agent.system import told_by
 from agent.voice import tell
 from agent.watchdog import Pulse
 
@@ -76,10 +77,8 @@ def agent_id(spool: Spool, machine_id: Path = MACHINE_ID) -> str:
     A spool that finds itself on another machine (a cloned image) gets an identity of its own: two
     hosts with one identity would have their events taken for repeats.
     """
-    try:
-        machine = hashlib.sha256(machine_id.read_bytes().strip()).hexdigest()[:32]
-    except OSError:
-        machine = ""
+    said = told_by(machine_id)
+    machine = hashlib.sha256(said).hexdigest()[:32] if said else ""
     known, was = spool.note("agent_id", None), spool.note("machine", machine)
     if known is None or was != machine:
         known = uuid.uuid4().hex

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from agent.errors import AgentError
 from agent.release import RINGS
+from agent.system import IS_POSIX, windows_home
 
 CONFIG: Final = Path("/etc/inopsio-agent/agent.toml")
+"""On Linux; elsewhere see `config_place`."""
 AUTH_LOGS: Final = (Path("/var/log/auth.log"), Path("/var/log/secure"))
 _WORDS: Final = frozenset(
     {
@@ -42,6 +44,11 @@ class Settings:
     update_url: str = ""
     rest: Mapping[str, Any] = field(default_factory=dict)
     response: tuple[str, ...] = RESPONSES
+
+
+def config_place() -> Path:
+    """Give where the settings lie on this system."""
+    return CONFIG if IS_POSIX else windows_home() / CONFIG.name
 
 
 def load(path: Path, is_needed: bool = False) -> Settings:
@@ -103,4 +110,4 @@ def logs_of(texts: list[str]) -> tuple[tuple[Path, str], ...]:
 
 def default_logs() -> tuple[tuple[Path, str], ...]:
     """Give the log of sign-ins and rights, where the host has one."""
-    return tuple((path, "syslog") for path in AUTH_LOGS if path.exists())
+    return tuple((path, "syslog") for path in AUTH_LOGS if IS_POSIX and path.exists())

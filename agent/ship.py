@@ -178,7 +178,7 @@ class Sender:
         except (OSError, ValueError, http.client.HTTPException) as gone:
             self.close()
             # A kept connection that the server has closed meanwhile says nothing about the server.
-            if is_used and isinstance(gone, http.client.RemoteDisconnected | BrokenPipeError):
+            if is_used and isinstance(gone, ConnectionError):
                 return self._ask(target, body, headers, method, most)
             raise Away(f"{self._server.url} is not reachable: {gone}") from gone
         self._measure(answer.headers.get("Date", ""), (began_s + self._now_s()) / 2)

@@ -2,9 +2,10 @@
 
 `inopsio-agent.service` ships: it has the network, no rights. `inopsio-agent-watch.service` looks:
 it has rights and no network. `inopsio-agent-respond.service` does what the house asks for on this
-host, and is left out by `--no-response`; it has no network either. `inopsio-agent-update.service`
-puts a new version in place: root, for as long as that takes, no network;
-`inopsio-agent-update.path` starts it.
+host, and is left out by `--no-response`; it has no network either, runs only while there is
+something to do or in force, and is started by `inopsio-agent-respond.path`.
+`inopsio-agent-update.service` puts a new version in place: root, for as long as that takes, no
+network; `inopsio-agent-update.path` starts it.
 """
 
 from typing import Final
@@ -12,12 +13,12 @@ from typing import Final
 SHIP: Final = "inopsio-agent.service"
 WATCH: Final = "inopsio-agent-watch.service"
 RESPOND: Final = "inopsio-agent-respond.service"
+RESPOND_PATH: Final = "inopsio-agent-respond.path"
 UPDATE: Final = "inopsio-agent-update.service"
 UPDATE_PATH: Final = "inopsio-agent-update.path"
 USER: Final = "inopsio-agent"
 
 _COMMON: Final = """\
-Restart=always
 RestartSec=5
 User=inopsio-agent
 Group=inopsio-agent
@@ -27,6 +28,7 @@ RuntimeDirectory=inopsio-agent
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 UMask=0077
+Environment=INOPSIO_AGENT_BOOT=%b MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536
 NoNewPrivileges=yes
 ProtectSystem=strict
 PrivateTmp=yes
@@ -68,6 +70,7 @@ Wants=network-online.target
 
 [Service]
 ExecStart={program} --data /var/lib/inopsio-agent run --only ship
+Restart=always
 """
     + _COMMON
     + """\
@@ -98,7 +101,9 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 WatchdogSec=180
+WatchdogSignal=SIGKILL
 ExecStart={program} --data /var/lib/inopsio-agent run --only look
+Restart=always
 """
     + _COMMON
     + _RIGHTS_WITHOUT_NETWORK
@@ -124,18 +129,27 @@ PartOf=inopsio-agent-watch.service
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart={program} --data /var/lib/inopsio-agent run --only respond
+ExecStart={program} --data /var/lib/inopsio-agent run --only respond --idle-s 60
+Restart=on-failure
 """
     + _COMMON
     + _RIGHTS_WITHOUT_NETWORK
     + """\
 SystemCallFilter=@system-service pidfd_open pidfd_send_signal fanotify_init fanotify_mark
 SystemCallFilter=~@resources
-
-[Install]
-WantedBy=multi-user.target
 """
 )
+RESPOND_PATH_UNIT: Final = """\
+[Unit]
+Description=Inopsio agent: waits for what the house asks for
+PartOf=inopsio-agent-watch.service
+
+[Path]
+PathExists=/var/lib/inopsio-agent/respond/wanted
+
+[Install]
+WantedBy=multi-user.target inopsio-agent-watch.service
+"""
 RESPONDING: Final = "CAP_NET_ADMIN CAP_KILL CAP_DAC_READ_SEARCH CAP_SYS_PTRACE CAP_SYS_ADMIN"
 """nftables; processes of others; files of others; memory maps; fanotify's word on programs."""
 
@@ -198,6 +212,7 @@ def units(program: str) -> dict[str, str]:
         SHIP: SHIP_UNIT.format(program=program),
         WATCH: WATCH_UNIT.format(program=program, capabilities=CAPABILITIES),
         RESPOND: RESPOND_UNIT.format(program=program, capabilities=RESPONDING),
+        RESPOND_PATH: RESPOND_PATH_UNIT,
         UPDATE: UPDATE_UNIT.format(program=program.replace("/current/", "/good/")),
         UPDATE_PATH: UPDATE_PATH_UNIT,
     }

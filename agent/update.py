@@ -19,14 +19,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import AgentError
+from agent.place import (
+    ANNOUNCED,
+    INCOMING,
+    KEY,
+    PACKAGE,
+    PENDING,
+    READY,
+    RESULT,
+    STATE,
+)
 from agent.release import MOST_ANNOUNCED, BadRelease, Release, is_for, parts, read
 from agent.unpack import unpack
 from agent.voice import tell
 
-PLACE: Final = Path("/opt/inopsio-agent")
-KEPT: Final = Path("/var/lib/inopsio-agent-update")
-ANNOUNCED, PACKAGE, READY, RESULT = "release.json", "package", "ready", "result.json"
-KEY: Final = "release.pub"
 HEALTH_S: Final = 180.0
 SENT_FACTOR: Final = 4
 LOOK_S: Final = 2.0
@@ -65,11 +71,11 @@ def update(host: Host) -> str:
     except OSError:
         source = -1
     try:
-        unfinished = told.get("pending")
+        unfinished = told.get(PENDING)
         if unfinished and not _is_past(host, unfinished):
             return _judge(host, told, unfinished)  # the machine stopped in the midst of it
-        if told.pop("pending", None):
-            _write(host.kept / "state.json", told)
+        if told.pop(PENDING, None):
+            _write(host.kept / STATE, told)
         return _taken(host, told, source) if source >= 0 else "none"
     finally:
         if source >= 0:
@@ -99,7 +105,7 @@ def _taken(host: Host, told: dict[str, Any], source: int) -> str:
 
     it is opened once, links in it are not followed, and what is examined is a copy of root's.
     """
-    incoming = host.kept / "incoming"
+    incoming = host.kept / INCOMING
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir(parents=True, mode=0o700)
     told = {**told, "announced": ""}
@@ -118,8 +124,11 @@ def _taken(host: Host, told: dict[str, Any], source: int) -> str:
         _leave(host, told, "refused", "", str(no))
         return "refused"
     told["serial"] = release.serial
+    pending = {"version": release.version, "serial": release.serial, "before": _named(host)}
     try:
         _place(host, release, incoming / PACKAGE)
+        told[PENDING] = pending
+        _write(host.kept / STATE, told)
     except BadRelease as no:
         _leave(
             host,
@@ -131,9 +140,6 @@ def _taken(host: Host, told: dict[str, Any], source: int) -> str:
         return "failed"
     finally:
         shutil.rmtree(incoming)
-    pending = {"version": release.version, "serial": release.serial, "before": _named(host)}
-    told["pending"] = pending
-    _write(host.kept / "state.json", told)
     return _judge(host, told, pending)
 
 
@@ -189,7 +195,7 @@ def _wait_for(host: Host, version: str, began_s: float) -> str:
 
 def _told(host: Host) -> dict[str, Any]:
     try:
-        found = json.loads((host.kept / "state.json").read_bytes())
+        found = json.loads((host.kept / STATE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -277,13 +283,14 @@ def _point(host: Host, link: str, version: str) -> None:
 def _leave(host: Host, told: dict[str, Any], outcome: str, version: str, why: str) -> None:
     """Remember how it ended, and leave word of it."""
     tell(f"update: {outcome} {version}: {why}")
-    told = {name: value for name, value in told.items() if name != "pending"}
+    told = {name: value for name, value in told.items() if name != PENDING}
     if outcome == "updated":
         told["highest"] = version
-    _write(host.kept / "state.json", told)
     row = {"outcome": outcome, "version": version, "reason": why}
     row |= {"serial": told.get("serial", 0), "announced": told.get("announced", "")}
+    # Before it stops being pending: who watches the program sees no moment that is neither.
     _write(host.kept / RESULT, {**row, "at_us": int(host.now_s() * 1e6)})
+    _write(host.kept / STATE, told)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from agent.errors import AgentError
 from agent.fetch import Fetcher, Shelf, keep_looking, system
+from agent.place import KEPT, PLACE
 from agent.settings import Settings
 from agent.ship import Server
 from agent.system import NO_LINK, NO_WAIT, own_account
 from agent.units import RESPOND, SHIP, USER, WATCH
-from agent.update import KEPT, PLACE, Host
+from agent.update import Host
 from agent.voice import tell
 
 STATUS_S: Final = 30

@@ -3,18 +3,18 @@
 Over its share of the processor it slows down; over its memory, or hung, it begins anew.
 """
 
-import mmap
+import importlib
 import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from agent.collect import Event
 from agent.collect._shape import agent_event, now_us
+from agent.system import IS_POSIX
 
 CHECK_S: Final = 5.0
 SUSTAINED: Final = 6
@@ -23,14 +23,6 @@ SLOWEST: Final = 16.0
 HUNG_S: Final = 120.0
 BEGUN_ANEW: Final = "INOPSIO_AGENT_BEGUN_ANEW"
 """Why the process before this one began anew, and how often in a row."""
-
-
-def resident_bytes() -> int:
-    """Give the memory that this process holds; 0 where it cannot be known."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
-    except OSError:  # not Linux
-        return 0
 
 
 class Watchdog:
@@ -82,6 +74,9 @@ def begin_anew(reason: str) -> None:
     count = int(before) + 1 if before.isdigit() else 1
     os.environ[BEGUN_ANEW] = f"{count}|{reason}"
     sys.stderr.flush()
+    if not IS_POSIX:  # by name: it loads on Windows only
+        served = importlib.import_module("agent.windows.served")
+        served.begin_anew(_words(), os.environ[BEGUN_ANEW])
     os.execv(sys.executable, _words())  # noqa: S606  itself
 
 
@@ -134,7 +129,7 @@ class Pulse(threading.Event):
 def notify(text: str) -> None:
     """Tell systemd, if it asked to be told (`READY=1`, `WATCHDOG=1`)."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
+    if not address or sys.platform == "win32":
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         try:

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asgi
 
-from api import agent_updates, agents_beat
+from api import agent_packages, agent_updates, agents_beat
 from api.app import INGEST_PATH, audit_refusal
 from api.auth.agents import OLD_PAPERS, Peer, agent_scope
 from api.auth.gate import require
@@ -84,6 +84,7 @@ def create_agents_app(desk: Desk, authority: Authority) -> FastAPI:
     app.include_router(router)
     app.include_router(agents_beat.router)
     app.include_router(ingest.router)
+    app.include_router(agent_packages.router)
     app.include_router(agent_updates.router)
     app.add_middleware(_Closing)
     app.add_middleware(

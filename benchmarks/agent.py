@@ -1,10 +1,12 @@
 """Measure what the agent costs its host, and what share of command lines it catches in a storm.
 
     .venv/bin/python -m benchmarks.agent [--rest-s 30] [--storm-s 60] [--per-s 300] [--only bpf]
+    .venv/bin/python -m benchmarks.agent --units [--settle-s 90] [--rest-s 60]
 
 The agent runs as its unit runs it (`run --only look`, every collector), needs root. At rest: at
 least 150 processes, nothing of ours is started. Storm: /bin/true, so often a second, each with a
 word of its own. Peer in the same storm: psutil asked every half second, as a script would do it.
+`--units`: all units of the installed package under a live systemd instead (`agent_units`).
 Exits 1 under 99 % of command lines (eBPF), over 40 MB, over 1 % at rest or 10 % in the storm.
 """
 
@@ -22,6 +24,7 @@ from typing import NamedTuple
 import psutil
 
 from agent.spool import Spool
+from benchmarks import agent_units
 
 LEAST_PROCESSES = 150
 WORD = "inopsio-storm"
@@ -145,10 +148,13 @@ def main() -> int:
     parser.add_argument("--storm-s", type=float, default=60)
     parser.add_argument("--per-s", type=float, default=300)
     parser.add_argument("--only", choices=("bpf", "procconn"))
+    parser.add_argument("--units", action="store_true", help="what all units cost together")
     given = parser.parse_args()
     if os.geteuid() != 0:
         print("not measured: kernel events are for root")
         return 0
+    if given.units:
+        return agent_units.main(given)
     fillers = [
         subprocess.Popen(["sleep", "3600"])
         for _ in range(max(0, LEAST_PROCESSES - len(psutil.pids())))

@@ -25,7 +25,7 @@ from agent.collect.linux._sockdiag import Sock
 from agent.deliver import ship_all
 from agent.run import Loop
 from agent.spool import Batch, Spool
-from agent.watchdog import resident_bytes
+from agent.system import resident_bytes
 
 _ESTABLISHED = 1
 

@@ -1,11 +1,14 @@
 """Measure how long a host takes from its command to its first event in the house, as agents do.
 
-    python -m benchmarks.enrolment [--hosts 3] [--requests 300]
+    python -m benchmarks.enrolment [--hosts 3] [--requests 300] [--package FILE.deb]
 
 A real house (`inopsio up`) in a folder of its own. The token comes from the API, as the page gets
 it; the clock runs from the start of `inopsio-agent enroll ... && inopsio-agent run` to the moment
 the agents' list shows the host as seen, and to its first event stored. Peer: the same
 agent with a ready token on the console's port, which needs no enrolment.
+
+With a package also from the line that is pasted on a system without the agent (this one, in a
+namespace whose changes are forgotten; needs root) to the first event.
 
 Then the price of a certificate: `--requests` batches of one row over mutual TLS, a connection each,
 against as many with a token over the plain port, in CPU-seconds of the house's api. Then how soon a
@@ -19,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -31,9 +35,11 @@ from agent.errors import AgentError
 from agent.identity import load
 from agent.ship import Sender, Server
 from agent.spool import Batch
+from tests.agent.clean_root import throw_away
 
 BIN: Final = Path(sys.executable).parent
 WAIT_S: Final = 180.0
+RUN_S: Final = 30
 
 
 class House:
@@ -131,6 +137,28 @@ def enrolled(house: House, name: str) -> tuple[float, float, float]:
     return papers - began, seen - began, there - began
 
 
+def pasted(house: House, package: Path) -> tuple[float, float]:
+    """Give seconds from the pasted line, on a system without the agent, to: seen, first event."""
+    own = ["--data", str(house.folder / "house")]
+    subprocess.run([BIN / "inopsio", "agent", "package", "add", package, *own], check=True)
+    words = ["agent", "let-in", "fresh", "--tenant", "main", "--json"]
+    made = subprocess.run([BIN / "inopsio", *words, *own], check=True, capture_output=True)
+    line = json.loads(made.stdout)["command"]
+    place = house.folder / "over"
+    place.mkdir()
+    before, last = _sources(house), _seen(house)
+    script = f"{line}; timeout {RUN_S} inopsio-agent run || true"
+    began = time.monotonic()
+    host = threading.Thread(target=throw_away, args=(place, script))
+    host.start()
+    try:
+        seen = _until(lambda: any(at and last.get(who) != at for who, at in _seen(house).items()))
+        there = _until(lambda: _sources(house) - before)
+    finally:
+        host.join()
+    return seen - began, there - began
+
+
 def by_token(house: House, name: str) -> float:
     """Give seconds from the command to the first event, with a token that was there before."""
     data, file = house.folder / name, house.folder / f"{name}.token"
@@ -175,11 +203,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--package", type=Path, help="a .deb to bring along by the pasted line")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="inopsio-enrolment-"))
     house = House(folder)
     try:
         peer = [by_token(house, f"token-{n}") for n in range(given.hosts)]
+        if given.package:
+            seen_s, there_s = pasted(house, given.package)
+            print(f"pasted on a bare host: seen {seen_s:.1f} s, first event {there_s:.1f} s")
         found = [enrolled(house, f"host-{n}") for n in range(given.hosts)]
         for what, at in (("enrolled", 0), ("seen by the house", 1), ("first event", 2)):
             print(f"{what:24} {'  '.join(f'{row[at]:6.1f} s' for row in found)}")

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from api.agent_packages import FOLDER as PACKAGES
+from api.agent_updates import FOLDER as RELEASES
 from deploy.house import database_of
 from deploy.running import private
 from storage.database import Database
@@ -33,7 +35,9 @@ _DUMP: Final = "database.dump"
 _LOG: Final = "log.sqlite"
 _KEYS: Final = "keys"
 _LAKE: Final = "lake"
-_CHUNK: Final = 1 << 20
+_LENT: Final = (RELEASES, PACKAGES)
+"""What agents fetch: no table knows it."""
+_HIDDEN: Final = shutil.ignore_patterns(".*")
 Tell = Callable[[str], None]
 
 
@@ -55,6 +59,9 @@ def back_up(settings: Settings, to: Path, tell: Tell) -> dict[str, Any]:
             tell("log and keys")
             _copy_log(settings.data_dir / _LOG, fresh / _LOG)
             _copy_keys(settings.data_dir / _KEYS, fresh / _KEYS)
+            for name in _LENT:
+                if (settings.data_dir / name).is_dir():
+                    shutil.copytree(settings.data_dir / name, fresh / name, ignore=_HIDDEN)
             tell("lake")
             _copy_tree(lake, fresh / _LAKE)
         told = {
@@ -109,7 +116,7 @@ def restore(of: Path, settings: Settings, tell: Tell) -> dict[str, Any]:
         tell("database")
         _database_back(here, of / _DUMP, told["tables"])
         tell("log and lake")
-        for name in (_LOG, _LAKE):
+        for name in (_LOG, _LAKE, *_LENT):
             if not (of / name).exists():
                 continue
             if name == _LAKE and settings.lake_url:

@@ -1,6 +1,5 @@
 """Show which hosts are watched and which went silent; give the command that adds one."""
 
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -8,6 +7,8 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
+from api.agent_packages import command as install_command
+from api.agent_packages import enrolling, held
 from api.agent_policy import wanted_versions
 from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
@@ -158,7 +159,7 @@ def _revoke(agent: Agent, now: datetime) -> Part | None:
 def _sample(port: int) -> Part:
     """Show what the command will look like, so that one knows what is asked of the host."""
     words = "The command will look like this; its token lets in this one host, once."
-    text = _command_text("TOKEN", "sha256:...", _address(port))
+    text = enrolling(_address(port), "TOKEN", "sha256:...")
     return html.Div(
         [
             html.P(words, className="muted small"),
@@ -203,25 +204,36 @@ def _form() -> Part:
     )
 
 
-def _command_text(token: str, fingerprint: str, address: str) -> str:
-    agent = "inopsio-agent"
-    return (
-        f"{agent} enroll --url {shlex.quote(address)} --token {token} "
-        f"--ca-fingerprint {fingerprint} && {agent} run"
-    )
-
-
-def _command(host: str, token: str, fingerprint: str, address: str) -> Part:
-    text = _command_text(token, fingerprint, address)
+def _command(console: Console, host: str, token: str, fingerprint: str) -> Part:
+    address = _address(console.settings.agents_place[1])
+    folder = console.settings.data_dir
+    text = install_command(folder, address, token, fingerprint)
+    own = f"{enrolling(address, token, fingerprint)} && inopsio-agent install"
+    if held(folder):
+        words = (
+            "Paste it into a shell on the host within an hour: it fetches the agent, checks it, "
+        )
+        words += "installs it and lets it in. It turns green here."
+        more = html.Details(
+            [
+                html.Summary("The agent is on the host already"),
+                copy_line(own, f"Command for {host} with the agent"),
+            ]
+        )
+    else:
+        text, words = own, "Paste it into a shell on the host within an hour; it turns green here."
+        more = html.P(
+            [
+                "The host needs the agent first. For a command that brings it along: ",
+                html.Code("inopsio agent package add FILE"),
+            ],
+            className="muted small",
+        )
     return html.Div(
         [
-            html.P(
-                [
-                    html.Strong("Shown this once. "),
-                    "Paste it into a shell on the host within an hour; it turns green here.",
-                ]
-            ),
+            html.P([html.Strong("Shown this once. "), words]),
             copy_line(text, f"Command for {host}"),
+            more,
         ],
         className="stack tight done-box",
     )
@@ -275,8 +287,7 @@ def register(console: Console) -> None:
             told = read.let_in(console, scope, host or "")
         except InvalidInput as error:
             return problem_box(str(error)), no_update
-        port = console.settings.agents_place[1]
-        return _command((host or "").strip(), *told, _address(port)), ""
+        return _command(console, (host or "").strip(), *told), ""
 
     console.scoped_callback(
         Output("agents-command", "children"),

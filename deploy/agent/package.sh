@@ -22,15 +22,9 @@ umask 022
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.lock"
 cp -r "$root/agent" "$work/agent"
 echo "$version" > "$work/agent/version.txt"
-cat > "$work/start.py" <<'START'
-from agent.cli import main
-
-main()
-START
-(cd "$work" && PYTHONPATH=$work venv/bin/pyinstaller --log-level ERROR --noconfirm --onedir --strip --name inopsio-agent \
-  --paths . --collect-submodules agent --collect-data agent \
-  --exclude-module tkinter --exclude-module psutil --exclude-module unittest --exclude-module pydoc \
-  --exclude-module asyncio --exclude-module multiprocessing --exclude-module setuptools start.py)
+cp "$here/freeze.spec" "$here/frozen.py" "$work"
+# NODEBUGRANGES: a traceback names the line, not the column.
+(cd "$work" && PYTHONPATH=$work PYTHONNODEBUGRANGES=1 venv/bin/pyinstaller --log-level ERROR --noconfirm freeze.spec)
 
 tree=$work/tree
 place=$tree/opt/inopsio-agent

@@ -1,15 +1,15 @@
 """`inopsio agent`: let hosts in, list them, revoke them; their policy, actions on them."""
 
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import cyclopts
 
+from api.agent_packages import command, enrolling
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
 from deploy.cli import _response
+from deploy.cli._package import group as package
 from deploy.cli._release import group as release
 from deploy.house import known_tenant, opened
 from deploy.output import DONE, emit, say, show
@@ -18,13 +18,19 @@ from storage.errors import InvalidInput
 from storage.sealing import Seal
 from storage.tenant import system_scope
 
-_AGENT: Final = "inopsio-agent"
-
 
 def let_in(
-    host: str, *, tenant: str, url: str = "", data: Path | None = None, json: bool = False
+    host: str,
+    *,
+    tenant: str,
+    url: str = "",
+    enroll_only: bool = False,
+    data: Path | None = None,
+    json: bool = False,
 ) -> int:
-    """Give the command that enrols one host; its token works once, within an hour.
+    """Give the one line that installs the agent and lets one host in, once, within an hour.
+
+    It installs if the house has packages (`inopsio agent package add`); else it only enrols.
 
     Parameters
     ----------
@@ -34,6 +40,8 @@ def let_in(
         the tenant it belongs to.
     url
         address by which the host reaches the agents' listener (default: this machine's own).
+    enroll_only
+        the command of a host that has the agent already.
     data
         data folder (default INOPSIO_DATA_DIR).
     json
@@ -47,11 +55,16 @@ def let_in(
         scope = system_scope(known_tenant(house, tenant), "inopsio agent let-in")
         known = authority_of(house.database, Seal.of(settings), datetime.now(UTC)).fingerprint
         token = create_enrolment_token(house.database, scope, host)
+    line = command(settings.data_dir, place, token, known)
+    if enroll_only:
+        line = enrolling(place, token, known)
     if json:
-        emit({"tenant": tenant, "url": place, "token": token, "ca_fingerprint": known})
+        said = {"tenant": tenant, "url": place, "token": token, "ca_fingerprint": known}
+        emit({**said, "command": line})
         return DONE
-    say(f"on {host}, within an hour; the token is shown once. Then: {_AGENT} run")
-    show(f"{_AGENT} enroll --url {shlex.quote(place)} --token {token} --ca-fingerprint {known}")
+    then = "" if "install.sh" in line else " Then: inopsio-agent install (or run, to try it)"
+    say(f"on {host}, within an hour; the token is shown once.{then}")
+    show(line)
     return DONE
 
 
@@ -105,12 +118,13 @@ def revoke(agent_id: str, *, tenant: str, undo: bool = False, data: Path | None 
 
 
 def register(app: cyclopts.App) -> None:
-    """Add `agent let-in`, `list`, `revoke`, `release`, `policy`, `act`, `actions`, `undo`."""
+    """Add what is done with hosts, their agents, packages, releases, policy and actions."""
     words = "Let hosts in, list and revoke their agents; set their policy; act on hosts; releases."
     group = cyclopts.App(name="agent", help=words)
     group.command(let_in, name="let-in")
     group.command(list_, name="list")
     group.command(revoke)
+    group.command(package())
     group.command(release())
     policy = cyclopts.App(name="policy", help="What agents do: show it, set it.")
     policy.command(_response.policy_show, name="show")

@@ -37,6 +37,7 @@ COLUMNS: Final = {
     "dns": DNS_COLUMNS,
     sightings.TLS: (*_ENDS, "sni", "version", "alpn", "ja3", "ja3s", "ja4"),
     sightings.HTTP: (*_ENDS, "method", "host", "uri", "status", "user_agent"),
+    sightings.HTTP2: (*_ENDS, "method", "host", "uri", "status", "user_agent"),
     sightings.DHCP: (*_ENDS, "message_type", "client_mac", "hostname", "address", "server"),
     sightings.DHCP6: (*_ENDS, "message_type", "client_mac", "hostname", "address", "server"),
     sightings.ARP: ("time", "operation", "src_mac", "src_ip", "dst_mac", "dst_ip"),
@@ -72,8 +73,9 @@ def flows(
     Parameters
     ----------
     captures: pcap or pcapng files, or folders of them.
-    kind: flows, dns, tls (with QUIC and DTLS), http, dhcp, dhcp6, arp, ssh, ot (Modbus, DNP3,
-        S7comm, ENIP) or files (HTTP bodies); several with a comma between; all = all but files.
+    kind: flows, dns, tls (with QUIC and DTLS), http, http2 (in clear text), dhcp, dhcp6, arp, ssh,
+        ot (Modbus, DNP3, S7comm, ENIP) or files (HTTP bodies); several with a comma between;
+        all = all but files.
     json: one JSON object a line, with the file as given.
     live: an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
     seconds: how long to listen.

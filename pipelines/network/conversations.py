@@ -8,11 +8,14 @@ go is counted in `evicted`.
 
 from typing import Final
 
+from pipelines.network.calls import SWITCHED, Calls
 from pipelines.network.hellos import Handshake
-from pipelines.network.protocols import http, tls
+from pipelines.network.protocols import http, http2, tls
 from pipelines.network.protocols.bodies import Body
+from pipelines.network.protocols.certificates import cut_certificate
 from pipelines.network.protocols.http import HttpHead
 from pipelines.network.protocols.industrial import CUTTERS
+from pipelines.network.sides import NOT_YET, WHOLE, Side, distance, nearest
 from pipelines.network.sightings import (
     FILES,
     HTTP,
@@ -33,56 +36,11 @@ MAX_EARLY: Final = 16
 MAX_ASKED: Final = 64
 TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 """Records with which a segment that holds a hello may begin."""
+_PREFACE: Final = http2.PREFACE[:4]
 FAR: Final = 1 << 20
 """A segment this far off its place belongs to another connection of the same ends."""
-NOT_YET: Final = -1
-"""Instead of a sequence number, before a side has sent."""
-_HALF: Final = 1 << 31
-_WHOLE: Final = 1 << 32
-
-
 Key = tuple[int, ...]
 """One direction's IP version, addresses and ports, as numbers."""
-
-
-def distance(sequence: int, expected: int) -> int:
-    """Give how far a sequence number lies behind the expected one (negative: it is old).
-
-    >>> distance(3, 0xFFFFFFFF), distance(0xFFFFFFFF, 3)
-    (4, -4)
-    """
-    return (sequence - expected + _HALF) % _WHOLE - _HALF
-
-
-class Side:
-    """Hold one direction: `expected` sequence number, bytes of an unfinished message.
-
-    `follows`: the next bytes are wanted, wherever in a segment they lie.
-    """
-
-    __slots__ = ("body", "early", "expected", "follows", "mix", "waiting")
-
-    def __init__(self, mix: int) -> None:
-        """Begin with no byte seen."""
-        self.mix = mix
-        self.expected = NOT_YET
-        self.waiting = b""
-        self.body: Body | None = None
-        self.early: dict[int, bytes] = {}
-        self.follows = False
-
-    def held_bytes(self) -> int:
-        """Give the bytes that this side keeps."""
-        kept = len(self.waiting) + (len(self.body) if self.body else 0)
-        return kept if not self.early else kept + sum(map(len, self.early.values()))
-
-    def forget(self) -> None:
-        """Drop what is unfinished."""
-        self.waiting, self.early, self.follows, self.body = b"", {}, False, None
-
-
-def _nearest(told: Side) -> int:
-    return min(told.early, key=lambda at: distance(at, told.expected))
 
 
 class Conversation:
@@ -92,8 +50,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_cut", "_files", "_hellos", "_of", "_server", "_turned", "ends",
-        "evicted", "keys", "last_ns", "sides",
+        "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_hellos", "_of",
+        "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +67,8 @@ class Conversation:
         self.last_ns = 0
         self._bodiless = False
         self._hellos: Handshake | None = None
+        self._certifier: Side | None = None
+        self._calls: Calls | None = None
         self._asked: list[tuple[int, Ends, HttpHead]] = []
         cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
@@ -162,8 +122,12 @@ class Conversation:
         told = self.sides[side]
         self.evicted += 1
         self._end_body(time_ns, side, found)
+        told.in_chunks, told.frames = False, None
+        if told is self._certifier and self._hellos is not None:
+            self._certifier = None
+            found.extend(self._hellos.certify(b""))
         while told.early:
-            at = _nearest(told)
+            at = nearest(told)
             payload = told.early.pop(at)
             off = distance(at, told.expected)
             if off > 0:
@@ -178,12 +142,12 @@ class Conversation:
         told = self.sides[side]
         while True:
             if payload:
-                told.expected = (told.expected + len(payload)) % _WHOLE
+                told.expected = (told.expected + len(payload)) % WHOLE
                 data, told.waiting = told.waiting + payload, b""
                 self._consume(time_ns, side, data, found)
             if not told.early or not told.follows:
                 return
-            at = _nearest(told)
+            at = nearest(told)
             off = distance(at, told.expected)
             if off > 0:
                 return
@@ -197,6 +161,13 @@ class Conversation:
             data = self._fed(time_ns, side, told.body, data, found)
             if not data:
                 return
+        if told.frames is not None:
+            self._framed(time_ns, side, told.frames, data, found)
+            return
+        if told.in_chunks:
+            data = self._behind_chunks(told, data, 0)
+            if not data:
+                return
         if self._cut is not None:
             calls, rest = self._cut(data, from_server=side == self._server)
             ends = self.ends if side else self._turned
@@ -206,8 +177,32 @@ class Conversation:
             self._hello(time_ns, side, data, found)
         elif data.startswith(b"SSH-"[: len(data)]):
             self._banner(time_ns, side, data, found)
+        elif data.startswith(_PREFACE) or http2.begins_with_settings(data):
+            self._switched(time_ns, side, data, found)
         else:
             self._heads(time_ns, side, data, found)
+
+    def _switched(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
+        """Read HTTP/2 from here on."""
+        frames = self.sides[side].frames = http2.Frames()
+        self._framed(time_ns, side, frames, data, found)
+
+    def _framed(
+        self, time_ns: int, side: int, frames: http2.Frames, data: bytes, found: list[Sighting]
+    ) -> None:
+        told = self.sides[side]
+        try:
+            blocks, at = frames.take(data)
+        except ValueError:
+            told.frames = None
+            return
+        self._calls = self._calls or Calls()
+        for block in blocks:
+            found.extend(self._calls.add(time_ns, self.ends if side else self._turned, block))
+        if at < len(data):
+            self._keep(told, data[at:])
+        else:
+            told.skip(at - len(data))
 
     def _keep(self, told: Side, rest: bytes) -> None:
         if rest and len(rest) <= (MAX_WAITING if self._cut is None else 1 << 16):
@@ -223,9 +218,26 @@ class Conversation:
         if message is None:
             self._keep(self.sides[side], data)
             return
+        told = self.sides[side]
         if self._hellos is None:
             self._hellos = Handshake("t")
-        found.extend(self._hellos.add(time_ns, self.ends if side else self._turned, message))
+        if told is not self._certifier:
+            ends = self.ends if side else self._turned
+            found.extend(self._hellos.add(time_ns, ends, message))
+        if self._hellos.awaits_certificate and message[0] == tls.SERVER_HELLO:
+            self._certificate(told, data, self._hellos, found)
+
+    def _certificate(
+        self, told: Side, data: bytes, hellos: Handshake, found: list[Sighting]
+    ) -> None:
+        """Read the certificate behind a server's hello, which is held until it is whole."""
+        certificate = cut_certificate(data)
+        if certificate is None and len(data) <= MAX_WAITING:
+            self._certifier = told
+            self._keep(told, data)
+            return
+        self._certifier = None
+        found.extend(hellos.certify(certificate or b""))
 
     def _banner(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         end = data.find(b"\n", 0, 256)
@@ -248,6 +260,12 @@ class Conversation:
             if head is None:
                 self._keep(told, data)
                 return
+            if head.status == SWITCHED and http.names_http2(data[: head.size]) and self._asked:
+                self._calls = Calls()
+                self._calls.upgrade(*self._asked[0])
+                self._head(time_ns, side, head, found)
+                self._switched(time_ns, side, data[head.size :], found)
+                return
             self._head(time_ns, side, head, found)
             body = 0 if head.status and self._bodiless else head.length
             if self._files and body != 0 and self._cut is None:
@@ -255,15 +273,34 @@ class Conversation:
                 data = self._fed(time_ns, side, told.body, data[head.size :], found)
                 continue
             if body is None:
-                return  # chunked or until the end: the next head is known by how it begins
+                # Until the end, or in chunks. The next head is known by how its segment begins;
+                # only where more than one request waits may it begin elsewhere.
+                has_more = head.is_chunked and (head.method is not None or bool(self._asked))
+                data = self._behind_chunks(told, data, head.size) if has_more else b""
+                continue
             if body >= len(data) - head.size:
                 # The body goes on (or ends here): what lies in it is not looked at.
                 missing = body - (len(data) - head.size)
-                if 0 < missing < _HALF // 2:
-                    told.expected = (told.expected + missing) % _WHOLE
-                    told.follows = True
+                if missing:
+                    told.skip(missing)
                 return
             data = data[head.size + body :]
+
+    def _behind_chunks(self, told: Side, data: bytes, at: int) -> bytes:
+        """Give what stands behind a body in chunks; nothing yet where it goes on."""
+        try:
+            at, is_over = http.behind_chunks(data, at)
+        except ValueError:
+            told.in_chunks = False
+            return b""
+        told.in_chunks = not is_over
+        if is_over:
+            return data[at:]
+        if at < len(data):
+            self._keep(told, data[at:])
+            return b""
+        told.skip(at - len(data))
+        return b""
 
     def _fed(
         self, time_ns: int, side: int, body: Body, data: bytes, found: list[Sighting]
@@ -271,18 +308,25 @@ class Conversation:
         """Give bytes to a body; give those behind it."""
         told, taken = self.sides[side], data[: body.wanted]
         body.add(taken)
-        if body.wanted:
+        surplus = 0
+        if body.is_chunked:
+            try:
+                surplus = body.surplus()
+            except ValueError:
+                self._end_body(time_ns, side, found)
+                return b""
+        if body.wanted and not body.is_over:
             told.follows = True
             return b""
         self._end_body(time_ns, side, found)
+        if body.is_over:
+            return data[len(taken) - surplus :]
         if body.length is None:
             return b""
         behind, rest = body.length - len(body), data[len(taken) :]
         if behind <= len(rest):
             return rest[behind:]
-        if behind - len(rest) < _HALF // 2:
-            told.expected = (told.expected + behind - len(rest)) % _WHOLE
-            told.follows = True
+        told.skip(behind - len(rest))
         return b""
 
     def _end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
@@ -303,7 +347,7 @@ class Conversation:
             return
         status = head.status or 0
         self._bodiless = status < 200 or status in (204, 304)
-        if status < 200 and status != 101:
+        if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
         if self._asked:
             asked = self._asked.pop(0)
@@ -330,6 +374,8 @@ class Conversation:
             found.append(self._transaction(*self._asked.pop(0), None))
         if self._hellos is not None:
             found.extend(self._hellos.close())
+        if self._calls is not None:
+            found.extend(self._calls.close())
 
     def _cut_off(self, told: Side, found: list[Sighting]) -> None:
         try:

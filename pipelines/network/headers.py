@@ -7,7 +7,7 @@ number of rounds is bounded: nesting deeper than MAX_LAYERS keeps the addresses 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,9 @@ class Headers:
     One value a packet of the block. `version`: 4, 6, or 0 where there is no IP; addresses as two
     halves (IPv4 in the lower one); `payload` and `payload_end`: offsets of what TCP or UDP
     carries; `tcp_flags` and `sequence` are 0 unless TCP; `fragment`: 0, FIRST_ or LATER_FRAGMENT;
-    `arp`: offset of an ARP message (which ends at `payload_end`), else 0.
+    `arp`: offset of an ARP message (which ends at `payload_end`), else 0. Of fragments only:
+    `fragment_at` and `fragment_end`, where the bytes lie; `fragment_offset`, their place in the
+    datagram, plus 1 where more follow.
     """
 
     version: Int64s
@@ -53,6 +55,9 @@ class Headers:
     payload_end: Int64s
     fragment: Int64s
     fragment_id: Int64s
+    fragment_at: Int64s
+    fragment_end: Int64s
+    fragment_offset: Int64s
     arp: Int64s
     unknown_links: frozenset[int] = frozenset()
 
@@ -68,8 +73,12 @@ class Headers:
 
         return cls(
             signed(), signed(), unsigned(), unsigned(), unsigned(), unsigned(), signed(), signed(),
-            signed(), signed(), signed(), signed(), signed(), signed(), signed(),
+            signed(), signed(), signed(), signed(), signed(), signed(), signed(), signed(),
+            signed(), signed(),
         )  # fmt: skip
+
+
+COLUMNS: Final = tuple(field.name for field in fields(Headers) if field.name != "unknown_links")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,11 +142,12 @@ def read_headers(block: PacketBlock, layers: Mapping[int, Layer]) -> Headers:
             rows = rows.only(~chosen)
         if not onward:
             break
-        rows = onward[0] if len(onward) == 1 else _joined(onward)
+        rows = onward[0] if len(onward) == 1 else concatenated(onward)
     return headers
 
 
-def _joined(parts: list[Rows]) -> Rows:
+def concatenated(parts: list[Rows]) -> Rows:
+    """Put packets under way behind each other."""
     return Rows(
         np.concatenate([p.row for p in parts]),
         np.concatenate([p.at for p in parts]),

@@ -89,6 +89,10 @@ def ipv4(octets: bytes, rows: Rows, headers: Headers) -> Rows:
         at = rows.row[broken]
         headers.fragment[at] = np.where(later, LATER_FRAGMENT, FIRST_FRAGMENT)
         headers.fragment_id[at] = heads["id"][broken]
+        headers.fragment_at[at] = (rows.at + size)[broken]
+        headers.fragment_end[at] = end[broken]
+        has_more = (heads["offset"][broken] >> 13) & 1
+        headers.fragment_offset[at] = (heads["offset"][broken] & 0x1FFF) * np.int64(8) + has_more
         kind[broken[later]] = NOTHING
     return Rows(rows.row, rows.at + size, end, kind)
 
@@ -145,6 +149,9 @@ def fragment6(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     kind = np.where(later, LATER_FRAGMENT, np.where(offset & 1, FIRST_FRAGMENT, 0))
     headers.fragment[rows.row] = kind
     headers.fragment_id[rows.row] = u32(octets, rows.at + 4)
+    headers.fragment_at[rows.row] = rows.at + 8
+    headers.fragment_end[rows.row] = rows.end
+    headers.fragment_offset[rows.row] = (offset & 0xFFF8) + (offset & 1)
     return rows.onward(8, np.where(later, NOTHING, _after_ipv6(following)))
 
 

@@ -14,6 +14,7 @@ from pipelines.network.headers import (
     Headers,
     Layer,
     Rows,
+    concatenated,
     u8,
     u16,
     u32,
@@ -163,6 +164,44 @@ def wireless(octets: bytes, rows: Rows, _: Headers) -> Rows:
     return rows.onward(size, np.where(data, _LLC, NOTHING))
 
 
+def netfilter_log(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over NFLOG's fields (each its length, type, value) to the packet's."""
+    rows = rows.with_room(4)
+    family = u8(octets, rows.at)
+    kind = np.select([family == 2, family == 10], [IPV4, IPV6], NOTHING)
+    rows = rows.onward(4, kind)
+    found: list[Rows] = []
+    for _round in range(_MAX_FIELDS):
+        rows = rows.with_room(4)
+        if not len(rows):
+            break
+        size = np.maximum(field_at(octets, "<u2", rows.at), 4)
+        is_packet = (field_at(octets, "<u2", rows.at + 2) & 0x7FFF) == _NFLOG_PACKET
+        found.append(rows.only(is_packet).onward(4, rows.kind[is_packet]))
+        rows = rows.onward((size + 3) & ~3, rows.kind).only(~is_packet)
+    return concatenated(found) if found else rows
+
+
+_MAX_FIELDS: Final = 24
+_NFLOG_PACKET: Final = 9
+
+
+def frame_relay(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over Frame Relay's address of two bytes, control, and RFC 2427's protocol."""
+    rows = rows.with_room(4)
+    number = np.where(u8(octets, rows.at + 2) == 3, u8(octets, rows.at + 3), 0)
+    return rows.onward(4, np.select([number == 0xCC, number == 0x8E], [IPV4, IPV6], NOTHING))
+
+
+def service_header(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over a Network Service Header (RFC 8300), whose length counts words."""
+    rows = rows.with_room(8)
+    following = u8(octets, rows.at + 3)
+    kinds = [IPV4, IPV6, ETHERNET, 0x8847]
+    kind = np.select([following == 1, following == 2, following == 3, following == 5], kinds, -1)
+    return rows.onward((u8(octets, rows.at + 1) & 63) * 4, kind)
+
+
 def _fixed(size: int, kind: int) -> Layer:
     def step(_octets: bytes, rows: Rows, _: Headers) -> Rows:
         return rows.with_room(size).onward(size, kind)
@@ -174,20 +213,26 @@ LINK_LAYERS: Final[dict[int, Layer]] = {
     LINK + 0: null,
     LINK + 1: ethernet,
     LINK + 9: ppp,
+    LINK + 10: _fixed(13, _LLC),
     LINK + 12: raw_ip,
     LINK + 14: raw_ip,
     LINK + 50: ppp,
     LINK + 51: pppoe,
+    LINK + 100: _fixed(0, _LLC),
     LINK + 101: raw_ip,
     LINK + 104: cisco_hdlc,
     LINK + 105: wireless,
+    LINK + 107: frame_relay,
     LINK + 108: null,
     LINK + 109: _fixed(12, RAW_IP),
     LINK + 113: linux_sll,
     LINK + 127: radiotap,
+    LINK + 166: _fixed(2, PPP),
     LINK + 192: per_packet_information,
+    LINK + 204: _fixed(1, PPP),
     LINK + 228: _fixed(0, IPV4),
     LINK + 229: _fixed(0, IPV6),
+    LINK + 239: netfilter_log,
     LINK + 276: linux_sll2,
     PPP: ppp,
     _LLC: llc,
@@ -202,6 +247,8 @@ LINK_LAYERS: Final[dict[int, Layer]] = {
     0x8848: mpls,
     0x8864: pppoe,
     0x6558: ethernet,
+    0x88E7: _fixed(4, ETHERNET),
+    0x894F: service_header,
 }
 
 

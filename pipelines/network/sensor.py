@@ -11,8 +11,9 @@ from pipelines.network.dns_messages import DnsSighting, DnsWatch
 from pipelines.network.flow_rows import flow_rows
 from pipelines.network.flow_table import Flows, FlowTable
 from pipelines.network.fragments import FragmentPorts
-from pipelines.network.headers import read_headers
+from pipelines.network.headers import Headers, read_headers
 from pipelines.network.packets import PacketBlock
+from pipelines.network.reassembly import Reassembly
 from pipelines.network.sightings import ARP, KINDS, Sighting
 from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
@@ -67,8 +68,7 @@ def watch_blocks(
 
     `now_ns`: the clock of a live capture: flows that are over or silent are given as they end.
     """
-    table, messages, fragments = FlowTable(), DnsWatch(), FragmentPorts()
-    watchers = TcpWatch(others), UdpWatch(others)
+    table, fragments, readers = FlowTable(), FragmentPorts(), _Readers(others, dns=dns)
     unknown: set[int] = set()
     problem: InvalidBatch | None = None
     looked_ns = now_ns() if now_ns else 0
@@ -81,23 +81,64 @@ def watch_blocks(
             break
         headers = read_headers(block, LAYERS)
         unknown |= headers.unknown_links
-        found = list(messages.find(block, headers)) if dns else []
         ended = Flows.none()
         if flows:
             fragments.fill(headers)
             ended = table.add(block, headers)
-        rows = [r for w in watchers for r in w.find(block, headers)] if others else []
-        if ARP in others:
-            rows += arp_sightings(block, headers)
+        found, rows = readers.read(block, headers)
         if now_ns and now_ns() - looked_ns >= LIVE_STEP_NS:
             looked_ns = now_ns()
             ended = ended.joined(table.end_silent(looked_ns))
-            rows += watchers[0].let_silent_go(looked_ns)
+            rows += readers.let_silent_go(looked_ns)
         yield Seen(flow_rows(ended), found, rows)
-    rest = [r for w in watchers for r in w.close()]
-    yield Seen(flow_rows(table.close()), [], rest, sum(w.evicted for w in watchers))
+    found, rest = readers.close()
+    yield Seen(flow_rows(table.close()), found, rest, readers.evicted)
     if problem is not None:
         raise problem
     if unknown:
         names = ", ".join(str(link) for link in sorted(unknown))
         raise InvalidBatch(f"link type {names} cannot be read: no flows in it", format="pcap")
+
+
+_Read = tuple[list[DnsSighting], list[Sighting]]
+
+
+class _Readers:
+    """Hold what reads messages, of packets whose fragments were put together."""
+
+    def __init__(self, others: Collection[str], *, dns: bool) -> None:
+        self._others, self._dns = others, dns
+        self._messages = DnsWatch()
+        self._tcp, self._udp = TcpWatch(others), UdpWatch(others)
+        self._datagrams = Reassembly(LAYERS)
+
+    @property
+    def evicted(self) -> int:
+        return self._tcp.evicted + self._udp.evicted
+
+    def read(self, block: PacketBlock, headers: Headers) -> _Read:
+        """Give a block's messages; in `headers` whole datagrams then stand for their fragments."""
+        found, rows = self._read(self._datagrams.whole(block, headers), headers)
+        if len(self._datagrams) and len(block):
+            late, more = self._beginnings(int(block.time_ns[-1]))
+            found, rows = found + late, rows + more
+        if ARP in self._others:
+            rows += arp_sightings(block, headers)
+        return found, rows
+
+    def let_silent_go(self, now_ns: int) -> Iterator[Sighting]:
+        return self._tcp.let_silent_go(now_ns)
+
+    def close(self) -> _Read:
+        found, rows = self._beginnings(None)
+        return found, [*rows, *self._tcp.close(), *self._udp.close()]
+
+    def _beginnings(self, now_ns: int | None) -> _Read:
+        late = self._datagrams.given_up(now_ns)
+        return ([], []) if late is None else self._read(*late)
+
+    def _read(self, block: PacketBlock, headers: Headers) -> _Read:
+        found = list(self._messages.find(block, headers)) if self._dns else []
+        if not self._others:
+            return found, []
+        return found, [*self._tcp.find(block, headers), *self._udp.find(block, headers)]

@@ -13,6 +13,8 @@ from pipelines.network.protocols.industrial import Function
 
 TLS: Final = "tls"
 HTTP: Final = "http"
+HTTP2: Final = "http2"
+"""Apart from HTTP, as tshark and Zeek have it: who compares counts with theirs compares alike."""
 DHCP: Final = "dhcp"
 DHCP6: Final = "dhcp6"
 ARP: Final = "arp"
@@ -20,7 +22,7 @@ SSH: Final = "ssh"
 OT: Final = "ot"
 FILES: Final = "files"
 MAX_ENDS: Final = 2_048
-KINDS: Final = (TLS, HTTP, DHCP, DHCP6, ARP, SSH, OT)
+KINDS: Final = (TLS, HTTP, HTTP2, DHCP, DHCP6, ARP, SSH, OT)
 """What is looked for if nothing else is said: FILES only on demand, it follows every body."""
 
 Value = str | int | bool | None

@@ -18,14 +18,24 @@ from pipelines.network.conversations import (
     TLS_RECORDS,
     Conversation,
     Key,
-    Side,
 )
 from pipelines.network.headers import LATER_FRAGMENT, Headers, read_uint64
 from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sightings import FILES, HTTP, KINDS, OT, SSH, TLS, Sighting, ends_between
+from pipelines.network.sides import Side
+from pipelines.network.sightings import (
+    FILES,
+    HTTP,
+    HTTP2,
+    KINDS,
+    OT,
+    SSH,
+    TLS,
+    Sighting,
+    ends_between,
+)
 
 WINDOW: Final = 2 * MAX_WAITING
 """How far ahead of an unfinished message segments are looked at."""
@@ -33,16 +43,18 @@ WINDOW: Final = 2 * MAX_WAITING
 SILENT_S: Final = 60
 
 _SYN, _ACK = 2, 16
-_WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-")
+_WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-", b"PRI ")
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
-_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, *(word[0] for word in _WORDS)])
+_LINE_END: Final = 0x0D0A
+"""Old clients send one too many behind a body: it then stands before the next request."""
+_IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, 0, 0x0D, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
-_TEXTS: Final = frozenset((TLS, HTTP, SSH, FILES))
+_TEXTS: Final = frozenset((TLS, HTTP, HTTP2, SSH, FILES))
 _PORTS: Final = tuple(CUTTERS)
 
 
 def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
-    """Tell by the first eight bytes which payloads may begin a TLS hello, HTTP head or banner."""
+    """Tell by the first eight bytes which payloads may begin a hello, head, frames or a banner."""
     chosen: Bools = _IS_FIRST[(first >> np.uint64(56)).astype(np.int64)]
     places = np.flatnonzero(chosen)
     first, size = first[places], size[places]
@@ -54,8 +66,14 @@ def begins_like_a_message(first: UInt64s, size: Int64s) -> Bools:
     tls = record & hello & (short | (((first >> np.uint64(8)) & np.uint64(0xFF)) == 0))
     after_change = (first & np.uint64(0xFFFF00FFFFFFFF00)) == 0x1403000001011600
     warned = (first & np.uint64(0xFFFF00FFFFFF00FF)) == 0x1503000002010016
+    behind_end = ((first << np.uint64(16)) >> np.uint64(32)) * (
+        (first >> np.uint64(48)) == _LINE_END
+    )
     text = np.isin(first >> np.uint64(32), _STARTS) & (size >= 4)
-    chosen[places] = tls | after_change | warned | text | (size < 8)
+    text |= np.isin(behind_end, _STARTS)
+    settings = (first & 0xFFFF00FFFFFFFFFF) == 0x0000000400000000  # an HTTP/2 server's first frame
+    settings &= size >= 9
+    chosen[places] = settings | tls | after_change | warned | text | (size < 8)
     return chosen
 
 

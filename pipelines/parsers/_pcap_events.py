@@ -10,12 +10,13 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.network.sightings import ARP, DHCP, DHCP6, HTTP, OT, SSH, TLS, Sighting, Value
+from pipelines.network.sightings import ARP, DHCP, DHCP6, HTTP, HTTP2, OT, SSH, TLS, Sighting, Value
 from storage.schema import UNMAPPED, class_named, column_named
 
 _CLASSES: Final = {
     TLS: class_named("tls_activity").class_uid,
     HTTP: class_named("http_activity").class_uid,
+    HTTP2: class_named("http_activity").class_uid,
     DHCP: class_named("dhcp_activity").class_uid,
     DHCP6: class_named("dhcp_activity").class_uid,
     SSH: class_named("ssh_activity").class_uid,
@@ -34,6 +35,7 @@ _COLUMNS: Final = {
     "version": "tls.version",
     "ja3": "tls.ja3_hash",
     "ja4": "tls.ja4",
+    "subject": "tls.certificate.subject",
     "method": "http_request.http_method",
     "host": "http_request.url.hostname",
     "uri": "http_request.url.path",
@@ -64,13 +66,14 @@ def protocol_events(rows: Sequence[Sighting]) -> pl.DataFrame:
 
 def _ends(row: Sighting) -> tuple[Value, ...]:
     is_arp = row.kind == ARP
-    kind = row.fields.get("method") if row.kind == HTTP else row.fields.get("message_type")
+    is_http = row.kind in (HTTP, HTTP2)
+    kind = row.fields.get("method") if is_http else row.fields.get("message_type")
     opens = 1 if row.kind in (TLS, SSH) else 0
     name = row.fields["protocol"] if row.kind == OT else row.kind
     return (
         row.time_ns // 1000,
         _CLASSES[row.kind],
-        _ACTIVITIES.get((row.kind, str(kind)), opens),
+        _ACTIVITIES.get((HTTP if is_http else row.kind, str(kind)), opens),
         name,
         row.src_ip,
         None if is_arp else row.src_port,

@@ -33,21 +33,20 @@ def needed(*programs: str) -> None:
         pytest.skip(f"{', '.join(missing)} is missing")
 
 
-def clean_root(folder: Path) -> Path:
+def unpacked(folder: Path, name: str, variant: str, packages: str) -> Path:
     """Give a fresh system below the folder; the first time it takes half a minute."""
-    needed("mmdebstrap", "unshare", "dpkg")
     told = dict(
         line.split("=", 1)
         for line in Path("/etc/os-release").read_text().splitlines()
         if "=" in line
     )
     suite = told["VERSION_CODENAME"].strip('"')
-    packed = CACHE / f"clean-root-{suite}.tar"
+    packed = CACHE / f"{name}-{suite}.tar"
     if not packed.exists():
         CACHE.mkdir(exist_ok=True)
         draft = packed.with_suffix(".draft.tar")
         sources = next(str(p) for p in SOURCES if p.exists() and suite in p.read_text())
-        words = ["mmdebstrap", "--quiet", "--variant=essential", "--include=passwd", suite]
+        words = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={packages}", suite]
         subprocess.run([*words, str(draft), sources], check=True, timeout=280)
         draft.replace(packed)
     root = folder / "root"
@@ -55,6 +54,12 @@ def clean_root(folder: Path) -> Path:
     subprocess.run(["tar", "-C", root, "-xf", packed], check=True)
     (root / "etc/machine-id").write_text(hashlib.sha256(str(root).encode()).hexdigest()[:32] + "\n")
     return root
+
+
+def clean_root(folder: Path) -> Path:
+    """Give a fresh system without a first process: some thirty packages."""
+    needed("mmdebstrap", "unshare", "dpkg")
+    return unpacked(folder, "clean-root", "essential", "passwd")
 
 
 def run(root: Path, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def house(
     settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
 ) -> Iterator[House]:
     """Give a house that listens for agents until the end of the test."""
-    with listening(settings, database, two_tenants, tmp_path) as made:
+    own = replace(settings, data_dir=tmp_path / "house")
+    with listening(own, database, two_tenants, tmp_path) as made:
         yield made
 
 

@@ -14,12 +14,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.act import Host
-from agent.beat import Beat, houses
+from agent.beat import Beat
+from agent.halves import houses, own_pids
 from agent.identity import Identity, machine_hash
 from agent.ordered import Ordered
 from agent.orders import Orders
 from agent.policy import Follower, allowed
-from agent.respond import Responder, own_pids
+from agent.respond import Responder
 from agent.run import agent_id
 from agent.settings import Settings
 from agent.ship import Sender, Server

@@ -13,7 +13,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent.update import ANNOUNCED, PACKAGE, READY, Host, update
+from agent.place import ANNOUNCED, PACKAGE, READY
+from agent.update import Host, update
 
 NOW_S = 1_800_000_000
 SYSTEM = "linux-x86_64"

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent.beat import POLICY, Beat
+from agent.beat import Beat
 from agent.errors import Away
+from agent.halves import POLICY
 from agent.orders import MOST_BYTES, Orders, Result
 from agent.ship import Sender, Server
 from agent.spool import Spool

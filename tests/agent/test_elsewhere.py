@@ -1,4 +1,7 @@
-"""See what Windows and macOS hosts tell; `wevtutil` is a stand-in that gives real records' XML."""
+"""See what Windows and macOS hosts tell; `wevtutil` is a stand-in that gives real records' XML.
+
+The agent as a whole runs on a Windows in `test_windows.py`.
+"""
 
 import json
 import os
@@ -16,7 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from agent.collect import Look, Notes
-from agent.collect.elsewhere import event_log, services, sign_ins
+from agent.collect.elsewhere import connections, event_log, processes, services, sign_ins
 from pipelines.parsers import evtx as evtx_parser
 from pipelines.parsers import windows_json
 from storage.database import Database
@@ -173,6 +176,35 @@ class User(NamedTuple):
     started: float
 
 
+class _Strange:
+    """A process of which the system says one thing with an error of its own."""
+
+    pid = 77
+
+    def as_dict(self, attrs: list[str], ad_value: object) -> dict[str, Any]:
+        if "exe" in attrs:
+            raise OSError(87, "Invalid parameter")
+        known = {"pid": 77, "ppid": 4, "name": "odd.exe", "cmdline": ["odd.exe", "-x"]}
+        return {name: known.get(name, ad_value) for name in attrs}
+
+    def exe(self) -> str:
+        raise OSError(87, "Invalid parameter")
+
+    def name(self) -> str:
+        return "odd.exe"
+
+
+def test_one_process_that_cannot_be_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = [_Strange(), psutil.Process()]
+    monkeypatch.setattr(psutil, "process_iter", lambda: alive)
+    told = {e["process"]["pid"]: e["process"] for e in processes.collect({}, NOW_US).events}
+    assert told[77]["file"]["path"] == "odd.exe"
+    assert told[77]["cmd_line"] == "odd.exe -x"
+    assert told[os.getpid()]["file"]["path"] == os.path.realpath(sys.executable)
+    monkeypatch.setattr(psutil, "Process", lambda _pid: _Strange())
+    assert connections._program(77) == "odd.exe"
+
+
 def test_sessions_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     here = User("ann", "console", None, 1000.0)
     far = User("bob", "ttys001", "10.0.0.9", 2000.0)
@@ -222,18 +254,12 @@ def _looks(
 
 
 NO_LINUX = """
-import os, runpy, subprocess, sys, types
+import os, runpy, subprocess, sys
 import asyncio, multiprocessing, selectors, shutil, socket, sqlite3, ssl, tempfile, urllib.request
 import psutil
-locks = types.ModuleType("msvcrt")
-locks.LK_NBLCK = 2
-locks.locking = lambda handle, how, size: os.lockf(handle, os.F_TLOCK, size)
-sys.modules["msvcrt"] = locks
-for name in ("fcntl", "pwd", "grp", "resource", "termios"):
+for name in ("pwd", "grp", "resource", "termios"):
     sys.modules[name] = None
-for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "geteuid", "getuid", "fchown"):
-    delattr(os, name)
-sys.platform = "win32"
+sys.platform = "darwin"
 sys.argv[0] = "inopsio-agent"
 runpy.run_module("agent", run_name="__main__")
 """

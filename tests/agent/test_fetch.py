@@ -14,8 +14,8 @@ import pytest
 
 from agent.errors import Away
 from agent.fetch import Fetcher, Shelf
+from agent.place import ANNOUNCED
 from agent.release import BadRelease
-from agent.update import ANNOUNCED
 from tests.agent.publisher import SYSTEM, Site, package
 
 TOLD: list[dict[str, Any]] = []

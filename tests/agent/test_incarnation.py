@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.deliver import ship_all
-from agent.incarnation import Marking, place_of, remember, settle
+from agent.incarnation import Marking, boot_of, place_of, remember, settle
 from agent.keep import keep
 from agent.ship import Sender
 from agent.spool import Spool
@@ -113,3 +113,14 @@ def test_the_mark_is_left_before_the_batch_is_sent(tmp_path: Path) -> None:
 
     ship_all(spool, Marking(_Sees(), spool, tmp_path))
     assert found == [{"s": 1}]
+
+
+def test_a_unit_that_sees_no_boot_id_is_told_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "boot"
+    seen.write_text("6f0c8a52-93a4-4b0c-8f0e-0a3f7c1d2e4b\n")
+    monkeypatch.delenv("INOPSIO_AGENT_BOOT", raising=False)
+    own = boot_of(seen)
+    monkeypatch.setenv("INOPSIO_AGENT_BOOT", "6f0c8a5293a44b0c8f0e0a3f7c1d2e4b")
+    assert boot_of(tmp_path / "none") == own

@@ -5,27 +5,26 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.units import CAPABILITIES, WATCH, units
 from agent.version import version
+from api.agent_packages import FOLDER, add, command
 from storage.database import Database
 from storage.settings import Settings
 from storage.tenant import Scope
 from tests.agent.clean_root import clean_root, files, needed, run, throw_away
+from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher
 from tests.api.agents_house import House, listening
 from tests.shared import ROOT
 
 MOST_PACKED, MOST_INSTALLED = 20 << 20, 60 << 20
-DATA = "var/lib/inopsio-agent"
 
 RESTART = """\
 #!/bin/sh
@@ -40,35 +39,20 @@ for half in look ship; do
   echo $! > /run/$half.pid
 done
 """
-ILL = '#!/bin/sh\n[ "$1" != --version ] || exec echo inopsio-agent {}\nsleep 1; exit 1\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The packages, made once."""
-
-    deb: Path
-    tar: Path
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made() -> Made:
     needed("mmdebstrap", "unshare", "dpkg", "xz")
-    given = os.environ.get("INOPSIO_AGENT_PACKAGES")
-    out = Path(given) if given else tmp_path_factory.mktemp("packages")
-    if not given:
-        words = [str(ROOT / "deploy/agent/package.sh"), str(out), "deb", "tar"]
-        env = {**os.environ, "PYTHON": sys.executable, "LEVEL": "-0"}
-        subprocess.run(words, check=True, env=env, timeout=280, stdout=subprocess.DEVNULL)
-    (deb,), (tar,) = out.glob("*.deb"), out.glob("*.tar.xz")
-    return Made(deb, tar)
+    return packages()
 
 
 @pytest.fixture
 def house(
     settings: Settings, database: Database, two_tenants: tuple[Scope, Scope], tmp_path: Path
 ) -> Iterator[House]:
-    with listening(settings, database, two_tenants, tmp_path) as found:
+    own = replace(settings, data_dir=tmp_path / "house")
+    with listening(own, database, two_tenants, tmp_path) as found:
         yield found
 
 
@@ -81,30 +65,6 @@ def done(root: Path, *words: str) -> str:
 
 def taken(house: House) -> int:
     return sum(len(house.log.read("raw.events", p, 0, 10_000)) for p in range(2))
-
-
-def repacked(made: Made, folder: Path, newer: str, program: str = "") -> bytes:
-    """Give the package as a newer version: its own program, or one that is ill."""
-    with tarfile.open(made.tar) as package:
-        package.extractall(folder, filter="tar")
-    (folder / "_internal/agent/version.txt").write_text(newer)
-    if program:
-        (folder / "inopsio-agent").write_text(program)
-    words = ["tar", "-C", str(folder), "--format=ustar", "-cf", "-", "."]
-    plain = subprocess.run(words, check=True, capture_output=True).stdout
-    return subprocess.run(["xz", "-0"], input=plain, check=True, capture_output=True).stdout
-
-
-def offer(root: Path, publisher: Publisher, newer: str, serial: int, content: bytes) -> None:
-    """Put an announced version where the agent puts what it fetched."""
-    now_s = int(time.time())
-    said = publisher.announce(
-        newer, content, serial=serial, not_before_s=now_s - 60, not_after_s=now_s + 3600
-    )
-    place = root / DATA / "update"
-    place.mkdir(exist_ok=True)
-    for name, what in (("package", content), ("release.json", said), ("ready", b"")):
-        (place / name).write_bytes(what)
 
 
 def updated(root: Path, health_s: int = 40) -> dict[str, str]:
@@ -232,3 +192,52 @@ def test_the_rpm_has_the_same_files_and_leaves_none(made: Made, tmp_path: Path) 
     subprocess.run([*alone, "-e", "inopsio-agent"], check=True, capture_output=True)
     left = [p for p in root.rglob("*") if p.is_file() and "rpm" not in str(p.relative_to(root))]
     assert left == []
+
+
+PASTED = """\
+test ! -e /usr/bin/inopsio-agent
+{line}
+test "$(stat -c %U:%a /var/lib/inopsio-agent/identity.json)" = inopsio-agent:600
+inopsio-agent once
+{again}
+dpkg -P inopsio-agent
+test ! -e /opt/inopsio-agent -a ! -e /etc/inopsio-agent -a ! -e /var/lib/inopsio-agent
+"""
+
+
+@pytest.mark.slow
+def test_one_pasted_line_brings_the_agent_and_lets_it_in(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    needed("curl")
+    data = house.desk.settings.data_dir
+    add(data, [made.deb])
+    line, again = (command(data, house.url, house.token(), house.fingerprint) for _ in range(2))
+    (tmp_path / "over").mkdir()
+    found = throw_away(tmp_path / "over", PASTED.format(line=line, again=again))
+    assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-2000:]
+    (agent,) = house.agents()
+    assert agent["enrolments"] == 2
+    assert taken(house) > 0
+    assert not Path("/opt/inopsio-agent").exists()
+
+
+@pytest.mark.slow
+def test_what_somebody_put_in_the_way_is_not_installed(
+    made: Made, house: House, tmp_path: Path
+) -> None:
+    data = house.desk.settings.data_dir
+    add(data, [made.deb])
+    line = command(data, house.url, house.token(), house.fingerprint)
+    place = data / FOLDER / made.deb.name
+    place.write_bytes(place.read_bytes()[:-1] + b"!")
+    for wrong, why in (
+        (line, f"{made.deb.name} is not what the house has"),
+        (line.replace('echo "', 'echo "0'), "sha256sum"),
+    ):
+        (tmp_path / why[:4]).mkdir()
+        script = f"{{ {wrong}; }} && exit 9; test ! -e /opt/inopsio-agent"
+        found = throw_away(tmp_path / why[:4], script)
+        assert found.returncode == 0, found.stdout[-500:] + found.stderr[-500:]
+        assert why in found.stderr
+    assert house.agents() == []

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from agent import doctor
-from agent.beat import HOUSE, Beat, houses
+from agent.beat import Beat
 from agent.enroll import renew
 from agent.errors import Away
+from agent.halves import HOUSE, houses
 from agent.settings import Settings
 from agent.ship import Sender, Server
 from agent.updating import _shelf

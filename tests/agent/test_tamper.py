@@ -146,6 +146,23 @@ def test_an_update_and_a_renewal_of_its_own_are_not_told(root: Path) -> None:
     assert _told(root, notes) == []
 
 
+def test_an_update_under_way_is_not_judged_and_one_that_was_left_is(root: Path) -> None:
+    kept = root / "var/lib/inopsio-agent-update"
+    (kept / "incoming").mkdir(parents=True)
+    now_s = (kept / "incoming").stat().st_mtime
+    notes = tamper.collect({}, int(now_s * 1e6), root).notes
+    shutil.copytree(
+        root / "opt/inopsio-agent/versions/0.1.0", root / "opt/inopsio-agent/versions/0.2.0"
+    )
+    (root / "etc/inopsio-agent/agent.toml").write_text("evil")
+    look = tamper.collect(notes, int((now_s + 600) * 1e6), root)
+    assert [e["file"]["path"] for e in look.events] == ["/etc/inopsio-agent/agent.toml"]
+    late = tamper.collect(look.notes, int((now_s + 1300) * 1e6), root)
+    assert {e["change"] for e in late.events} == {"added"}
+    (kept / "result.json").write_text('{"at_us": 5}')
+    assert tamper.collect(look.notes, int((now_s + 1300) * 1e6), root).events == []
+
+
 def test_a_kill_is_told_at_the_next_start_and_a_stop_at_once(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "agent", "--data", str(tmp_path), "run", "--only", "look"]
     codes: list[str] = []

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import unpack
+from agent.place import READY
 from agent.release import MOST_ANNOUNCED, BadRelease, is_for, parts, read
-from agent.update import READY, update
+from agent.update import update
 from tests.agent.publisher import (
     NOW_S,
     SYSTEM,

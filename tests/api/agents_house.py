@@ -118,21 +118,25 @@ def send(identity: Identity, run: str = RUN, source: str = "", **query: str) -> 
 
 @contextmanager
 def listening(
-    settings: Settings, database: Database, tenants: tuple[Scope, Scope], folder: Path
+    settings: Settings,
+    database: Database,
+    tenants: tuple[Scope, Scope],
+    folder: Path,
+    at: socket.socket | None = None,
 ) -> Iterator[House]:
-    """Serve the agents of a house until the end of the test."""
+    """Serve the agents of a house until the end of the test, at a listening socket or loopback."""
     log, clock = MemoryLog(partitions=2), Clock(time.time_ns() // 1000)
     desk = Desk(settings, database, log, None, clock)
     authority = authority_of(database, Seal.of(settings), desk.now())
-    with socket.socket() as ear:
-        ear.bind(("127.0.0.1", 0))
+    with at or socket.create_server(("127.0.0.1", 0)) as ear:
         listener = Listener(desk, authority, ear.getsockname())
         serving = threading.Thread(target=listener.server.run, kwargs={"sockets": [ear]})
         serving.start()
         try:
             while not listener.server.started:
                 time.sleep(0.01)
-            url = f"https://127.0.0.1:{ear.getsockname()[1]}"
+            host, port = ear.getsockname()
+            url = f"https://{host}:{port}"
             yield House(desk, log, clock, *tenants, url, authority.fingerprint, folder)
         finally:
             listener.server.should_exit = True

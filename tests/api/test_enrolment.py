@@ -22,8 +22,9 @@ from cryptography.x509.oid import NameOID
 from agent import doctor
 from agent.enroll import _key_text, enroll, renew
 from agent.errors import AgentError, Away
-from agent.identity import Identity, trusting
+from agent.identity import Identity
 from agent.ship import Server
+from agent.trust import trusting
 from api.auth import create_token
 from api.auth.agents import Peer
 from api.authority import authority_of, serial_of

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.agent_packages import held
 from deploy.backup import MANIFEST, back_up, check, restore
 from deploy.cli import run
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
@@ -28,6 +29,9 @@ def made(house: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for tenant, sample in (("safe1", "cloudtrail/sample.json"), ("safe2", "pcap/sample.pcap")):
         house.call("tenant", "create", tenant)
         house.ingest(tenant, SAMPLES / sample)
+    package = tmp_path_factory.mktemp("package") / "inopsio-agent_9.9_amd64.deb"
+    package.write_bytes(b"!<arch>\n")
+    house.call("agent", "package", "add", str(package))
     place = tmp_path_factory.mktemp("kept") / "backup"
     assert run(["backup", str(place), "--data", str(house.data)]) == DONE
     return place
@@ -40,6 +44,7 @@ def test_what_comes_back_is_the_house_and_it_goes_on(
     try:
         assert run(["restore", str(made), "--data", str(target.data)]) == DONE
         assert target.up().returncode == 0
+        assert [p.version for p in held(target.data)] == ["9.9"]
         for tenant in ("safe1", "safe2"):
             assert target.events(tenant) == house.events(tenant)
             assert target.events(tenant)[0] > 0

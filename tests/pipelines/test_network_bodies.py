@@ -61,6 +61,13 @@ def test_a_body_in_chunks_is_put_together() -> None:
     assert (row.fields["sha256"], row.fields["seen_bytes"]) == (sha256(b"hello world"), 11)
 
 
+def test_bodies_in_chunks_hide_no_later_answer_of_the_connection() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    both = [head + b"5\r\n%s\r\n0\r\n\r\n" % word for word in (b"hello", b"world")]
+    rows = files([tcp(GET + GET), *back(b"".join(both) + answer(b"last"))])
+    assert [r.fields["sha256"] for r in rows] == [sha256(b) for b in (b"hello", b"world", b"last")]
+
+
 def test_a_body_with_a_hole_is_told_as_far_as_it_was_seen() -> None:
     parts = back(answer(b"z" * 40_000))
     (row,) = files([tcp(GET), *parts[:3], *parts[4:]])

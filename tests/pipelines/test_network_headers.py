@@ -88,6 +88,8 @@ FRAMED = {
     "geneve": (ETHER / OUTER / UDP(dport=6081) / GENEVE() / ETHER / V4 / BASE, 4),
     "gtp": (ETHER / OUTER / UDP(dport=2152) / GTP_U_Header(teid=1) / V4 / BASE, 4),
     "teredo": (ETHER / OUTER / UDP(sport=3544, dport=3544) / V6 / BASE, 6),
+    "mac in mac": (ether(0x88E7) / Raw(bytes(4)) / ETHER / V4 / BASE, 4),
+    "service header": (ether(0x894F) / Raw(b"\x0f\xc6\1\3" + bytes(20)) / ETHER / V4 / BASE, 4),
     "nested": (ETHER / OUTER / GRE() / OUTER / UDP(dport=4789) / VXLAN() / ETHER
                / Dot1Q() / V6 / BASE, 6),
 }  # fmt: skip
@@ -105,15 +107,22 @@ def test_innermost_ends_are_found_under(name: str) -> None:
         (0, Loopback(type=2) / V4 / BASE, 4),
         (0, b"\0\0\0\x1e" + bytes(V6 / BASE), 6),
         (9, b"\xff\x03\x00\x21" + bytes(V4 / BASE), 4),
+        (10, b"\x50" + bytes(12) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4 / BASE), 4),
         (12, V4 / BASE, 4),
+        (100, b"\xaa\xaa\x03\0\0\0\x86\xdd" + bytes(V6 / BASE), 6),
         (101, V6 / BASE, 6),
         (104, b"\x0f\x00\x08\x00" + bytes(V4 / BASE), 4),
         (105, b"\x88\x01" + bytes(24) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4 / BASE), 4),
+        (107, b"\x18\x41\x03\xcc" + bytes(V4 / BASE), 4),
         (113, CookedLinux() / V4 / BASE, 4),
         (127, b"\0\0\x08\0\0\0\0\0\x08\x01" + bytes(22) + b"\xaa\xaa\x03\0\0\0\x08\0"
          + bytes(V4 / BASE), 4),
+        (166, b"\0\1\0\x21" + bytes(V4 / BASE), 4),
+        (204, b"\0\xff\x03\0\x57" + bytes(V6 / BASE), 6),
         (228, V4 / BASE, 4),
         (229, V6 / BASE, 6),
+        (239, b"\2\0\0\1" + b"\x08\0\1\0abcd" + b"\x05\0\x0a\0p\0\0\0" + b"\x30\0\x09\0"
+         + bytes(V4 / BASE), 4),
         (276, b"\x86\xdd" + bytes(18) + bytes(V6 / BASE), 6),
     ],
 )  # fmt: skip

@@ -95,6 +95,38 @@ def test_pipelined_requests_in_one_segment_are_all_read_and_bodies_are_not() -> 
     assert said(rows, "uri") == [("/b",), ("/b",), ("/a",)]
 
 
+CHUNKED = b"HTTP/1.1 %d OK\r\nTransfer-Encoding: chunked\r\n\r\n%x;x=y\r\n%s\r\n0\r\nT: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [9_000, 700, 61])
+def test_answers_in_chunks_to_requests_in_one_segment_are_each_found(size: int) -> None:
+    answers = b"".join(CHUNKED % (code, 800, b"GET / HT" * 100) for code in (200, 201, 202))
+    places = range(0, len(answers), size)
+    parts = [tcp(answers[at : at + size], seq=1 + at, back=True) for at in places]
+    assert said(seen([tcp(GET * 3), *parts]), "uri", "status") == [
+        ("/a", 200),
+        ("/a", 201),
+        ("/a", 202),
+    ]
+
+
+def test_a_request_behind_one_with_a_body_in_chunks_is_read() -> None:
+    sent = b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    assert said(seen([tcp(sent + GET)]), "uri") == [("/c",), ("/a",)]
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"ffffffff\r\n", b"5;" + b"x" * 500, b"0\r\nT: " * 9])
+def test_broken_chunks_hide_no_later_request(body: bytes) -> None:
+    sent = b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+    frames = [tcp(sent), tcp(GET, seq=1 + len(sent) + (3 << 20))]
+    assert said(seen(frames), "uri") == [("/c",), ("/a",)]
+
+
+def test_a_line_end_too_many_before_a_request_is_passed_over() -> None:
+    frames = [tcp(POST + b"12345"), tcp(b"\r\n" + GET, seq=1 + len(POST) + 5)]
+    assert said(seen(frames), "uri") == [("/b",), ("/a",)]
+
+
 def test_a_body_that_looks_like_a_head_in_its_own_segment_is_none() -> None:
     head = b"POST /b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (2 * len(GET))
     at = 1 + len(head)

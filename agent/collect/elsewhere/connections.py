@@ -1,5 +1,6 @@
 """See network connections open and close, with the process that holds them."""
 
+import contextlib
 import socket
 from typing import Any, Final
 
@@ -45,6 +46,10 @@ def _program(pid: int | None) -> str | None:
         return None
     try:
         process = psutil.Process(pid)
-        return process.exe() or process.name()
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return None
+    for ask in (process.exe, process.name):
+        with contextlib.suppress(psutil.Error, OSError):
+            if found := ask():
+                return str(found)
+    return None

@@ -4,6 +4,7 @@ By comparison of two looks: what lives shorter than the pause between them is mi
 notes cannot be known this way; kernel events (audit, eBPF) come with the full agent.
 """
 
+import contextlib
 from typing import Any, Final
 
 import psutil
@@ -21,9 +22,9 @@ def collect(notes: Notes, now_us: int) -> Look:
     known: dict[str, list[Any]] = notes.get("known", {})
     alive: dict[str, list[Any]] = {}
     seen: dict[int, dict[str, Any]] = {}
-    for process in psutil.process_iter(_ASKED, ad_value=None):
-        info = process.info
-        seen[info["pid"]] = info
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen[process.pid] = _told(process)
     events = []
     for pid, info in seen.items():
         key = f"{pid}:{info['create_time'] or 0:.2f}"
@@ -36,6 +37,24 @@ def collect(notes: Notes, now_us: int) -> Look:
             events.append(event(1007, 2, now_us, {"process": {"pid": pid, "file": {"path": path}}}))
     events.sort(key=lambda e: int(e["time"]))
     return Look(events, {"known": alive})
+
+
+def _told(process: psutil.Process) -> dict[str, Any]:
+    """Give what is asked of a process, None for what may not be told.
+
+    What the system says of one process that it does not say of others is asked one by one: psutil
+    gives the system's own errors as they are, and one process must not hide all.
+    """
+    try:
+        return process.as_dict(_ASKED, ad_value=None)
+    except OSError:
+        return {name: _asked(process, name) for name in _ASKED}
+
+
+def _asked(process: psutil.Process, name: str) -> Any:  # noqa: ANN401  whatever psutil gives
+    with contextlib.suppress(psutil.AccessDenied, OSError):
+        return process.as_dict([name], ad_value=None)[name]
+    return None
 
 
 def _path(info: dict[str, Any]) -> str | None:

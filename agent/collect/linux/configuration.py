@@ -4,10 +4,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from agent import checks
 from agent.collect import Event, Look, Notes
 from agent.collect._shape import event
 from agent.collect.linux._proc import user_name
@@ -42,7 +42,7 @@ def collect(notes: Notes, now_us: int) -> Look:
 def rules(own: Path = OWN_RULES) -> dict[str, Rule]:
     """Read all rules; AgentError names a file that cannot be read or a rule that lacks a word."""
     found: dict[str, Rule] = {}
-    texts = [("linux.toml", files("agent.checks").joinpath("linux.toml").read_text("utf-8"))]
+    texts = [("linux.toml", Path(checks.__path__[0], "linux.toml").read_text("utf-8"))]
     texts += [(str(path), path.read_text("utf-8")) for path in sorted(own.glob("*.toml"))]
     for name, text in texts:
         try:

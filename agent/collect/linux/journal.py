@@ -7,9 +7,9 @@ authpriv), for example `["_SYSTEMD_UNIT=nginx.service"]`; an empty list is the w
 
 import datetime as dt
 import json
-import shutil
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any, Final
 
 from agent.collect import Out
@@ -18,12 +18,13 @@ from agent.settings import AUTH_LOGS
 NAME: Final = "journal"
 MATCHES: Final = ("SYSLOG_FACILITY=4", "+", "SYSLOG_FACILITY=10")
 FIELDS: Final = "PRIORITY,SYSLOG_FACILITY,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_HOSTNAME,_COMM,MESSAGE"
+PROGRAMS: Final = ("/usr/bin/journalctl", "/bin/journalctl")
 _TEXT_MOST: Final = 8192
 
 
 def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
     """Hand over lines until told to stop; after a restart go on behind the last one kept."""
-    program = shutil.which("journalctl")
+    program = next((p for p in PROGRAMS if Path(p).exists()), None)
     if program is None or (any(p.exists() for p in AUTH_LOGS) and not options.get("always")):
         return
     cursor = out.notes.get("cursor")

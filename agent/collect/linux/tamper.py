@@ -4,6 +4,7 @@ What an update of its own changes is told by the updater. Who did it is told by 
 which watches the folders of settings and units; here is what must not be overlooked.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -23,7 +24,12 @@ DATA: Final = "var/lib/inopsio-agent"
 SETTINGS: Final = "etc/inopsio-agent"
 UNIT_FOLDERS: Final = ("lib/systemd/system", "etc/systemd/system")
 _WANTS: Final = "etc/systemd/system/multi-user.target.wants"
-_RESULT: Final = "var/lib/inopsio-agent-update/result.json"
+_KEPT: Final = "var/lib/inopsio-agent-update"
+"""Root's, where the updater keeps what it is at; as `agent.update` calls it."""
+LONGEST_S: Final = 1200.0
+"""An update that takes longer is none: its unit is ended after 900 s."""
+AFTER_S: Final = 30.0
+"""Old versions are taken away just after an update has ended."""
 _OWN: Final = ("identity.pem", "authority.pem", "identity.json")
 _RENEWED: Final = ("identity.pem", "identity.json")
 """A renewal changes these; whom the host trusts it does not."""
@@ -39,6 +45,11 @@ def collect(notes: Notes, now_us: int, root: Path = ROOT) -> Look:
     now = {place: _look(root / place, before.get(place)) for place in _places(root)}
     found = {place: seen for place, seen in now.items() if seen is not None}
     updated = _updated(root)
+    if "files" in notes and _is_updating(root, now_us / 1e6):
+        # What is half done is not judged: the program stays as it was known until it has ended.
+        found = {k: v for k, v in found.items() if not k.startswith(PROGRAM)}
+        found |= {k: v for k, v in before.items() if k.startswith(PROGRAM)}
+        updated = notes.get("updated", "")
     kept: Notes = {"files": found, "updated": updated}
     if "files" not in notes:
         return Look([], kept)
@@ -108,11 +119,28 @@ def _essence(seen: Seen | None) -> Seen | None:
     return seen and ([seen[0], *seen[_RIGHTS:]] if not seen[_TIME] else seen[_SIZE:])
 
 
-def _updated(root: Path) -> str:
+def _is_updating(root: Path, now_s: float) -> bool:
+    """Answer whether an update goes on or has just ended; what was left behind says nothing."""
+    marks = [("incoming", LONGEST_S), ("result.json", AFTER_S)]
+    if "pending" in _said(root, "state.json"):
+        marks.append(("state.json", LONGEST_S))
+    for name, most_s in marks:
+        with contextlib.suppress(OSError):
+            if 0 <= now_s - (root / _KEPT / name).lstat().st_mtime < most_s:
+                return True
+    return False
+
+
+def _said(root: Path, name: str) -> dict[str, Any]:
     try:
-        return str(json.loads((root / _RESULT).read_bytes()).get("at_us", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        found = json.loads((root / _KEPT / name).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _updated(root: Path) -> str:
+    return str(_said(root, "result.json").get("at_us", ""))
 
 
 def _event(place: str, before: Seen | None, after: Seen | None, now_us: int) -> Event:

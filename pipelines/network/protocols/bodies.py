@@ -4,6 +4,8 @@ import hashlib
 import re
 from typing import Final
 
+from pipelines.network.protocols.http import behind_chunks
+
 MAX_BODY: Final = 16_384
 _ROOM: Final = MAX_BODY + 4_096
 """Of a body in chunks: their lengths stand between."""
@@ -14,13 +16,14 @@ _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
 class Body:
     """Collect up to MAX_BODY bytes; `length` None: in chunks, or until the connection ends."""
 
-    __slots__ = ("_kept", "is_chunked", "length", "mime_type")
+    __slots__ = ("_kept", "is_chunked", "is_over", "length", "mime_type")
 
     def __init__(self, head: bytes, length: int | None, *, is_chunked: bool) -> None:
         """Begin behind a head."""
         found = _TYPE.search(head)
         self.mime_type = found.group(1).strip().decode("utf-8", "replace") if found else None
         self.length, self.is_chunked = length, is_chunked
+        self.is_over = False
         self._kept = bytearray()
 
     def __len__(self) -> int:
@@ -35,6 +38,19 @@ class Body:
     def add(self, data: bytes) -> None:
         """Keep bytes, of which there are at most `wanted`."""
         self._kept += data
+
+    def surplus(self) -> int:
+        """Give how many of the kept bytes lie behind the last chunk, and let them go.
+
+        0 while the body goes on, or ends here; ValueError where the bytes are no chunks.
+        """
+        end, is_over = behind_chunks(bytes(self._kept), 0)
+        if not is_over:
+            return 0
+        more = len(self._kept) - end
+        del self._kept[end:]
+        self.is_over = True
+        return more
 
     def fields(self) -> dict[str, str | int | bool | None]:
         """Give what can be said of the body: `sha256` only where all of it was seen."""

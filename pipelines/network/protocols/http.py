@@ -9,6 +9,8 @@ METHODS: Final = (
     "PROPPATCH", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT",
     "SUBSCRIBE", "UNSUBSCRIBE", "NOTIFY", "M-SEARCH", "BITS_POST", "RPC_CONNECT", "RPC_IN_DATA",
     "RPC_OUT_DATA", "CCM_POST", "VERSION-CONTROL", "CHECKOUT", "CHECKIN", "MERGE", "BIND", "ACL",
+    "BASELINE-CONTROL", "BCOPY", "BDELETE", "BMOVE", "BPROPFIND", "BPROPPATCH", "LABEL", "LINK",
+    "MKACTIVITY", "MKWORKSPACE", "ORDERPATCH", "POLL", "PURGE", "UNCHECKOUT", "UNLINK", "UPDATE",
 )  # fmt: skip
 
 _REQUEST: Final = re.compile(
@@ -21,6 +23,8 @@ _STATUS: Final = re.compile(rb"HTTP/1\.\d +(\d{3})[^\r\n]*\r?\n")
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _VALUE: Final = re.compile(rb"[^\r\n]*")
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n")
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_MAX_CHUNK_LINE: Final = 256
 _CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S")
 _STARTS: Final = (*(m.encode() + b" " for m in METHODS), b"HTTP/1.")
 _USUAL: Final = (b"GET ", b"HTTP/1.", b"POST ")
@@ -68,9 +72,9 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     if asked is not None:
         method, uri = asked.group(1).decode(), _text(asked.group(2))
         host, agent = _field(b"\nhost:", head, small), _field(b"\nuser-agent:", head, small)
-        return HttpHead(
-            method, uri, None, host, agent, len(head), _length(small) or 0, is_chunked(small)
-        )
+        chunks = is_chunked(small)
+        body = None if chunks else _length(small) or 0
+        return HttpHead(method, uri, None, host, agent, len(head), body, chunks)
     said = _STATUS.match(head)
     if said is None:
         raise ValueError("no HTTP head")
@@ -79,9 +83,39 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     )
 
 
+def behind_chunks(data: bytes, at: int) -> tuple[int, bool]:
+    r"""Step over a body in chunks; give where the next chunk (or the next message) begins.
+
+    True with it: the body is over. The place may lie behind the data: so far away is the next
+    chunk. ValueError where the bytes are no chunk.
+
+    >>> behind_chunks(b"2\r\nab\r\n0\r\n\r\nHTTP/1.1", 0), behind_chunks(b"ff\r\nab", 0)
+    ((12, True), (261, False))
+    """
+    while at < len(data):
+        told = _CHUNK.match(data, at)
+        if told is None:
+            if len(data) - at > _MAX_CHUNK_LINE or not data[at : at + 1].isalnum():
+                raise ValueError("no chunk")
+            return at, False
+        size = int(told.group(1), 16)
+        if size == 0:
+            # Trailer fields may follow, and an empty line does.
+            end = _END.search(data, told.end() - 2, told.end() + MAX_HEAD)
+            return (end.end(), True) if end else (at, False)
+        at = told.end() + size
+        at += 1 if data[at : at + 1] == b"\n" else 2
+    return at, False
+
+
 def is_chunked(small: bytes) -> bool:
     """Tell whether a head in small letters announces a body in chunks."""
     return b"\ntransfer-encoding:" in small and b"chunked" in small
+
+
+def names_http2(head: bytes) -> bool:
+    """Tell whether a head says that HTTP/2 in the clear follows."""
+    return re.search(rb"\nupgrade:[^\r\n]*\bh2c\b", head.lower()) is not None
 
 
 def _length(small: bytes) -> int | None:

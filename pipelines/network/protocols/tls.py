@@ -12,11 +12,14 @@ MAX_MESSAGE: Final = 16_384
 """A hello is longer only when somebody plays games."""
 CLIENT_HELLO: Final = 1
 SERVER_HELLO: Final = 2
+LAST_WITH_CERTIFICATE: Final = 0x0303
+"""TLS 1.2: later versions send certificates encrypted."""
 
 _pair = Struct(">HH").unpack_from
 _HANDSHAKE: Final = 22
 _DRAFTS: Final = 0x7F
-_BEFORE: Final = ((20, 1), (21, 2))
+BEFORE: Final = ((20, 1), (21, 2))
+"""Type and size of records that may precede a hello."""
 _SNI, _GROUPS, _FORMATS, _ALGORITHMS, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
 
 VERSIONS: Final = {
@@ -74,7 +77,7 @@ def cut_hello(data: bytes) -> bytes | None:
         if major != 3 or size > MAX_MESSAGE + 256 or not size:
             raise ValueError("no TLS record")
         # A warning ("unrecognized name") or, for old middle boxes, a cipher change may precede it.
-        if (kind, size) in _BEFORE and not message:
+        if (kind, size) in BEFORE and not message:
             at += 5 + size
             continue
         if kind != _HANDSHAKE:

@@ -1,0 +1,43 @@
+"""Give what the command's words and the settings say together: settings, logs, the spool."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from agent.settings import Settings, config_place, load, logs_of
+from agent.spool import Spool
+
+if TYPE_CHECKING:
+    import argparse
+
+DONE, FAILED = 0, 1
+
+
+class Given(NamedTuple):
+    """What the words of `run` say, and the others that ship; `only`: one half, else all."""
+
+    data: Path
+    only: str | None = None
+    idle_s: float = 0.0
+    config: Path | None = None
+    url: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    log: tuple[str, ...] = ()
+
+
+Words = Union[Given, "argparse.Namespace"]
+
+
+def settings_of(given: Words) -> Settings:
+    """Give the settings of the file that the words name, or of the usual one."""
+    return load(given.config or config_place(), is_needed=given.config is not None)
+
+
+def logs_for(given: Words, said: Settings) -> list[tuple[Path, str]]:
+    """Give the log files to follow, each with its format."""
+    return list(dict.fromkeys((*said.logs, *logs_of(list(given.log)))))
+
+
+def spool_of(given: Words, said: Settings) -> Spool:
+    """Open the spool."""
+    return Spool(given.data / "spool.sqlite", said.spool_mb << 20)

@@ -1,0 +1,120 @@
+"""Read the requests and answers of clear-text HTTP/2 (RFC 9113) out of one connection's frames.
+
+Of a frame with a body only its nine bytes of head are looked at; header blocks are read one and
+all, since each may name fields of those before. Bounds: blocks of MAX_BLOCK bytes, MAX_STREAMS
+requests without an answer; a side that breaks a bound or the format is not read any further.
+"""
+
+from typing import Final, NamedTuple
+
+from pipelines.network.protocols.hpack import Field, HpackReader
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+MAX_BLOCK: Final = 16_384
+
+_HEAD: Final = 9
+_HEADERS, _SETTINGS, _PROMISE, _CONTINUATION = 1, 4, 5, 9
+_BLOCKS: Final = (_HEADERS, _PROMISE, _CONTINUATION)
+_ENDS_BLOCK, _IS_PADDED, _HAS_PRIORITY = 0x04, 0x08, 0x20
+
+
+class Block(NamedTuple):
+    """Hold what a header block says: a request has `method`, an answer has `status`."""
+
+    stream: int
+    method: str | None
+    uri: str | None
+    host: str | None
+    user_agent: str | None
+    status: int | None
+
+
+def begins_with_settings(data: bytes) -> bool:
+    """Tell whether bytes may be the SETTINGS with which a server begins; 9 bytes suffice."""
+    begun = data[:_HEAD]
+    return (
+        len(begun) == _HEAD
+        and begun[:2] == b"\0\0"
+        and begun[2] % 6 == 0
+        and begun[3:] == b"\x04\0\0\0\0\0"
+    )
+
+
+class Frames:
+    """Read one side's frames, piece by piece and in order."""
+
+    __slots__ = ("_begun", "_fields", "_preface", "_stream")
+
+    def __init__(self) -> None:
+        """Begin before the first frame, or the client's preface."""
+        self._fields = HpackReader()
+        self._begun: bytes | None = None
+        self._stream = 0
+        self._preface = True
+
+    def take(self, data: bytes) -> tuple[list[Block], int]:
+        """Give the blocks of the whole frames, and where the next frame begins.
+
+        That place may lie behind the data: what is before it is of no interest. ValueError where
+        the bytes are no frames.
+        """
+        found: list[Block] = []
+        at = 0
+        if self._preface and data[:1] == PREFACE[:1]:
+            if len(data) < len(PREFACE):
+                return found, 0
+            at = len(PREFACE)
+        self._preface = False
+        while len(data) - at >= _HEAD:
+            size, kind, flags = int.from_bytes(data[at : at + 3], "big"), data[at + 3], data[at + 4]
+            end = at + _HEAD + size
+            if kind in _BLOCKS:
+                if size > MAX_BLOCK:
+                    raise ValueError("a header block is too long")
+                if end > len(data):
+                    break
+                stream = int.from_bytes(data[at + 5 : at + _HEAD], "big") & 0x7FFFFFFF
+                block = self._block(kind, flags, stream, data[at + _HEAD : end])
+                if block is not None:
+                    found.append(block)
+            elif self._begun is not None:
+                raise ValueError("a header block is not ended")
+            at = end
+        return found, at
+
+    def _block(self, kind: int, flags: int, stream: int, data: bytes) -> Block | None:
+        """Take a piece of a block; give what it says when it is whole."""
+        if (kind == _CONTINUATION) != (self._begun is not None):
+            raise ValueError("a header block begins in the middle")
+        if kind == _CONTINUATION:
+            data = (self._begun or b"") + data
+        else:
+            if flags & _IS_PADDED:
+                data = data[1 : max(len(data) - data[0], 1)] if data else b""
+            if kind == _PROMISE:
+                stream, data = int.from_bytes(data[:4], "big") & 0x7FFFFFFF, data[4:]
+            elif flags & _HAS_PRIORITY:
+                data = data[5:]
+            self._stream = stream
+        if len(data) > MAX_BLOCK:
+            raise ValueError("a header block is too long")
+        if not flags & _ENDS_BLOCK:
+            self._begun = data
+            return None
+        self._begun = None
+        return _said(self._stream, self._fields.read(data))
+
+
+def _said(stream: int, fields: list[Field]) -> Block | None:
+    """Give a request or an answer; trailer fields are neither."""
+    said: dict[bytes, str] = {}
+    for name, value in fields:
+        said.setdefault(name, value.decode("utf-8", "replace"))
+    method, status = said.get(b":method"), said.get(b":status", "")
+    host = said.get(b":authority") or said.get(b"host")
+    if method is not None:
+        path, agent = said.get(b":path"), said.get(b"user-agent")
+        return Block(stream, method, path or host, host, agent, None)
+    if len(status) == 3 and status.isascii() and status.isdigit():
+        return Block(stream, None, None, None, None, int(status))
+    return None

@@ -1,0 +1,108 @@
+"""See that a message cut into IP fragments is read as if it had come whole."""
+
+import random
+import struct
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.network.capture import read_packets
+from pipelines.network.headers import read_headers
+from pipelines.network.reassembly import MAX_DATAGRAMS, MAX_HELD_BYTES, Reassembly
+from pipelines.network.sensor import watch
+from pipelines.network.tunnels import LAYERS
+from tests.pipelines.network_frames import ETHERNET, capture, tcp, udp
+
+QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"\x07fragmnt\7example\0" + b"\0\1\0\1"
+GET = b"GET /in/pieces HTTP/1.1\r\nHost: h.example\r\nUser-Agent: t\r\n\r\n"
+
+
+def fragments(frame: bytes, size: int, number: int = 7) -> list[bytes]:
+    """Cut an IPv4 frame into fragments of that many bytes."""
+    head, data = bytearray(frame[14:34]), frame[34:]
+    cut = []
+    for at in range(0, len(data), size):
+        piece = data[at : at + size]
+        head[2:4] = struct.pack(">H", 20 + len(piece))
+        head[4:6] = struct.pack(">H", number)
+        head[6:8] = struct.pack(">H", at >> 3 | (0x2000 if at + size < len(data) else 0))
+        cut.append(ETHERNET + bytes(head) + piece)
+    return cut
+
+
+def fragments6(frame: bytes, size: int) -> list[bytes]:
+    """Give an IPv4 frame's data as fragments between two IPv6 addresses."""
+    data, protocol = frame[34:], frame[23]
+    ends = b"\x20\1" + bytes(13) + b"\1" + b"\x20\1" + bytes(13) + b"\2"
+    cut = []
+    for at in range(0, len(data), size):
+        piece = data[at : at + size]
+        more = at + size < len(data)
+        head = b"\x60\0\0\0" + struct.pack(">H", 8 + len(piece)) + b"\x2c\x40" + ends
+        cut.append(
+            bytes(12) + b"\x86\xdd" + head + struct.pack(">BBHI", protocol, 0, at | more, 9) + piece
+        )
+    return cut
+
+
+def read(frames: Iterable[bytes]) -> tuple[list[str | None], list[object]]:
+    """Give the names asked for and the paths requested."""
+    names: list[str | None] = []
+    paths: list[object] = []
+    for part in watch([capture(frames)]):
+        names += [one.message.query for one in part.dns]
+        paths += [row.fields["uri"] for row in part.others]
+    return names, paths
+
+
+@given(st.integers(1, 5), st.integers(0, 1_000))
+@settings(max_examples=60, deadline=None)
+def test_a_message_is_read_once_however_its_fragments_come(eighths: int, seed: int) -> None:
+    chance = random.Random(seed)
+    cut = fragments(udp(QUESTION, dport=53), 8 * eighths) + fragments(tcp(GET), 8 * eighths)
+    again = cut + chance.sample(cut, len(cut) // 2)
+    chance.shuffle(again)
+    assert read(again) == (["fragmnt.example"], ["/in/pieces"])
+
+
+@pytest.mark.parametrize("size", [8, 24])
+def test_fragments_of_ipv6_are_put_together(size: int) -> None:
+    cut = fragments6(udp(QUESTION, dport=53), size) + fragments6(tcp(GET), size)
+    assert read(reversed(cut)) == (["fragmnt.example"], ["/in/pieces"])
+
+
+def test_what_overlaps_does_not_rewrite_what_came_first() -> None:
+    first, second = fragments(udp(QUESTION, dport=53), 24)
+    # From the second eighth on, with other bytes, and as if more came.
+    forged = bytearray(first)
+    forged[20:22] = struct.pack(">H", 1 | 0x2000)
+    forged[34:] = b"X" * 24
+    assert read([first, bytes(forged), second])[0] == []
+    assert read([first, second, bytes(forged)])[0] == ["fragmnt.example"]
+
+
+def test_of_a_datagram_without_its_end_the_beginning_is_read() -> None:
+    long = QUESTION[:7] + b"\1" + QUESTION[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\x04\1\2\3\4"
+    first, *_ = fragments(udp(long, dport=53), 48)
+    assert read([first]) == (["fragmnt.example"], [])
+
+
+def test_a_flow_counts_fragments_as_they_came() -> None:
+    cut = fragments(udp(QUESTION, dport=53), 8)
+    (row,) = [
+        r for part in watch([capture(cut)]) for r in part.flows.iter_rows(named=True)
+    ]  # one flow, though only its first fragment has ports
+    assert (row["dst_port"], row["packets_out"]) == (53, len(cut))
+
+
+def test_unfinished_datagrams_are_bounded_in_number_and_bytes() -> None:
+    held = Reassembly(LAYERS)
+    big = bytes(60_000)
+    frames = [fragments(udp(big, dport=9), 59_992, number)[0] for number in range(1_500)]
+    for block in read_packets([capture(frames)]):
+        held.whole(block, read_headers(block, LAYERS))
+        held.given_up(int(block.time_ns[0]))
+        assert len(held) <= MAX_DATAGRAMS
+        assert held.held_bytes <= MAX_HELD_BYTES
