@@ -218,6 +218,26 @@ def test_a_killed_agent_holds_nothing(program: Path, tmp_path: Path) -> None:
             agent.kill()
 
 
+def test_a_look_sees_the_hosts_tmp_from_a_unit_that_has_its_own(
+    program: Path, tmp_path: Path
+) -> None:
+    # As PrivateTmp makes it: another file system lies over /tmp, and not for the first process.
+    if not tmp_path.is_relative_to("/tmp") or shutil.which("unshare") is None:
+        pytest.skip("the test's folder is not in /tmp, or there is no unshare")
+    agent_words = f"{sys.executable} -m tests.agent.blocker /tmp {_digest(program)}"
+    inside = f"mount -t tmpfs none /tmp && exec {agent_words} {tmp_path.relative_to('/')}"
+    words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    words += ["sh", "-c", f"unshare --mount sh -c '{inside}'; true"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as agent:
+        try:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == b"blocked\n"
+            assert b"'found': 1" in agent.stdout.readline()
+            assert _is_refused(program)
+        finally:
+            agent.kill()
+
+
 def test_what_is_started_in_a_storm_is_told_of_by_name_and_then_counted() -> None:
     seen = Seen()
     for number in range(MOST_TOLD * 2):
