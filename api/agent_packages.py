@@ -50,6 +50,7 @@ class Package:
     arch: str
     version: str
     sha256: str
+    size: int
     name: str
 
     @property
@@ -62,13 +63,13 @@ def held(data: Path) -> list[Package]:
     """Give the house's packages, the newest of each kind and machine."""
     try:
         rows = json.loads((data / FOLDER / LISTED).read_bytes())
-        found = [Package(**row) for row in rows]
+        found = sorted((Package(**row) for row in rows), key=lambda p: p.turn)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as wrong:
+    except (OSError, ValueError, TypeError, AttributeError) as wrong:
         where = data / FOLDER / LISTED
         raise InvalidInput(f"{where} cannot be read ({wrong}); add the packages anew") from None
-    newest = {(p.kind, p.arch): p for p in sorted(found, key=lambda p: p.turn)}
+    newest = {(p.kind, p.arch): p for p in found if (data / FOLDER / p.name).is_file()}
     return [newest[key] for key in sorted(newest)]
 
 
@@ -102,9 +103,10 @@ def _looked_at(file: Path) -> Package:
             with file.open("rb") as content:
                 if content.read(8)[: len(_BEGINS[kind])] != _BEGINS[kind]:
                     raise InvalidInput(f"{file} is no .{kind} package, whatever its name")
-            if file.stat().st_size > LARGEST:
+            size = file.stat().st_size
+            if size > LARGEST:
                 raise InvalidInput(f"{file} is over {LARGEST >> 20} MB")
-            return Package(kind, said[2], said[1], _digest(file), file.name)
+            return Package(kind, said[2], said[1], _digest(file), size, file.name)
         except OSError as wrong:
             raise InvalidInput(f"{file} cannot be read: {wrong}") from None
     raise InvalidInput(f"{file.name} is no package's name: see `make agent-deb`, `make agent-rpm`")
@@ -120,7 +122,7 @@ def script(data: Path, fingerprint: str) -> str:
     rows = [p for p in held(data) if p.kind != "msi"]
     if not rows:
         raise NotFound("the house has no package of the agent: `inopsio agent package add FILE`")
-    lines = "\n".join(f"{p.kind} {p.arch} {p.version} {p.sha256} {p.name}" for p in rows)
+    lines = "\n".join(f"{p.kind} {p.arch} {p.version} {p.sha256} {p.size} {p.name}" for p in rows)
     return _template().replace("@AUTHORITY@", fingerprint).replace("@PACKAGES@", lines)
 
 
@@ -141,8 +143,9 @@ def command(data: Path, url: str, token: str, fingerprint: str) -> str:
     digest = hashlib.sha256(text.encode()).hexdigest()
     place = shlex.quote(f"{url}/v1/agents/install.sh")
     return (
-        f"i=$(mktemp) && {{ curl -fsSk {place} || wget -qO- --no-check-certificate {place}; }}"
-        f' > "$i" && echo "{digest}  $i" | sha256sum -c - > /dev/null'
+        f"i=$(mktemp) && {{ curl -fsSkm 60 {place} || timeout 60 wget -qO- "
+        f'--no-check-certificate {place}; }} | head -c {len(text.encode())} > "$i"'
+        f' && echo "{digest}  $i" | sha256sum -c - > /dev/null'
         f' && echo {token} | $(command -v sudo) sh "$i" {shlex.quote(url)}'
     )
 

@@ -71,12 +71,13 @@ def test_the_line_names_the_script_and_the_script_the_packages(house: House) -> 
     assert subprocess.run(["sh", "-n"], input=text, check=False).returncode == 0
     assert f"AUTHORITY='{house.fingerprint}'" in text.decode()
     rows = re.findall(
-        r"^(?:PACKAGES=')?(deb|rpm) (\S+) (\S+) (\S+) ([^\s']+)", text.decode(), re.MULTILINE
+        r"^(?:PACKAGES=')?(deb|rpm) (\S+) (\S+) (\S+) (\d+) ([^\s']+)", text.decode(), re.MULTILINE
     )
     assert [(kind, arch) for kind, arch, *_ in rows] == [("deb", "amd64"), ("rpm", "x86_64")]
-    for _, _, _, digest, name in rows:
+    for _, _, _, digest, size, name in rows:
         status, content = fetched(house, f"/v1/agents/packages/{name}")
-        assert (status, hashlib.sha256(content).hexdigest()) == (200, digest)
+        told = (status, hashlib.sha256(content).hexdigest(), str(len(content)))
+        assert told == (200, digest, size)
 
 
 def test_nothing_but_what_is_listed_is_given(house: House) -> None:
