@@ -13,6 +13,7 @@ from agent.collect._shape import now_us
 from agent.deliver import ACCEPTED, ship_all
 from agent.errors import AgentError
 from agent.given import DONE, FAILED, logs_for, settings_of, spool_of
+from agent.halves import houses
 from agent.health import HEALTH, health
 from agent.identity import alone, load
 from agent.incarnation import Marking, place_of, settle
@@ -74,6 +75,7 @@ def once(given: argparse.Namespace) -> int:
     settle(spool, place_of(given.data))
     kept = look_once(spool, tasks(spool, logs_for(given, said), said.rest), now_us())
     sender = _shipping().Sender(server, agent_id(spool), socket.gethostname())
+    sender.houses = houses(spool)
     sent = ship_all(spool, Marking(sender, spool, given.data))
     tell(f"{kept} events kept, {sent} sent")
     spool.close()
@@ -87,7 +89,8 @@ def doctor(given: argparse.Namespace) -> int:
     said = settings_of(given)
     server = _shipping().server_of(given, said)
     is_well = True
-    for found in importlib.import_module("agent.doctor").examine(server, given.data):
+    examining = importlib.import_module("agent.doctor")
+    for found in examining.examine(server, given.data, examining.known(given.data)):
         is_well = is_well and found.is_ok
         print(found)  # noqa: T201  the command's result
     return DONE if is_well else FAILED

@@ -1,5 +1,6 @@
 """Say what hinders the agent, from the name of the server to its own rights, and the way out."""
 
+import contextlib
 import http.client
 import importlib
 import shutil
@@ -7,12 +8,13 @@ import socket
 import ssl
 import sys
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError, Away, Refused
+from agent.halves import houses
 from agent.ship import Sender, Server
 from agent.spool import Batch, Spool
 from agent.system import IS_POSIX
@@ -38,9 +40,23 @@ class Found:
         return f"{'ok  ' if self.is_ok else 'FAIL'} {self.name}: {self.text}{end}"
 
 
-def examine(server: Server, data: Path) -> Iterator[Found]:
-    """Examine one after the other; what cannot work without an earlier one is left out."""
-    yield from _road(server)
+def known(data: Path) -> list[tuple[str, int]]:
+    """Give where the house was reached before; nothing where the spool cannot say it."""
+    if not (data / "spool.sqlite").exists():
+        return []
+    try:
+        with contextlib.closing(Spool(data / "spool.sqlite")) as spool:
+            return houses(spool)
+    except Exception:  # noqa: BLE001  a broken file says anything; the queue's examination tells it
+        return []
+
+
+def examine(server: Server, data: Path, known: Sequence[tuple[str, int]] = ()) -> Iterator[Found]:
+    """Examine one after the other; what cannot work without an earlier one is left out.
+
+    `known`: where the house was reached before: an isolated host has no name servers.
+    """
+    yield from _road(server, list(known) if server.identity else [])
     yield from _queue(data)
     if sys.platform == "linux":
         rights = importlib.import_module("agent.collect.linux._rights")
@@ -48,17 +64,22 @@ def examine(server: Server, data: Path) -> Iterator[Found]:
             yield Found(not why_not, name, why_not or text, fix)
 
 
-def _road(server: Server) -> Iterator[Found]:
+def _road(server: Server, known: list[tuple[str, int]]) -> Iterator[Found]:
     parts = urllib.parse.urlsplit(server.url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+        address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+        yield Found(True, "name", f"{host} is {address}")
+        address = host  # all of its addresses are tried
     except OSError as wrong:
-        yield Found(False, "name", f"{host}: {wrong}", "check --url and the host's DNS")
-        return
-    yield Found(True, "name", f"{host} is {address}")
+        fix = "check --url and the host's DNS; an isolated host has none"
+        yield Found(False, "name", f"{host}: {wrong}", fix)
+        if not known:
+            return
+        address, port = known[0]
+        yield Found(True, "address", f"the house was at {address} before: that is tried")
     try:
-        link = socket.create_connection((host, port), TIMEOUT_S)
+        link = socket.create_connection((address, port), TIMEOUT_S)
     except OSError as wrong:
         fix = "check that the server listens there and no firewall lies between"
         yield Found(False, "connection", f"{host}:{port}: {wrong}", fix)
@@ -70,7 +91,7 @@ def _road(server: Server) -> Iterator[Found]:
             yield found
             if not found.is_ok:
                 return
-    yield from _door(server)
+    yield from _door(server, known)
 
 
 def _certificate(server: Server, link: socket.socket, host: str) -> Found:
@@ -84,9 +105,10 @@ def _certificate(server: Server, link: socket.socket, host: str) -> Found:
         return Found(False, "certificate", str(wrong), "check --ca, and what listens at that port")
 
 
-def _door(server: Server) -> Iterator[Found]:
+def _door(server: Server, known: list[tuple[str, int]]) -> Iterator[Found]:
     """Ask to keep nothing: a door that knows the token refuses an empty body; no event is made."""
     sender = Sender(server, "doctor", socket.gethostname())
+    sender.houses = known
     name = "certificate" if server.identity else "token"
     try:
         if server.identity:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any, Final
 from agent.errors import AgentError, Away
 from agent.place import ANNOUNCED, KEPT, KEY, PACKAGE, PLACE, READY, RESULT
 from agent.release import MOST_ANNOUNCED, BadRelease, Release, is_for, parts, read
+from agent.ship import by_address, left_over
 from agent.version import version
 from agent.voice import tell
 
@@ -45,17 +47,19 @@ def system() -> str:
 class Shelf:
     """Where releases lie: `url` of the folder, how to speak with it.
 
-    `report`: whether it wants to be told how an update ended (the house's own does).
+    `report`: whether it wants to be told how an update ended (the house's own does); `houses`:
+    where the house was reached before, for a host without name servers.
     """
 
     url: str
     context: Callable[[], ssl.SSLContext]
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     report: bool = False
+    houses: Callable[[], list[tuple[str, int]]] = list
 
     def get(self, name: str, most: int) -> Iterator[bytes]:
         """Give a file in pieces; Away if it cannot be had, BadRelease if it is over `most`."""
-        with self._open(urllib.request.Request(f"{self.url}/{name}")) as answer:  # noqa: S310  https or loopback
+        with self._open(f"/{name}") as answer:
             if answer.status == http.HTTPStatus.NO_CONTENT:
                 return
             left = most
@@ -69,10 +73,30 @@ class Shelf:
         """Tell how an update ended; Away if that cannot be told."""
         body = json.dumps(row).encode()
         said = {**self.headers, "Content-Type": "application/json"}
-        asked = urllib.request.Request(self.url, body, said, method="POST")  # noqa: S310  https or loopback
-        self._open(asked).close()
+        self._open("", body, said).close()
 
-    def _open(self, asked: urllib.request.Request) -> http.client.HTTPResponse:
+    def _open(
+        self, path: str, body: bytes | None = None, said: Mapping[str, str] | None = None
+    ) -> http.client.HTTPResponse:
+        """Ask by the name; if that is not found or not reached, by the addresses it had before."""
+        headers = dict(said or {})
+        try:
+            return self._opened(urllib.request.Request(self.url + path, body, headers))  # noqa: S310  https or loopback
+        except Away as away:
+            gone = getattr(away.__cause__, "reason", None)
+            if not isinstance(gone, OSError) or isinstance(gone, ssl.SSLError):
+                raise
+            parts = urllib.parse.urlsplit(self.url)
+            known = left_over(gone, parts.hostname or "", parts.port or 443, self.houses())
+            last = away
+        for url in by_address(self.url, known):
+            try:
+                return self._opened(urllib.request.Request(url + path, body, headers))  # noqa: S310  as above
+            except Away as again:
+                last = again
+        raise last
+
+    def _opened(self, asked: urllib.request.Request) -> http.client.HTTPResponse:
         # No proxy and no redirect, as for events: only the server that was named.
         opener = urllib.request.OpenerDirector()
         for one in (

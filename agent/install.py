@@ -158,8 +158,7 @@ def _account(folder: Path) -> None:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)  # by a token there was no enrolment
     given(data, account.pw_uid, account.pw_gid)
     # Settings and pin stay root's: whoever takes the account over may read and not change them.
-    for place in given(folder, 0, account.pw_gid):
-        place.chmod(0o750 if place.is_dir() else 0o640)
+    given(folder, 0, account.pw_gid, (0o750, 0o640))
 
 
 def _pin(root: Path) -> None:
@@ -170,21 +169,38 @@ def _pin(root: Path) -> None:
             put(pin, file.read(1 << 16))
 
 
-def given(folder: Path, uid: int, gid: int) -> list[Path]:
+def given(folder: Path, uid: int, gid: int, modes: tuple[int, int] | None = None) -> list[Path]:
     """Give a folder and all below it to an account; give what was given.
 
     What the account itself may have put there is left: links, and files that lie elsewhere too.
+    `modes`: of folders and of files, if they are to be set.
     """
     found = []
     for path, _, names, here in os.fwalk(folder, follow_symlinks=False):
         os.fchown(here, uid, gid)
+        if modes is not None:
+            os.fchmod(here, modes[0])
         found.append(Path(path))
-        for name in names:
-            told = os.stat(name, dir_fd=here, follow_symlinks=False)
-            if stat.S_ISREG(told.st_mode) and told.st_nlink == 1:
-                os.chown(name, uid, gid, dir_fd=here, follow_symlinks=False)
-                found.append(Path(path, name))
+        found += [Path(path, name) for name in names if _file_given(name, here, uid, gid, modes)]
     return found
+
+
+def _file_given(name: str, here: int, uid: int, gid: int, modes: tuple[int, int] | None) -> bool:
+    """Give a file to an account by its handle: by its name it might be another one by then."""
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+    except OSError:  # a link, or gone
+        return False
+    try:
+        told = os.fstat(handle)
+        if not stat.S_ISREG(told.st_mode) or told.st_nlink != 1:
+            return False
+        os.fchown(handle, uid, gid)
+        if modes is not None:
+            os.fchmod(handle, modes[1])
+    finally:
+        os.close(handle)
+    return True
 
 
 def uninstall(given: argparse.Namespace) -> int:

@@ -194,11 +194,15 @@ class Sender:
         port, context = parts.port or 443, self._server.context()
         try:
             link = _linked(host, port, context)
-        except socket.gaierror:
-            # A host that is cut off from its name servers still knows where the house was.
-            if self._server.identity is None or not self.houses:
+        except ssl.SSLError:
+            raise
+        except OSError as gone:
+            # A host that is cut off from its name servers, or from all addresses but those that
+            # are kept open, still knows where the house was.
+            known = left_over(gone, host, port, self.houses) if self._server.identity else []
+            if not known:
                 raise
-            return _linked_to_one(self.houses, context)
+            return _linked_to_one(known, context)
         found = link.sock.getpeername()[:2]
         self.houses = list(dict.fromkeys([found, *_addresses(host, port)]))[:MOST_HOUSES]
         return link
@@ -234,6 +238,19 @@ def _linked_to_one(
         except OSError:
             continue
     return _linked(*houses[-1], context)
+
+
+def left_over(
+    gone: BaseException | None, host: str, port: int, houses: list[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """Give what of the addresses known from before is still to be tried after this failure.
+
+    Where the name was found, those that it has now were tried already.
+    """
+    if isinstance(gone, socket.gaierror):
+        return houses
+    now = set(_addresses(host, port))
+    return [one for one in houses if one not in now]
 
 
 def _addresses(host: str, port: int) -> list[tuple[str, int]]:

@@ -1,5 +1,6 @@
 """Put the shipping half together: the server, the sender, papers, the beat, new versions."""
 
+import functools
 import importlib
 import os
 import socket
@@ -64,7 +65,8 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
         _begin_beating(server, spool, given.data, stop)
     # On Windows there are no releases yet, and anybody may make a folder of that name.
     if IS_POSIX and os.access(PLACE / KEY, os.R_OK):
-        importlib.import_module("agent.updating").start(given.data, said, server, stop)
+        begin = importlib.import_module("agent.updating").start
+        begin(given.data, said, server, stop, functools.partial(houses, spool))
     return Marking(sends, spool, given.data)
 
 

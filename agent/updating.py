@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +25,15 @@ STATUS_S: Final = 30
 SHELF: Final = "/v1/agents/updates"
 
 
-def start(data: Path, said: Settings, server: Server, stop: threading.Event) -> None:
+def start(
+    data: Path,
+    said: Settings,
+    server: Server,
+    stop: threading.Event,
+    houses: Callable[[], list[tuple[str, int]]],
+) -> None:
     """Look for versions in a thread until told to stop: at `update_url`, else at the house."""
-    shelf = _shelf(said, server)
+    shelf = _shelf(said, server, houses)
     if shelf is None:
         return
     fetcher = Fetcher(shelf, data, said.ring, _agent_id(data))
@@ -35,14 +42,16 @@ def start(data: Path, said: Settings, server: Server, stop: threading.Event) -> 
     ).start()
 
 
-def _shelf(said: Settings, server: Server) -> Shelf | None:
+def _shelf(
+    said: Settings, server: Server, houses: Callable[[], list[tuple[str, int]]]
+) -> Shelf | None:
     if said.update_url:
         plain = Server(said.update_url, ca_file=said.ca)  # refuses clear text but to this machine
         return Shelf(plain.url.rstrip("/"), plain.context)
     if server.identity is None:
         return None
     url = server.url.rstrip("/") + SHELF
-    return Shelf(url, server.context, server.identity.headers(), report=True)
+    return Shelf(url, server.context, server.identity.headers(), True, houses)
 
 
 def _agent_id(data: Path) -> str:

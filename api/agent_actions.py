@@ -15,7 +15,7 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from api.action_kinds import FREE, UNDOABLE, read_arguments
+from api.action_kinds import COLLECTS, FREE, UNDOABLE, read_arguments
 from api.agent_policy import agent_uuid, wanted_policy
 from api.evidence import forget_pieces
 from api.signer import Signer
@@ -150,7 +150,7 @@ def approve(database: Database, scope: Scope, action_id: str, now: datetime) -> 
     scope.require(APPROVE)
     with database.app(scope) as tx:
         action = _action(tx, action_id)
-        why = _why_not(scope, action)
+        why = _why_not(tx, scope, action)
         if why:
             told: dict[str, object] = {"reason": why, "asked_by": action["asked_by"]}
             write_audit(tx, scope, "agent-action.approve", action_id, "refused", told)
@@ -167,7 +167,7 @@ def approve(database: Database, scope: Scope, action_id: str, now: datetime) -> 
     return action
 
 
-def _why_not(scope: Scope, action: Row) -> str:
+def _why_not(tx: Tx, scope: Scope, action: Row) -> str:
     if not _is_person(scope):
         return "only a signed-in person approves an action, never a program"
     asked = {action["asked_by"].casefold(), action["asked_behind"].casefold()}
@@ -177,7 +177,17 @@ def _why_not(scope: Scope, action: Row) -> str:
         )
     if not action["asked_behind"] and scope.may("tokens:write"):
         return "nobody knows who stands behind this program; who may make programs does not approve"
+    approver, askers = [who(scope)], [action["asked_by"], action["asked_behind"]]
+    if _is_made_by(tx, approver, askers) or _is_made_by(tx, askers, approver):
+        return (
+            "one of the two accounts was made or changed by the other, or by a program, within a "
+            "day: that is no second person yet"
+        )
     return ""
+
+
+def _is_made_by(tx: Tx, accounts: list[str], makers: list[str]) -> bool:
+    return bool(select(tx, "agent_account_made_by", accounts=accounts, makers=makers))
 
 
 def _lowered(tx: Tx, scope: Scope, agent_id: str, now: datetime) -> bool:
@@ -233,6 +243,20 @@ def orders(tx: Tx, scope: Scope, signer: Signer, now: datetime) -> list[str]:
         forget_pieces(tx, str(row["action_id"]))
     found = select(tx, "agent_actions_ready", agent_id=agent_id, now=now, limit=AT_ONCE)
     return [signer.sign(_body(scope, row, now)) for row in found if _is_sent(tx, scope, row, now)]
+
+
+def expire_silent(database: Database, scope: Scope, now: datetime) -> int:
+    """End what waits for agents that beat no more, and drop pieces of what they collected.
+
+    A day after its end; give how many. Audited. What was sent and may be in force stays as it is.
+    """
+    with database.app(scope) as tx:
+        found = select(tx, "agent_actions_expire_silent", now=now, collects=sorted(COLLECTS))
+        for row in found:
+            told: dict[str, object] = {"kind": row["kind"], "agent": row["agent_id"]}
+            write_audit(tx, scope, "agent-action.expire", str(row["action_id"]), "failed", told)
+            forget_pieces(tx, str(row["action_id"]))
+    return len(found)
 
 
 def _is_sent(tx: Tx, scope: Scope, row: Row, now: datetime) -> bool:

@@ -25,6 +25,8 @@ WRITE: Final = "policy:write"
 MOST_AGENTS: Final = 1000
 MOST_VERSIONS: Final = 200
 LONGEST_NOTE: Final = 500
+MOST_BYTES: Final = 240_000
+"""Of a policy in a signed order; an agent reads 262,144 with signature and certificate."""
 BEAT_S: Final = 15
 """How often an agent asks what there is to do, where no policy says otherwise."""
 Kind = Literal[
@@ -84,6 +86,14 @@ class PolicyDocument(BaseModel):
         if len({one.name for one in queries}) < len(queries):
             raise ValueError("each has a name of its own")
         return queries
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse what no agent would read: the text is quoted twice in what is signed."""
+        size = len(json.dumps(json.dumps(self.told())))
+        if size > MOST_BYTES:
+            raise ValueError(f"it has {size} bytes as agents are told it; {MOST_BYTES} at most")
+        return self
 
     def told(self) -> dict[str, Any]:
         """Give it as agents read it: what is not said is left out, as are words newer than they."""

@@ -169,20 +169,41 @@ def _found(tx: Tx, evidence_id: str) -> Row:
 
 def hand_out(
     database: Database, scope: Scope, evidence_id: str, now: datetime
-) -> tuple[Row, bytes]:
-    """Give one file and its facts; who took it is written into its custody and the trail.
+) -> tuple[Row, Iterator[bytes]]:
+    """Give one file in pieces, and its facts; who took it is written into its custody and trail.
 
-    NotFound if there is none; NotAllowed if what is held has another hash than when it came.
+    NotFound if there is none; NotAllowed if what is held has another hash than when it came. It is
+    read twice, a piece at a time: nobody is given anything before all of it was looked at.
     """
     scope.require(READ)
     with database.app(scope) as tx:
         found = _found(tx, evidence_id)
-        content = b"".join(_pieces(tx, str(found["evidence_id"])))
-        is_whole = hashlib.sha256(content).hexdigest() == found["sha256"]
+        digest = hashlib.sha256()
+        for piece in _pieces(tx, str(found["evidence_id"])):
+            digest.update(piece)
+        is_whole = digest.hexdigest() == found["sha256"]
         what = "handed out" if is_whole else "found changed"
         _custody(tx, scope, str(found["evidence_id"]), what, {"sha256": found["sha256"]}, now)
         result: Any = "done" if is_whole else "failed"
         write_audit(tx, scope, "evidence.read", str(found["evidence_id"]), result)
     if not is_whole:
         raise NotAllowed("what is held is not what was collected; see its custody")
-    return found, content
+    return found, _streamed(database, scope, found)
+
+
+def _streamed(database: Database, scope: Scope, found: Row) -> Iterator[bytes]:
+    """Give piece by piece, each in a transaction of its own: a slow reader holds none.
+
+    NotAllowed before the last one if it became another file meanwhile: what was given is not whole.
+    """
+    digest, left, number = hashlib.sha256(), int(found["size_bytes"]), 0
+    while left > 0:
+        with database.app(scope) as tx:
+            rows = select(tx, "evidence_piece", evidence_id=found["evidence_id"], number=number)
+        content = rows[0]["content"] if rows else b""
+        assert isinstance(content, bytes)  # noqa: S101  a NOT NULL bytea
+        digest.update(content)
+        left, number = left - len(content), number + 1
+        if not content or (left <= 0 and digest.hexdigest() != found["sha256"]):
+            raise NotAllowed("what is held is not what was collected; see its custody")
+        yield content

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
+from api.agent_actions import expire_silent
 from deploy.house import House
 from pipelines import signals
 from pipelines.dead_letter import RAW_TOPIC
@@ -18,6 +20,7 @@ from storage.database.rollups import fold
 from storage.errors import InopsioError
 from storage.outcome import LakeFile
 from storage.retention import forget_lake, forget_old
+from storage.tenant import system_scope
 
 log = structlog.get_logger()
 EVERY_S: Final = 600.0
@@ -29,7 +32,7 @@ _AT_ONCE: Final = 1000
 
 def keep(house: House, now_us: int) -> None:
     """Do every chore once; one that fails is logged and does not stop the others."""
-    for chore in (_prepare, _fold, _merge, _forget, _trim, _trim_events):
+    for chore in (_prepare, _fold, _merge, _forget, _trim, _trim_events, _end_waits):
         _do(chore, house, now_us)
 
 
@@ -124,6 +127,15 @@ def _trim_events(house: House, now_us: int) -> None:
             gone = house.log.trim(topic, partition, before) if before else 0
             if gone:
                 log.info("log_trimmed", topic=topic, partition=partition, messages=gone)
+
+
+def _end_waits(house: House, now_us: int) -> None:
+    """End what waits for agents that are silent for good, and drop what they left half handed."""
+    now = datetime.fromtimestamp(now_us / 1e6, UTC)
+    for tenant in house.database.tenants():
+        ended = expire_silent(house.database, system_scope(tenant, "keeping"), now)
+        if ended:
+            log.info("actions_expired", tenant=tenant, actions=ended)
 
 
 def _first_kept(house: House, topic: str, partition: int, next_offset: int, limit_us: int) -> int:

@@ -17,7 +17,7 @@ from typing import Final
 
 from agent.act._fanotify import ASKS, OPEN_EXEC, OPEN_EXEC_PERM, OVERFLOW, Group
 from agent.act._programs import Place, Programs, roots
-from agent.act._refusals import Refusals
+from agent.act._refusals import Refusals, path_of
 from agent.voice import tell
 
 AGAIN_S: Final = 5.0
@@ -114,7 +114,7 @@ class Execs:
                 self.refusals.refuse(handle, place, sha256)
                 if len(self._waiting) >= _MOST_WAITING:
                     del self._waiting[next(iter(self._waiting))]
-                path = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115  a text
+                path = path_of(handle)
                 self._waiting[pid, place] = time.monotonic() + BECOMES_S, path, sha256
 
     def _end(self, pid: int, place: Place) -> bool | None:
@@ -157,7 +157,7 @@ class Execs:
                 return
             # First refused, then ended: what starts it again at once does not get through.
             self.refusals.refuse(handle, place, sha256)
-            path = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115  a text
+            path = path_of(handle)
         finally:
             os.close(handle)
         if self._end(pid, place):

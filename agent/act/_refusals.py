@@ -68,7 +68,7 @@ class Refusals:
                 return False
             if not self._group.mark(handle, OPEN_EXEC_PERM):
                 return False
-            self._places[place] = Refused(_path_of(handle), sha256, os.fstat(handle).st_size)
+            self._places[place] = Refused(path_of(handle), sha256, os.fstat(handle).st_size)
         return True
 
     def keep_only(self, blocked: frozenset[str]) -> None:
@@ -111,8 +111,10 @@ class Refusals:
         finally:
             self._group.answer(handle, is_allowed=not is_refused)
         if is_refused:
-            self._seen("refused", pid, _path_of(handle), sha256)
+            self._seen("refused", pid, path_of(handle), sha256)
 
 
-def _path_of(handle: int) -> str:
-    return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115  a text, whatever it has
+def path_of(handle: int) -> str:
+    """Give the path of an open file as text that is UTF-8: a name on a disk is bytes."""
+    path = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115  bytes as they are
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -50,6 +50,9 @@ def do(id: str, arguments: Told, host: Host) -> Told:
         if facts["size_bytes"] > most:
             raise Refuses(f"{path} has {facts['size_bytes']} bytes; {most} were asked for")
         read = functools.partial(os.read, handle)
-        return _evidence.keep(id, path, most, read, facts, host)
+        told = _evidence.keep(id, path, most, read, facts, host)
+        if _facts(handle) != facts:
+            told["evidence"]["detail"] = {**facts, "changed_meanwhile": True}
+        return told
     finally:
         os.close(handle)

@@ -1,10 +1,12 @@
 """Read what agents collected: facts, custody, the file itself."""
 
+import base64
 import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from api import evidence
@@ -76,5 +78,10 @@ def content(request: Request, scope: Reader, evidence_id: uuid.UUID) -> Response
     desk = desk_of(request)
     found, held = evidence.hand_out(desk.database, scope, str(evidence_id), desk.now())
     name = f'attachment; filename="{found["evidence_id"]}.bin"'
-    headers = {"Content-Disposition": name, "Repr-Digest": f"sha-256={found['sha256']}"}
-    return Response(held, media_type="application/octet-stream", headers=headers)
+    digest = base64.b64encode(bytes.fromhex(found["sha256"])).decode()
+    headers = {
+        "Content-Disposition": name,
+        "Content-Length": str(found["size_bytes"]),
+        "Repr-Digest": f"sha-256=:{digest}:",
+    }
+    return StreamingResponse(held, media_type="application/octet-stream", headers=headers)

@@ -98,7 +98,7 @@ def actions_table(found: Sequence[Row], now: datetime, who: str, may: frozenset[
             moment(a["asked_at"], now),
             html.Div([action_words(a), html.Div(_about(a), className="muted small break-words")]),
             html.Div([action_state(a, now), _why(a)]),
-            html.Div([html.Div(a["asked_by"]), _approver(a)], className="small"),
+            html.Div([html.Div(name_of(a["asked_by"])), _approver(a)], className="small names"),
             html.Div(_acts(a, now, who, may), className="actions"),
         )
         for a in found[:50]
@@ -141,7 +141,18 @@ def _approver(action: Row) -> Part:
     if not action["approved_by"]:
         return None
     word = "denied" if action["state"] == "denied" else "approved"
-    return html.Div(f"{word} by {action['approved_by']}", className="muted")
+    return html.Div(f"{word} by {name_of(action['approved_by'])}", className="muted")
+
+
+def name_of(who: str) -> str:
+    """Name who acts for people: a person by the name alone, a program as what it is.
+
+    >>> name_of("user:ann"), name_of("token:soar"), name_of("system:inopsio agent act")
+    ('ann', 'soar (token)', 'inopsio agent act (shell)')
+    """
+    kind, _, name = one_line(who).partition(":")
+    words = {"user": "", "token": " (token)", "system": " (shell)"}
+    return f"{name}{words[kind]}" if kind in words else one_line(who)
 
 
 def _acts(action: Row, now: datetime, who: str, may: frozenset[str]) -> list[Part]:

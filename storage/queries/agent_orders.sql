@@ -34,6 +34,18 @@ WHERE made_at > %(now)s::timestamptz - interval '24 hours'
     AND lower(made_behind) IN ('', lower(%(person)s))
 LIMIT 1;
 
+-- name: agent_account_made_by
+-- Accounts made or changed within a day by the other one, or by a program. Ids of entries begin
+-- with their time: only that day's are read.
+SELECT FROM audit_entries AS a
+JOIN users AS u ON u.user_id::text = a.object
+WHERE a.entry_id > (lpad(to_hex((extract(epoch FROM now() - interval '24 hours') * 1000)::bigint),
+        12, '0') || repeat('0', 20))::uuid
+    AND a.action IN ('user.create', 'user.change') AND a.result = 'done'
+    AND 'user:' || u.name = ANY (%(accounts)s)
+    AND (a.actor = ANY (%(makers)s) OR a.actor LIKE 'token:%%')
+LIMIT 1;
+
 -- name: agent_policies_newest
 -- The newest word for all agents, and the newest for this one, if there are any.
 (SELECT version, agent_id::text, document, is_removed, note, made_by, made_at
@@ -128,6 +140,13 @@ UPDATE agent_actions SET state = 'expired', ended_at = %(now)s
 WHERE agent_id = %(agent_id)s::uuid AND (state IN ('waits', 'ready') AND expires_at < %(now)s
     OR state = 'sent' AND expires_at < %(now)s - interval '1 hour')
 RETURNING action_id::text, kind;
+
+-- name: agent_actions_expire_silent
+-- Of agents that do not beat any more. What changes a host and was sent may still be told.
+UPDATE agent_actions SET state = 'expired', ended_at = %(now)s
+WHERE state IN ('waits', 'ready') AND expires_at < %(now)s - interval '1 day'
+    OR state = 'sent' AND kind = ANY (%(collects)s) AND expires_at < %(now)s - interval '1 day'
+RETURNING action_id::text, agent_id::text, kind;
 
 -- name: agent_actions_ready
 SELECT action_id::text, kind, arguments, is_dry, undoes::text, state, expires_at

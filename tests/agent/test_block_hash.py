@@ -88,13 +88,14 @@ def test_a_new_copy_is_ended_at_its_first_start_and_refused_from_then_on(
     host: Host, program: Path, tmp_path: Path
 ) -> None:
     _blocked(host, program)
-    copy = tmp_path / "elsewhere"
+    copy = tmp_path / os.fsdecode(b"else\xffwhere")
     shutil.copy2(program, copy)
     with subprocess.Popen([copy, "60"]) as first:
         assert first.wait(10) == -9
     os.link(copy, tmp_path / "another name")
     assert _is_refused(copy)
     assert _is_refused(tmp_path / "another name")
+    assert _news(host)[0] == ("ended", f"{tmp_path}/else\\udcffwhere")
 
 
 def test_a_script_that_is_blocked_is_refused_from_its_second_start_on(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -156,6 +157,39 @@ def test_nothing_behind_a_link_is_given_away(tmp_path: Path) -> None:
     (folder / "link").symlink_to("/nonexistent")
     (folder / "folder").symlink_to(tmp_path / "other")
     assert given(folder, *mine) == [folder, folder / "look", folder / "look" / "agent.lock"]
+
+
+_SWAPPING = """
+import os, sys
+from pathlib import Path
+from agent.install import given
+
+folder, secret, seen = Path(sys.argv[1]), Path(sys.argv[2]), []
+
+def swap(event, told):
+    # The folder is given away first. Just before the file is, it is another one.
+    if event == "os.chown":
+        seen.append(told)
+    if event == "os.chown" and len(seen) == 2:
+        os.link(secret, folder / "draft")
+        os.replace(folder / "draft", folder / "file")
+
+sys.addaudithook(swap)
+given(folder, 4321, 4322)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_a_file_that_is_swapped_as_it_is_given_away_gives_nothing_else_away(
+    tmp_path: Path,
+) -> None:
+    folder, secret = tmp_path / "data", tmp_path / "shadow"
+    folder.mkdir()
+    secret.write_text("root")
+    (folder / "file").write_text("mine")
+    subprocess.run([sys.executable, "-c", _SWAPPING, str(folder), str(secret)], check=True)
+    assert (folder / "file").samefile(secret)
+    assert secret.stat().st_uid == 0
 
 
 def test_settings_are_not_written_through_a_link(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_file_becomes_evidence_with_its_hash_and_custody(agent: Agent, tmp_pat
     assert action_of(database, BEA, made["action_id"])["state"] == "done"
     later = now + timedelta(seconds=1)
     found, held = evidence.hand_out(database, BEA, made["action_id"], later)
-    assert (held, found["sha256"]) == (content, hashlib.sha256(content).hexdigest())
+    assert (b"".join(held), found["sha256"]) == (content, hashlib.sha256(content).hexdigest())
     custody = evidence.evidence_of(database, BEA, made["action_id"])["custody"]
     assert [(c["what"], c["actor"]) for c in custody] == [
         ("received", f"agent:{agent.id}"),

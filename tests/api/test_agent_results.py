@@ -1,7 +1,9 @@
 """Say odd things as an enrolled agent: its beat is answered, and what can be kept is kept."""
 
+import base64
 import hashlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,16 +16,17 @@ import pytest
 
 from agent.identity import Identity
 from api import evidence
-from api.agent_actions import action_of, approve, ask, orders, undo
+from api.agent_actions import action_of, approve, ask, expire_silent, orders, undo
 from api.agent_policy import read_document, set_policy
 from api.agent_results import LARGEST
 from api.agents_beat import CLAIM
 from api.signer import signer_of
 from storage.database import Database
 from storage.database.queries import execute, select
+from storage.errors import NotAllowed
 from storage.sealing import Seal
 from storage.settings import Settings
-from storage.tenant import Actor, Role, Scope
+from storage.tenant import Actor, Role, Scope, system_scope
 from tests.api.agents_house import House, listening, say
 
 ANN = Scope("acme", Actor("user", "ann"), frozenset({Role.ADMIN}))
@@ -258,7 +261,49 @@ def test_nothing_is_added_to_or_taken_from_a_whole_file(house: House, host: Iden
         assert tx.execute("DELETE FROM evidence_pieces").rowcount == 0
     with pytest.raises(psycopg.errors.InsufficientPrivilege), house.database.app(ANN) as tx:
         execute(tx, "evidence_piece_add", evidence_id=named, number=1, content=b"more")
-    assert evidence.hand_out(house.database, BEA, named, house.desk.now())[1] == b"dropper"
+    _, given = evidence.hand_out(house.database, BEA, named, house.desk.now())
+    assert list(given) == [b"dropper"]
+
+
+def test_a_file_is_handed_out_piece_by_piece_and_the_last_one_is_checked(
+    house: House, host: Identity
+) -> None:
+    named = sent(house, host, "collect", path="/tmp/a")
+    pieces = [os.urandom(evidence.PIECE) for _ in range(3)] + [b"end"]
+    for number, content in enumerate(pieces):
+        assert piece(host, named, content, number) == 204
+    whole = b"".join(pieces)
+    claimed = {**WHOLE, "size_bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    beat(host, results=[{"id": named, "state": "done", "result": {"evidence": claimed}}])
+    _, given = evidence.hand_out(house.database, BEA, named, house.desk.now())
+    assert list(given) == pieces
+    client = house.front().person(house.acme, "q", Role.ANALYST)
+    answer = client.get(f"/v1/evidence/{named}/content")
+    told = (answer.content, int(answer.headers["Content-Length"]))
+    assert told == (whole, len(whole))
+    digest = base64.b64encode(hashlib.sha256(whole).digest()).decode()
+    assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+    _, again = evidence.hand_out(house.database, BEA, named, house.desk.now())
+    with house.database.owner() as tx:  # the application cannot
+        tx.execute("SELECT set_config('inopsio.tenant', 'acme', true)")
+        tx.execute("UPDATE evidence_pieces SET content = 'END' WHERE number = 3")
+    with pytest.raises(NotAllowed, match="not what was collected"):
+        list(again)
+    with pytest.raises(NotAllowed, match="not what was collected"):
+        evidence.hand_out(house.database, BEA, named, house.desk.now())
+
+
+def test_what_agents_that_are_gone_left_is_dropped_by_its_age(house: House, host: Identity) -> None:
+    named = sent(house, host, "collect", path="/tmp/a")
+    assert piece(host, named) == 204
+    isolated = sent(house, host, "isolate", minutes=60)
+    for later_s, wanted, left in ((23 * 3600, 0, 7), (3 * 3600, 1, 0)):
+        house.clock.forward(later_s)
+        keeper = system_scope(ANN.tenant_id, "keeping")
+        assert expire_silent(house.database, keeper, house.desk.now()) == wanted
+        assert held(house) == left
+    states = [action_of(house.database, ANN, one)["state"] for one in (named, isolated)]
+    assert states == ["expired", "sent"]
 
 
 def test_a_policy_that_was_refused_before_its_version_was_read_says_why(

@@ -1,5 +1,6 @@
 """Try to be two persons: by a token, by the command line, by a policy, by the ledger itself."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ import pytest
 from api.agent_actions import approve, ask
 from api.agent_policy import read_document, set_policy
 from api.auth import create_token
+from api.auth.people import change_user, create_user, list_users
 from api.auth.tokens import token_scope
 from storage.database import Database
 from storage.database.queries import execute
 from storage.errors import InvalidInput, NotAllowed
+from storage.identity import new_id
 from storage.tenant import Actor, Role, Scope, system_scope
 from tests.api.conftest import START_US, Clock
 
@@ -41,6 +44,11 @@ def by_token(database: Database, maker: Scope) -> Scope:
 def by_token_of_a_token(database: Database, maker: Scope) -> Scope:
     text = create_token(database, maker, "maker", [Role.ADMIN], 3600)
     return by_token(database, token_scope(database, text, Clock()()))
+
+
+def by_token_of_admin(database: Database) -> Scope:
+    text = create_token(database, ANN, "maker", [Role.ADMIN], 3600)
+    return token_scope(database, text, Clock()())
 
 
 def asked(database: Database, scope: Scope) -> str:
@@ -95,3 +103,46 @@ def test_the_ledger_itself_takes_no_approval_of_the_asker(ledger: Database, by: 
     words = {"action_id": named, "by": by, "now": NOW, "expires_at": NOW}
     with pytest.raises(InvalidInput, match="second_person"), ledger.app(BEA) as tx:
         execute(tx, "agent_action_approve", **words)
+
+
+def _account(ledger: Database, maker: Scope, name: str) -> Scope:
+    create_user(ledger, maker, name, None, [Role.ANALYST])
+    return replace(BEA, actor=Actor("user", name))
+
+
+@pytest.mark.parametrize("through", [lambda _d: ANN, by_token_of_admin], ids=["itself", "token"])
+def test_an_account_that_the_asker_just_made_is_no_second_person(
+    ledger: Database, through: Callable[[Database], Scope]
+) -> None:
+    sock = _account(ledger, through(ledger), "Straße")
+    mine, socks = asked(ledger, ANN), asked(ledger, sock)
+    for scope, named in ((sock, mine), (ANN, socks)):
+        with pytest.raises(NotAllowed, match="no second person yet"):
+            approve(ledger, scope, named, NOW)
+    assert approve(ledger, BEA, mine, NOW)["state"] == "ready"
+
+
+def test_an_account_whose_roles_the_asker_just_changed_is_none_either(ledger: Database) -> None:
+    other = replace(ANN, actor=Actor("user", "zoe"))
+    sleeper = _account(ledger, other, "sleeper")
+    (row,) = [u for u in list_users(ledger, ANN) if u["name"] == "sleeper"]
+    assert approve(ledger, sleeper, asked(ledger, ANN), NOW)["state"] == "ready"
+    change_user(ledger, ANN, row["user_id"], disabled=False)
+    with pytest.raises(NotAllowed, match="no second person yet"):
+        approve(ledger, sleeper, asked(ledger, ANN), NOW)
+
+
+def test_a_day_later_the_account_counts_as_a_person(ledger: Database) -> None:
+    create_user(ledger, replace(ANN, actor=Actor("user", "zoe")), "old", None, [Role.ANALYST])
+    old = replace(BEA, actor=Actor("user", "old"))
+    (row,) = [u for u in list_users(ledger, ANN) if u["name"] == "old"]
+    day_us = 25 * 3_600_000_000
+    with ledger.app(ANN) as tx:
+        words = {"actor": "user:ann", "action": "user.change", "object": row["user_id"]}
+        made = {
+            "entry_id": new_id(time.time_ns() // 1000 - day_us),
+            "result": "done",
+            "detail": "{}",
+        }
+        execute(tx, "audit_write", **words, **made)
+    assert approve(ledger, old, asked(ledger, ANN), NOW)["state"] == "ready"

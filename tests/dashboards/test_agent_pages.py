@@ -69,7 +69,7 @@ def test_an_agents_page_shows_its_policy_and_its_actions(
     filled: House, admin: httpx.Client
 ) -> None:
     shown = filled.open(admin, f"/agent/{AGENT}")
-    for words in ("Agent of host alpha", "Waits for a second person", "none set", "user:bea"):
+    for words in ("Agent of host alpha", "Waits for a second person", "none set", "bea"):
         assert words in shown
     assert f"/agent/{AGENT}" in filled.open(admin, "/agents")
     assert "Act on this host" in filled.open(admin, "/entity/host:host alpha")
