@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from agent.errors import AgentError
-from agent.system import windows_home
 from agent.voice import tell
-from agent.windows.rights import close_off
+from agent.windows.rights import close_off, home
 from agent.windows.served import NAME, STOP_S
 
 SHOWN: Final = "Inopsio Agent"
@@ -90,7 +89,7 @@ def uninstall(given: argparse.Namespace) -> int:
             return 0
         manager.remove()
     if not given.keep_data:
-        _remove(windows_home())
+        _remove(home())
     tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))
     return 0
 
@@ -170,9 +169,9 @@ class _Manager:
 
 
 def _home() -> Path:
-    data = windows_home()
+    data = home()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    close_off(data)
+    close_off(data, is_new=False)
     return data
 
 

@@ -36,7 +36,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    needed(*NEEDED)
+    needed(*NEEDED, as_root=False)
     work = tmp_path_factory.mktemp("msi")
     given = os.environ.get("INOPSIO_AGENT_TREE")
     tree = Path(given) if given else work / "tree"
@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHost]:
-    needed(*NEEDED)
+    needed(*NEEDED, as_root=False)
     host = WindowsHost(tmp_path_factory.mktemp("host") / "windows")
     yield host
     host.end()
@@ -89,6 +89,9 @@ def test_the_msi_installs_enrols_runs_survives_kills_and_leaves_no_trace(
     launched = [e for e in arrived(house) if (e["class_uid"], e["activity_id"]) == (1007, 1)]
     assert any("inopsio-agentd.exe" in (e["process"]["cmd_line"] or "") for e in launched)
     assert {e["device"]["os"]["name"] for e in launched} == {"Windows"}
+    # As far as wine keeps rights: others have none in the folder of the keys.
+    assert windows.log.parent.stat().st_mode & 0o007 == 0
+    assert json.loads(windows.log.with_name("identity.json").read_text())["machine"]
     status = json.loads(windows.agent("status").stdout)
     assert status["version"] == version()
     assert status["memory_bytes"] > 1 << 20
