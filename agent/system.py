@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,10 @@ if sys.platform == "win32":
         """Give the memory that this process holds; 0 where it cannot be known."""
         return facts.resident_bytes()
 
+    def system_program(name: str) -> str | None:
+        """Give where a program of the system's lies, None if it has none of that name."""
+        return facts.system_program(name)
+
     def windows_home() -> Path:
         """Give the folder that a Windows host has for the agent's settings and data."""
         return rights.home()
@@ -64,6 +69,10 @@ else:
         except OSError:  # not Linux
             return 0
         return int(told.split()[1]) * mmap.PAGESIZE
+
+    def system_program(name: str) -> str | None:
+        """Give where a program of the system's lies, None if it has none of that name."""
+        return shutil.which(name)
 
     def windows_home() -> Path:
         """Say that there is none: it is asked for on Windows only."""
