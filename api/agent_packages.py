@@ -109,7 +109,9 @@ def _looked_at(file: Path) -> Package:
             return Package(kind, said[2], said[1], _digest(file), size, file.name)
         except OSError as wrong:
             raise InvalidInput(f"{file} cannot be read: {wrong}") from None
-    raise InvalidInput(f"{file.name} is no package's name: see `make agent-deb`, `make agent-rpm`")
+    raise InvalidInput(
+        f"{file.name} is no package's name: see `make agent-deb`, `agent-rpm`, `agent-msi`"
+    )
 
 
 def _digest(file: Path) -> str:
@@ -156,6 +158,37 @@ def enrolling(url: str, token: str, fingerprint: str) -> str:
         f"inopsio-agent enroll --url {shlex.quote(url)} --token {token}"
         f" --ca-fingerprint {fingerprint}"
     )
+
+
+def on_windows(data: Path, url: str, token: str, fingerprint: str) -> str:
+    """Give the line for an administrator's PowerShell: fetch the MSI, compare it, install, enrol.
+
+    Without an MSI in the house the host must have it already, in the folder of the command.
+    """
+    joins = f"INOPSIO_URL={url} INOPSIO_TOKEN={token} INOPSIO_CA_FINGERPRINT={fingerprint}"
+    package = next((p for p in held(data) if p.kind == "msi"), None)
+    if package is None:
+        return _installing("(Get-Item inopsio-agent-*.msi)[-1].FullName", joins)
+    # A name of its own in the system's folder: whoever else writes there could not wait for it.
+    place = _quoted(f"{url}/v1/agents/packages/{package.name}")
+    return (
+        '$m = "$env:windir\\Temp\\$([guid]::NewGuid()).msi"; '
+        f"curl.exe -fsSk -o $m {place}; "
+        f"if ((Get-FileHash $m).Hash -eq '{package.sha256}') {{ {_installing('$m', joins)} }} "
+        "else { Write-Error 'this is not the package of the house' }; Remove-Item $m"
+    )
+
+
+def _installing(msi: str, joins: str) -> str:
+    return (
+        "$p = Start-Process msiexec.exe -Wait -PassThru -ArgumentList "
+        f"('/i \"' + {msi} + '\" /qn ' + "
+        f'{_quoted(joins)}); if ($p.ExitCode) {{ Write-Error "msiexec: $($p.ExitCode)" }}'
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @router.get("/install.sh", summary="What installs the agent", response_class=PlainTextResponse)
