@@ -25,10 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
-from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, machine_hash, save
+from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, load, machine_hash, save
 from agent.ship import by_address
+from agent.spool_file import set_aside
 from agent.trust import trusting
 from agent.version import version
+from agent.voice import tell
 
 TIMEOUT_S: Final = 30
 LARGEST: Final = 64 << 10
@@ -76,8 +78,21 @@ def enroll(
         _due(answer),
         _second(answer["not_after"]),
     )
+    if _is_another(made, authority, machine_id) and (aside := set_aside(folder)):
+        tell(f"this is another house: what the one before has not got stays in {aside}")
     save(made, authority, _key_text(key) + str(answer["certificate"]))
     return made
+
+
+def _is_another(made: Identity, authority: str, machine_id: Path) -> bool:
+    """Answer whether this folder was another tenant's, house's or machine's: events are theirs."""
+    try:
+        before = load(made.folder, machine_id)
+        known = (made.folder / "authority.pem").read_text(encoding="ascii") if before else ""
+    except (AgentError, OSError, ValueError):
+        return True
+    told = (made.tenant_id, authority.strip())
+    return before is not None and (before.tenant_id, known.strip()) != told
 
 
 def renew(identity: Identity, houses: Sequence[tuple[str, int]] = ()) -> Identity:

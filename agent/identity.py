@@ -129,11 +129,12 @@ def write_private(path: Path, text: str) -> None:
 
 def _private(folder: Path) -> None:
     """Make the folder and the one above it if needed; AgentError if others may write there."""
+    is_new = not folder.exists()
     for place in (folder.parent, folder):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if IS_POSIX and folder.stat().st_mode & 0o022:
         raise AgentError(f"others may write in {folder}: chmod 700 it, or take another --data")
-    close_off(folder)
+    close_off(folder, is_new=is_new)
 
 
 def _give(handle: int, folder: Path) -> None:

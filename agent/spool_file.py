@@ -1,9 +1,12 @@
 """Open the spool's file: its tables, and how SQLite keeps them."""
 
+import contextlib
+import itertools
 import sqlite3
 from pathlib import Path
 from typing import Final
 
+NAME: Final = "spool.sqlite"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS lanes (
     lane TEXT PRIMARY KEY, stream TEXT NOT NULL, format TEXT NOT NULL, value INTEGER NOT NULL,
@@ -35,3 +38,17 @@ def opened(path: Path) -> sqlite3.Connection:
     found.execute("PRAGMA journal_size_limit=16777216")
     found.executescript(_SCHEMA)
     return found
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Give the spool another name: what it holds is for nobody else; None if there is none."""
+    place = folder / NAME
+    if not place.exists():
+        return None
+    aside = next(p for n in itertools.count(1) if not (p := folder / f"{NAME}.before-{n}").exists())
+    with contextlib.closing(sqlite3.connect(place, timeout=10)) as spool:
+        spool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    place.rename(aside)
+    for end in ("-wal", "-shm"):
+        place.with_name(f"{NAME}{end}").unlink(missing_ok=True)
+    return aside

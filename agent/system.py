@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -30,17 +31,21 @@ if sys.platform == "win32":
         """Lock an open file for this process's life; OSError if another one has it."""
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
-    def close_off(folder: Path) -> None:
+    def close_off(folder: Path, *, is_new: bool) -> None:
         """Keep others out of a folder of the agent's; AgentError if they may be in it already."""
-        rights.close_off(folder)
+        rights.close_off(folder, is_new=is_new)
 
     def resident_bytes() -> int:
         """Give the memory that this process holds; 0 where it cannot be known."""
         return facts.resident_bytes()
 
+    def system_program(name: str) -> str | None:
+        """Give where a program of the system's lies, None if it has none of that name."""
+        return facts.system_program(name)
+
     def windows_home() -> Path:
         """Give the folder that a Windows host has for the agent's settings and data."""
-        return facts.shared_folder() / "Inopsio Agent"
+        return rights.home()
 
     def told_by(place: Path) -> bytes:
         """Give what a file of the host says of it, or what Windows says instead; b'' if nothing."""
@@ -54,7 +59,7 @@ else:
         """Lock an open file for this process's life; OSError if another one has it."""
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def close_off(folder: Path) -> None:
+    def close_off(folder: Path, *, is_new: bool) -> None:
         """Keep others out of a folder of the agent's: its mode has done so where it was made."""
 
     def resident_bytes() -> int:
@@ -64,6 +69,10 @@ else:
         except OSError:  # not Linux
             return 0
         return int(told.split()[1]) * mmap.PAGESIZE
+
+    def system_program(name: str) -> str | None:
+        """Give where a program of the system's lies, None if it has none of that name."""
+        return shutil.which(name)
 
     def windows_home() -> Path:
         """Say that there is none: it is asked for on Windows only."""

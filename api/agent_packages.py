@@ -50,6 +50,7 @@ class Package:
     arch: str
     version: str
     sha256: str
+    size: int
     name: str
 
     @property
@@ -62,13 +63,13 @@ def held(data: Path) -> list[Package]:
     """Give the house's packages, the newest of each kind and machine."""
     try:
         rows = json.loads((data / FOLDER / LISTED).read_bytes())
-        found = [Package(**row) for row in rows]
+        found = sorted((Package(**row) for row in rows), key=lambda p: p.turn)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as wrong:
+    except (OSError, ValueError, TypeError, AttributeError) as wrong:
         where = data / FOLDER / LISTED
         raise InvalidInput(f"{where} cannot be read ({wrong}); add the packages anew") from None
-    newest = {(p.kind, p.arch): p for p in sorted(found, key=lambda p: p.turn)}
+    newest = {(p.kind, p.arch): p for p in found if (data / FOLDER / p.name).is_file()}
     return [newest[key] for key in sorted(newest)]
 
 
@@ -102,12 +103,15 @@ def _looked_at(file: Path) -> Package:
             with file.open("rb") as content:
                 if content.read(8)[: len(_BEGINS[kind])] != _BEGINS[kind]:
                     raise InvalidInput(f"{file} is no .{kind} package, whatever its name")
-            if file.stat().st_size > LARGEST:
+            size = file.stat().st_size
+            if size > LARGEST:
                 raise InvalidInput(f"{file} is over {LARGEST >> 20} MB")
-            return Package(kind, said[2], said[1], _digest(file), file.name)
+            return Package(kind, said[2], said[1], _digest(file), size, file.name)
         except OSError as wrong:
             raise InvalidInput(f"{file} cannot be read: {wrong}") from None
-    raise InvalidInput(f"{file.name} is no package's name: see `make agent-deb`, `make agent-rpm`")
+    raise InvalidInput(
+        f"{file.name} is no package's name: see `make agent-deb`, `agent-rpm`, `agent-msi`"
+    )
 
 
 def _digest(file: Path) -> str:
@@ -120,7 +124,7 @@ def script(data: Path, fingerprint: str) -> str:
     rows = [p for p in held(data) if p.kind != "msi"]
     if not rows:
         raise NotFound("the house has no package of the agent: `inopsio agent package add FILE`")
-    lines = "\n".join(f"{p.kind} {p.arch} {p.version} {p.sha256} {p.name}" for p in rows)
+    lines = "\n".join(f"{p.kind} {p.arch} {p.version} {p.sha256} {p.size} {p.name}" for p in rows)
     return _template().replace("@AUTHORITY@", fingerprint).replace("@PACKAGES@", lines)
 
 
@@ -141,8 +145,9 @@ def command(data: Path, url: str, token: str, fingerprint: str) -> str:
     digest = hashlib.sha256(text.encode()).hexdigest()
     place = shlex.quote(f"{url}/v1/agents/install.sh")
     return (
-        f"i=$(mktemp) && {{ curl -fsSk {place} || wget -qO- --no-check-certificate {place}; }}"
-        f' > "$i" && echo "{digest}  $i" | sha256sum -c - > /dev/null'
+        f"i=$(mktemp) && {{ curl -fsSkm 60 {place} || timeout 60 wget -qO- "
+        f'--no-check-certificate {place}; }} | head -c {len(text.encode())} > "$i"'
+        f' && echo "{digest}  $i" | sha256sum -c - > /dev/null'
         f' && echo {token} | $(command -v sudo) sh "$i" {shlex.quote(url)}'
     )
 
@@ -153,6 +158,37 @@ def enrolling(url: str, token: str, fingerprint: str) -> str:
         f"inopsio-agent enroll --url {shlex.quote(url)} --token {token}"
         f" --ca-fingerprint {fingerprint}"
     )
+
+
+def on_windows(data: Path, url: str, token: str, fingerprint: str) -> str:
+    """Give the line for an administrator's PowerShell: fetch the MSI, compare it, install, enrol.
+
+    Without an MSI in the house the host must have it already, in the folder of the command.
+    """
+    joins = f"INOPSIO_URL={url} INOPSIO_TOKEN={token} INOPSIO_CA_FINGERPRINT={fingerprint}"
+    package = next((p for p in held(data) if p.kind == "msi"), None)
+    if package is None:
+        return _installing("(Get-Item inopsio-agent-*.msi)[-1].FullName", joins)
+    # A name of its own in the system's folder: whoever else writes there could not wait for it.
+    place = _quoted(f"{url}/v1/agents/packages/{package.name}")
+    return (
+        '$m = "$env:windir\\Temp\\$([guid]::NewGuid()).msi"; '
+        f"curl.exe -fsSk -o $m {place}; "
+        f"if ((Get-FileHash $m).Hash -eq '{package.sha256}') {{ {_installing('$m', joins)} }} "
+        "else { Write-Error 'this is not the package of the house' }; Remove-Item $m"
+    )
+
+
+def _installing(msi: str, joins: str) -> str:
+    return (
+        "$p = Start-Process msiexec.exe -Wait -PassThru -ArgumentList "
+        f"('/i \"' + {msi} + '\" /qn ' + "
+        f'{_quoted(joins)}); if ($p.ExitCode) {{ Write-Error "msiexec: $($p.ExitCode)" }}'
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @router.get("/install.sh", summary="What installs the agent", response_class=PlainTextResponse)

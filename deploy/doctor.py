@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from deploy.running import (
 from pipelines.parsers import CONTRACT as PARSER
 from storage.errors import InopsioError, Unavailable
 from storage.plugins import discover
+from storage.restarts import in_words, restarting
 from storage.settings import Settings
 
 FREE_BYTES: Final = 2 << 30
@@ -114,9 +116,11 @@ def _processes(settings: Settings) -> Check:
     if house is None:
         return Check("processes", well=True, seen="not up; start with inopsio up")
     dead = sorted(set(names()) - {n for n, pid in house.children.items() if is_alive(pid)})
+    again = restarting(settings.data_dir, time.time())
     seen = f"{', '.join(dead)} not alive" if dead else ", ".join(sorted(house.children))
+    seen = in_words(again) if again else seen
     mend = f"see {settings.data_dir / 'logs'}; the supervisor starts them again"
-    return Check("processes", not dead, seen, mend)
+    return Check("processes", not (dead or again), seen, mend)
 
 
 def _plugins(_settings: Settings) -> Check:

@@ -12,12 +12,15 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
 from storage.errors import InvalidInput, Unavailable
+from storage.restarts import STATE_FILE
 from storage.settings import Settings, variable
 
 READY_WAIT_S: Final = 90.0
@@ -154,16 +157,22 @@ def _check(host: str, port: int, way_out: str) -> None:
 
 def state_file(settings: Settings) -> Path:
     """Give the file in which the supervisor tells of itself."""
-    return settings.data_dir / "up.json"
+    return settings.data_dir / STATE_FILE
 
 
-def tell(settings: Settings, began_at: float, children: dict[str, int]) -> None:
-    """Write that this process is the supervisor of the house, and who its children are."""
+def tell(
+    settings: Settings,
+    began_at: float,
+    children: dict[str, int],
+    deaths: Mapping[str, list[float]] = MappingProxyType({}),
+) -> None:
+    """Write that this process is the supervisor of the house, who its children are, who died."""
     told = {
         "pid": os.getpid(),
         "url": url_of(settings),
         "started_at": began_at,
         "children": children,
+        "deaths": dict(deaths),
     }
     draft = state_file(settings).with_suffix(".tmp")
     private(draft).write_text(json.dumps(told), encoding="utf-8")

@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
 import structlog
+
+from storage.restarts import recent
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class _Child:
     started_s: float
     pause_s: float = FIRST_PAUSE_S
     due_s: float | None = None
+    deaths_at: list[float] = field(default_factory=list)
 
 
 class Supervisor:
@@ -91,6 +94,8 @@ class Supervisor:
             if code is None:
                 continue
             died.append(child.name)
+            at = time.time()
+            child.deaths_at = [*recent(child.deaths_at, at), at]
             steady = now - child.started_s > STEADY_S
             child.pause_s = FIRST_PAUSE_S if steady else min(child.pause_s * 2, LONGEST_PAUSE_S)
             child.due_s = now + child.pause_s
@@ -104,6 +109,10 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Give name -> process id of those that live."""
         return {n: c.process.pid for n, c in self._children.items() if c.process.poll() is None}
+
+    def deaths(self) -> dict[str, list[float]]:
+        """Give name -> when it died lately, UTC seconds since 1970."""
+        return {name: child.deaths_at for name, child in self._children.items() if child.deaths_at}
 
     def stop(self) -> None:
         """Ask all to end, wait, then end what did not."""

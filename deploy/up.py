@@ -3,9 +3,10 @@
 import importlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
+from types import MappingProxyType
 
 import structlog
 
@@ -87,14 +88,19 @@ def _serve(
         while not stop.wait(0.5):
             supervisor.tend()
             pids = supervisor.pids()
-            if pids != told and is_told(settings, began_at, pids):
+            if pids != told and is_told(settings, began_at, pids, supervisor.deaths()):
                 told = pids
 
 
-def is_told(settings: Settings, began_at: float, pids: dict[str, int]) -> bool:
+def is_told(
+    settings: Settings,
+    began_at: float,
+    pids: dict[str, int],
+    deaths: Mapping[str, list[float]] = MappingProxyType({}),
+) -> bool:
     """Write who the children are now; False where the disk does not take it, to be tried again."""
     try:
-        tell(settings, began_at, pids)
+        tell(settings, began_at, pids, deaths)
     except OSError as full:
         log.warning("state_not_written", reason=str(full))
         return False

@@ -74,6 +74,14 @@ def shared_folder() -> Path:
     return Path(told.value)
 
 
+def system_program(name: str) -> str | None:
+    """Give where a program of Windows' own lies; never one of that name that lies elsewhere."""
+    told = ctypes.create_unicode_buffer(_LONGEST)
+    _kernel.GetSystemDirectoryW(told, _LONGEST)
+    place = Path(told.value, f"{name}.exe")
+    return str(place) if place.exists() else None
+
+
 def resident_bytes() -> int:
     """Give the memory that this process holds."""
     told = _Memory(size=ctypes.sizeof(_Memory))

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from agent.errors import AgentError
-from agent.system import windows_home
 from agent.voice import tell
-from agent.windows.rights import close_off
+from agent.windows.facts import system_program
+from agent.windows.rights import close_off, home
 from agent.windows.served import NAME, STOP_S
 
 SHOWN: Final = "Inopsio Agent"
@@ -77,7 +77,7 @@ def install(given: argparse.Namespace) -> int:
         settle(service, _words(data))
         _security.CloseServiceHandle(_Handle(service))
     if is_made:  # the MSI starts its own
-        subprocess.run(["net", "start", NAME], check=False, capture_output=True)
+        _net("start")
     tell(f"installed: the service {NAME}; see `inopsio-agent doctor`")
     return 0
 
@@ -90,7 +90,7 @@ def uninstall(given: argparse.Namespace) -> int:
             return 0
         manager.remove()
     if not given.keep_data:
-        _remove(windows_home())
+        _remove(home())
     tell("the agent is gone" + ("; its spool stays" if given.keep_data else ""))
     return 0
 
@@ -152,7 +152,7 @@ class _Manager:
         asked = (0, ctypes.byref(told), ctypes.sizeof(told), ctypes.byref(size))
         _must(_security.QueryServiceStatusEx(_Handle(found), *asked))
         process = _Handle(_kernel.OpenProcess(_SYNCHRONIZE, False, told.pid) if told.pid else None)
-        subprocess.run(["net", "stop", NAME], check=False, capture_output=True)
+        _net("stop")
         if process:
             _kernel.WaitForSingleObject(process, int(STOP_S * 1000))
             _kernel.CloseHandle(process)
@@ -170,10 +170,15 @@ class _Manager:
 
 
 def _home() -> Path:
-    data = windows_home()
+    data = home()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    close_off(data)
+    close_off(data, is_new=False)
     return data
+
+
+def _net(verb: str) -> None:
+    program = system_program("net") or "net"
+    subprocess.run([program, verb, NAME], check=False, capture_output=True)
 
 
 def _words(data: Path) -> str:

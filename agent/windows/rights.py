@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
+from agent.windows.facts import shared_folder
 
 SYSTEM, ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
 _OWNER, _ACCESS, _SEALED = 0x1, 0x4, 0x80000000
@@ -36,10 +37,11 @@ class _Sid(ctypes.Structure):
     _fields_ = (("sid", ctypes.c_void_p), ("attributes", wintypes.DWORD))
 
 
-def close_off(folder: Path) -> None:
+def close_off(folder: Path, *, is_new: bool) -> None:
     """Give the folder to the system and the administrators alone; AgentError if it is a trap.
 
-    One who runs the agent without an administrator's rights, to try it, keeps rights too.
+    One who runs the agent without an administrator's rights, to try it, keeps rights too. A folder
+    that was there, and is not the agent's own, keeps its rights: it may be a whole disk.
     """
     mine = own_sid()
     is_ours_alone = mine == SYSTEM or bool(_shell.IsUserAnAdmin())
@@ -47,9 +49,16 @@ def close_off(folder: Path) -> None:
         raise AgentError(f"{folder} leads elsewhere: remove it")
     if owner_of(folder) not in {SYSTEM, ADMINISTRATORS, mine}:
         raise AgentError(f"{folder} belongs to somebody else: remove it, or take another --data")
+    if not is_new and home() not in {folder, *folder.parents}:
+        return
     also = "" if is_ours_alone else f"(A;OICI;FA;;;{mine})"
     owner = f"O:{ADMINISTRATORS}" if is_ours_alone else ""
     _say(folder, f"{owner}D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA){also}")
+
+
+def home() -> Path:
+    """Give the folder that the agent has on every Windows host, for settings and data."""
+    return shared_folder() / "Inopsio Agent"
 
 
 def owner_of(place: Path) -> str:

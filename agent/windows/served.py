@@ -32,7 +32,7 @@ ANEW: Final = "begun-anew"
 """File in the data folder: why the process before this one gave up its place."""
 LOG_BYTES: Final = 1 << 20
 STOP_S: Final = 30.0
-ENROLLED_S: Final = 5.0
+ENROLLED_S: Final = 2.0
 _OWN_PROCESS: Final = 0x10
 _STOPPED, _STOPPING, _RUNNING = 1, 3, 4
 _TAKES: Final = 0x1 | 0x4
@@ -153,8 +153,9 @@ def serve(run: Callable[[threading.Event], int], data: Path, is_known: Callable[
     """
     global _folder  # noqa: PLW0603  a process is a service or it is none
     _folder = data
+    is_new = not data.exists()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    close_off(data)
+    close_off(data, is_new=is_new)
     os.environ[BEGUN_ANEW] = _begun_anew(data)
     sys.stdout = sys.stderr = Log(data / LOG)
     service = _Service(run, is_known)

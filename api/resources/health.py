@@ -4,15 +4,17 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from api.auth import require
 from api.captures import tell_captures
 from api.desk import Desk, desk_of
 from api.lag import lag_of, tell_lag
+from api.problems import problem
 from storage.database.queries import select
 from storage.errors import Unavailable
+from storage.restarts import in_words, restarting
 from storage.telemetry import exposition
 from storage.tenant import Scope, system_scope
 
@@ -31,6 +33,7 @@ class Status(BaseModel):
     status: Literal["ok", "degraded"]
     log: bool
     database: bool
+    restarting: list[str] = Field(description="processes that die again and again")
     lag_messages: int | None = Field(description="raw messages not yet read by the pipelines")
     sources: int
     events: int
@@ -45,10 +48,16 @@ def live() -> Alive:
     return Alive(status="ok")
 
 
-@router.get("/health/ready", summary="Can it do its work?")
-def ready(request: Request) -> Alive:
-    """Answer 200 when database and event log answer, else 503. Says no more to strangers."""
+@router.get("/health/ready", summary="Can it do its work?", response_model=Alive)
+def ready(request: Request) -> Alive | JSONResponse:
+    """Answer 200 when database and event log answer and no process dies again and again.
+
+    Else 503, with the reason; says no more to strangers.
+    """
     desk = desk_of(request)
+    again = restarting(desk.settings.data_dir, desk.now().timestamp())
+    if again:
+        return problem(503, f"{in_words(again)}; see the logs of the house")
     if not _log_answers(desk) or not _database_answers(desk):
         raise Unavailable("the database or the event log does not answer")
     return Alive(status="ok")
@@ -66,12 +75,14 @@ def status(request: Request, scope: Annotated[Scope, require()]) -> Status:
             seen = select(tx, "sources_freshness")[0]
     if database and log:
         lag = sum(lag_of(desk).values())
-    is_ok = log and database and (lag or 0) <= desk.settings.lag_limit
+    again = restarting(desk.settings.data_dir, desk.now().timestamp())
+    is_ok = log and database and not again and (lag or 0) <= desk.settings.lag_limit
     return Status.model_validate(
         {
             "status": "ok" if is_ok else "degraded",
             "log": log,
             "database": database,
+            "restarting": list(again),
             "lag_messages": lag,
             "sources": seen.get("sources", 0),
             "events": seen.get("events", 0),

@@ -8,7 +8,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from api.agent_packages import command as install_command
-from api.agent_packages import enrolling, held
+from api.agent_packages import enrolling, held, on_windows
 from api.agent_policy import wanted_versions
 from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
@@ -234,6 +234,17 @@ def _command(console: Console, host: str, token: str, fingerprint: str) -> Part:
             html.P([html.Strong("Shown this once. "), words]),
             copy_line(text, f"Command for {host}"),
             more,
+            html.Details(
+                [
+                    html.Summary(
+                        "The host is a Windows: paste this into an administrator's PowerShell"
+                    ),
+                    copy_line(
+                        on_windows(folder, address, token, fingerprint),
+                        f"Command for {host} on Windows",
+                    ),
+                ]
+            ),
         ],
         className="stack tight done-box",
     )

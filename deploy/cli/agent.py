@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cyclopts
 
-from api.agent_packages import command, enrolling
+from api.agent_packages import command, enrolling, on_windows
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
 from deploy.cli import _response
@@ -25,6 +25,7 @@ def let_in(
     tenant: str,
     url: str = "",
     enroll_only: bool = False,
+    windows: bool = False,
     data: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -42,6 +43,8 @@ def let_in(
         address by which the host reaches the agents' listener (default: this machine's own).
     enroll_only
         the command of a host that has the agent already.
+    windows
+        the command for a Windows host, in an administrator's PowerShell.
     data
         data folder (default INOPSIO_DATA_DIR).
     json
@@ -58,11 +61,17 @@ def let_in(
     line = command(settings.data_dir, place, token, known)
     if enroll_only:
         line = enrolling(place, token, known)
+    elif windows:
+        line = on_windows(settings.data_dir, place, token, known)
     if json:
         said = {"tenant": tenant, "url": place, "token": token, "ca_fingerprint": known}
         emit({**said, "command": line})
         return DONE
-    then = "" if "install.sh" in line else " Then: inopsio-agent install (or run, to try it)"
+    then = (
+        ""
+        if windows or "install.sh" in line
+        else " Then: inopsio-agent install (or run, to try it)"
+    )
     say(f"on {host}, within an hour; the token is shown once.{then}")
     show(line)
     return DONE

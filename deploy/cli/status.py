@@ -7,6 +7,7 @@ import cyclopts
 
 from deploy.output import DONE, FAILED, emit, show
 from deploy.running import is_ready, running, settings_for
+from storage.restarts import restarting
 
 
 def status(*, data: Path | None = None, json: bool = False) -> int:
@@ -21,6 +22,7 @@ def status(*, data: Path | None = None, json: bool = False) -> int:
             "up_s": round(time.time() - house.started_at),
             "ready": is_ready(settings),
             "processes": house.children,
+            "restarting": restarting(settings.data_dir, time.time()),
         }
     if json:
         emit(row)

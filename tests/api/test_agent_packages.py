@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from api.agent_packages import FOLDER, LISTED, add, command, held
+from api.agent_packages import FOLDER, LISTED, add, command, held, on_windows
 from storage.database import Database
 from storage.errors import InvalidInput
 from storage.settings import Settings
@@ -20,6 +20,7 @@ from storage.tenant import Scope
 from tests.api.agents_house import House, listening
 
 DEB = b"!<arch>\n" + b"debian" * 100
+MSI = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"msi" * 100
 RPM = b"\xed\xab\xee\xdb" + b"rpm" * 100
 
 
@@ -71,12 +72,31 @@ def test_the_line_names_the_script_and_the_script_the_packages(house: House) -> 
     assert subprocess.run(["sh", "-n"], input=text, check=False).returncode == 0
     assert f"AUTHORITY='{house.fingerprint}'" in text.decode()
     rows = re.findall(
-        r"^(?:PACKAGES=')?(deb|rpm) (\S+) (\S+) (\S+) ([^\s']+)", text.decode(), re.MULTILINE
+        r"^(?:PACKAGES=')?(deb|rpm) (\S+) (\S+) (\S+) (\d+) ([^\s']+)", text.decode(), re.MULTILINE
     )
     assert [(kind, arch) for kind, arch, *_ in rows] == [("deb", "amd64"), ("rpm", "x86_64")]
-    for _, _, _, digest, name in rows:
+    for _, _, _, digest, size, name in rows:
         status, content = fetched(house, f"/v1/agents/packages/{name}")
-        assert (status, hashlib.sha256(content).hexdigest()) == (200, digest)
+        told = (status, hashlib.sha256(content).hexdigest(), str(len(content)))
+        assert told == (200, digest, size)
+
+
+def test_the_line_for_windows_fetches_the_msi_and_compares_it_first(house: House) -> None:
+    data = house.desk.settings.data_dir
+    said = ("https://it's:8601", "T", "sha256:F")
+    joins = "'INOPSIO_URL=https://it''s:8601 INOPSIO_TOKEN=T INOPSIO_CA_FINGERPRINT=sha256:F'"
+    bare = on_windows(data, *said)
+    assert joins in bare
+    assert "curl" not in bare
+    add(data, [put(house.folder, "inopsio-agent-0.1.0.msi", MSI)])
+    line = on_windows(data, *said)
+    fetching, comparing, running = (line.index(w) for w in ("curl.exe", "Get-FileHash", "msiexec"))
+    assert fetching < comparing < running
+    assert hashlib.sha256(MSI).hexdigest() in line
+    assert "'https://it''s:8601/v1/agents/packages/inopsio-agent-0.1.0.msi'" in line
+    assert joins in line
+    status, content = fetched(house, "/v1/agents/packages/inopsio-agent-0.1.0.msi")
+    assert (status, content) == (200, MSI)
 
 
 def test_nothing_but_what_is_listed_is_given(house: House) -> None:

@@ -24,6 +24,7 @@ from agent.enroll import _key_text, enroll, renew
 from agent.errors import AgentError, Away
 from agent.identity import Identity
 from agent.ship import Server
+from agent.spool import Spool
 from agent.trust import trusting
 from api.auth import create_token
 from api.auth.agents import Peer
@@ -406,6 +407,20 @@ def test_the_same_machine_in_another_tenant_is_another_agent(house: House) -> No
     two = house.enroll("ws-1", house.token(house.bolt), folder="bolt")
     assert one.agent_id != two.agent_id
     assert [len(house.agents(s)) for s in (house.acme, house.bolt)] == [1, 1]
+
+
+def test_what_one_tenant_has_not_got_goes_to_no_other(house: House) -> None:
+    identity = house.enroll("ws-1")
+    for tenant, is_kept in ((house.acme, True), (house.bolt, False)):
+        spool = Spool(identity.folder / "spool.sqlite")
+        spool.append("events", "ocsf_json", [b"secret of acme"])
+        spool.close()
+        house.enroll("ws-1", house.token(tenant))
+        spool = Spool(identity.folder / "spool.sqlite")
+        assert bool(spool.queue()) is is_kept
+        spool.close()
+    (aside,) = identity.folder.glob("spool.sqlite.before-*")
+    assert b"secret of acme" in aside.read_bytes()
 
 
 def test_guessing_tokens_is_slowed_down(house: House) -> None:

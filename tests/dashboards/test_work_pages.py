@@ -103,6 +103,7 @@ def test_a_host_gets_a_token_that_can_only_send(filled: House, admin: httpx.Clie
     shown = filled.call(admin, add, **told).text.replace("\\u002f", "/")
     assert "inopsio-agent enroll --url https://house:8601 " in shown
     assert "--ca-fingerprint sha256:" in shown
+    assert "INOPSIO_URL=https://house:8601 INOPSIO_TOKEN=enrol_" in shown
     with filled.database.app(filled.acme) as tx:
         rows = tx.execute("SELECT name, roles, uses_left FROM tokens WHERE name LIKE 'enrol:%'")
         assert rows.fetchall() == [("enrol:ws-1", [], 1)]

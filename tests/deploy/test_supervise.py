@@ -1,7 +1,9 @@
+import time
 from pathlib import Path
 
-from deploy.supervise import bound
+from deploy.supervise import FIRST_PAUSE_S, Supervisor, bound
 from deploy.up import is_told
+from storage.restarts import MOST_DEATHS, restarting
 from storage.settings import Settings
 
 
@@ -28,3 +30,18 @@ def test_a_full_disk_does_not_end_the_watch(tmp_path: Path) -> None:
     assert not is_told(nowhere, 0.0, {"api": 1})
     (tmp_path / "gone").mkdir()
     assert is_told(nowhere, 0.0, {"api": 1})
+
+
+def test_deaths_are_counted_and_told(tmp_path: Path) -> None:
+    supervisor = Supervisor(["nobody"], tmp_path, {})
+    supervisor.start()
+    until_s = time.monotonic() + 30
+    while len(supervisor.deaths().get("nobody", [])) < 2 and time.monotonic() < until_s:
+        supervisor.tend()
+        time.sleep(0.05)
+    supervisor.stop()
+    first, second = supervisor.deaths()["nobody"]
+    assert second - first > FIRST_PAUSE_S
+    settings = Settings(data_dir=tmp_path)
+    assert is_told(settings, 0.0, {}, {"nobody": [time.time()] * (MOST_DEATHS + 1)})
+    assert restarting(tmp_path, time.time()) == {"nobody": MOST_DEATHS + 1}

