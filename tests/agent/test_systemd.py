@@ -4,6 +4,8 @@ import contextlib
 import json
 import shutil
 import socket
+import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from tests.agent.ordered_house import ANN, BEA
 from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher, member, packed
 from tests.api.agents_house import House, listening
+from tests.shared import ROOT
 
 WORD = "inopsio-was-here"
 
@@ -220,3 +223,36 @@ def leaves_no_trace(on: Machine, before: dict[str, str]) -> None:
     after = files(on.root)
     left = {k for k in after.keys() | before.keys() if after.get(k) != before.get(k)}
     assert left <= {"opt", "var/lib/apt/lists/auxfiles"}  # dpkg and apt themselves
+
+
+SENSOR = """\
+#!/bin/sh
+export PYTHONPATH=/opt/project:/opt/site PYTHONDONTWRITEBYTECODE=1 LD_LIBRARY_PATH=/opt/python/lib
+exec /opt/python/bin/python3 -P -c 'from deploy.cli import main; main()' "$@"
+"""
+
+
+def test_the_sensor_sees_a_connection_under_systemd(tmp_path: Path) -> None:
+    lent = {
+        "/opt/python": Path(sys.base_prefix),
+        "/opt/site": Path(sysconfig.get_path("purelib")),
+        "/opt/project": ROOT,
+    }
+    unit, out = "inopsio-sensor@host0.service", "/var/lib/inopsio-sensor/host0/events.ndjson"
+    with machine(tmp_path, lent) as on, on.listen(HOUSE) as ear:
+        on.done("mkdir", "-p", "/opt/inopsio/bin")
+        on.done("tee", "/opt/inopsio/bin/inopsio", given=SENSOR)
+        on.done("chmod", "755", "/opt/inopsio/bin/inopsio")
+        shutil.copy(ROOT / "deploy/sensor/inopsio-sensor@.service", on.root / "etc/systemd/system")
+        on.done("systemctl", "daemon-reload")
+        on.done("systemctl", "enable", "--now", unit)
+        assert soon(lambda: "capture_started" in on.run("cat", out).stdout), _journal(on, unit)
+        assert on.reaches(HOUSE, _port(ear))
+        ear.accept()[0].close()
+        flow = f'_endpoint.port":{_port(ear)}'
+        assert soon(lambda: flow in on.run("cat", out).stdout.replace(" ", "")), on.run("cat", out)
+        assert on.done("stat", "--format=%a", "/var/lib/private/inopsio-sensor/host0") == "750\n"
+
+
+def _journal(on: Machine, unit: str) -> str:
+    return on.run("journalctl", "--no-pager", "--unit", unit).stdout
