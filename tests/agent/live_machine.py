@@ -98,7 +98,7 @@ class Machine:
         return self.run("timeout", "0.7", "bash", "-c", word).returncode == 0
 
 
-def soon(asked: Callable[[], object], within_s: float = 20.0, pause_s: float = 0.1) -> bool:
+def soon(asked: Callable[[], object], within_s: float = 40.0, pause_s: float = 0.1) -> bool:
     """Answer whether it becomes true within so many seconds."""
     end_s = time.monotonic() + within_s
     while not asked():

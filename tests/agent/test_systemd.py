@@ -98,6 +98,8 @@ def is_seen_after_one_command(walk: Walk, made: Made) -> None:
     shutil.copy(made.deb, on.root / "root/agent.deb")
     (on.root / "root/release.pub").write_bytes(walk.publisher.public)
     on.done("apt-get", "install", "-qq", "-y", "/root/agent.deb")
+    for unit in (SHIP, RESPOND):
+        _changed(on, unit, "RestartSec=100ms")  # five seconds, really
     pasted = f"inopsio-agent enroll --url {house.url} --token {house.token()} "
     pasted += f"--ca-fingerprint {house.fingerprint} && inopsio-agent install"
     on.done("sh", "-c", f"{pasted} --release-key /root/release.pub")
@@ -125,11 +127,7 @@ def _is_file(event: dict[str, Any]) -> bool:
 def comes_back_when_killed_or_stuck(walk: Walk, _made: Made) -> None:
     on = walk.on
     on.done("systemctl", "kill", "--signal=KILL", SHIP)
-    # As the unit has it but for the patience: nobody waits three minutes here.
-    on.done("mkdir", "-p", f"/run/systemd/system/{WATCH}.d")
-    text = "[Service]\nWatchdogSec=2\nRestartSec=100ms\n"
-    on.done("tee", f"/run/systemd/system/{WATCH}.d/quick.conf", given=text)
-    on.done("systemctl", "daemon-reload")
+    _changed(on, WATCH, "WatchdogSec=2", "RestartSec=100ms")  # three minutes, really
     on.done("systemctl", "restart", WATCH)
     on.done("systemctl", "kill", "--kill-whom=main", "--signal=STOP", WATCH)
     for unit in (WATCH, SHIP):
@@ -138,6 +136,14 @@ def comes_back_when_killed_or_stuck(walk: Walk, _made: Made) -> None:
     on.done("rm", "-r", f"/run/systemd/system/{WATCH}.d")
     on.done("systemctl", "daemon-reload")
     assert soon(lambda: {e["half"] for e in walk.told("agent_killed")} == {"look", "ship"})
+
+
+def _changed(on: Machine, unit: str, *lines: str) -> None:
+    """Have a unit be more impatient than it is."""
+    place = f"/run/systemd/system/{unit}.d"
+    on.done("mkdir", "-p", place)
+    on.done("tee", f"{place}/quick.conf", given="\n".join(["[Service]", *lines, ""]))
+    on.done("systemctl", "daemon-reload")
 
 
 def _has_restarted(on: Machine, unit: str) -> bool:
@@ -163,11 +169,8 @@ def is_cut_off_and_let_back(walk: Walk, _made: Made) -> None:
 
 def responds_only_while_there_is_something(walk: Walk, _made: Made) -> None:
     on = walk.on
-    on.done("mkdir", "-p", f"/run/systemd/system/{RESPOND}.d")
     program = "/opt/inopsio-agent/current/inopsio-agent --data /var/lib/inopsio-agent"
-    text = f"[Service]\nExecStart=\nExecStart={program} run --only respond --idle-s 1\n"
-    on.done("tee", f"/run/systemd/system/{RESPOND}.d/quick.conf", given=text)
-    on.done("systemctl", "daemon-reload")
+    _changed(on, RESPOND, "ExecStart=", f"ExecStart={program} run --only respond --idle-s 1")
     on.done("systemctl", "restart", RESPOND)
     assert soon(lambda: on.show(RESPOND, "ActiveState", "Result") == ["inactive", "success"])
     on.done("rm", "-r", f"/run/systemd/system/{RESPOND}.d")
