@@ -7,7 +7,6 @@ import json
 import random
 import re
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +19,7 @@ from agent.orders import Orders, Result
 from agent.policy import BEAT_S, OFFERED
 from agent.ship import Sender
 from agent.spool import Spool
-from agent.voice import tell
+from agent.voice import tell, trouble
 from agent.wake import call
 
 PIECE: Final = 512 << 10
@@ -185,7 +184,7 @@ def keep_beating(
                 tell(str(gone))
             told = str(gone)
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
-            tell(f"the beat failed: {traceback.format_exc(limit=3)}")
+            tell(f"the beat failed: {trouble(3)}")
             away_s = LONGEST_WAIT_S
         left_s = (away_s or beat.every_s) * dice.uniform(0.9, 1.1)
         while left_s > 0 and not stop.is_set() and (away_s or not beat.has_news()):

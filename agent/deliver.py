@@ -4,14 +4,13 @@ import functools
 import random
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from agent.errors import AgentError, Away, Refused
 from agent.spool import Batch, Spool
 from agent.version import version
-from agent.voice import tell
+from agent.voice import tell, trouble
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 120.0
@@ -106,6 +105,6 @@ def deliver(
             tell(str(gone))
             pause_s = pace.after_failure(gone.retry_after_s if isinstance(gone, Away) else 0.0)
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
-            tell(f"shipping failed: {traceback.format_exc(limit=3)}")
+            tell(f"shipping failed: {trouble(3)}")
             pause_s = pace.after_failure()
         wait(pause_s)

@@ -93,6 +93,7 @@ class Orders:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA cache_size=-256")
         self._db.executescript(_SCHEMA)
 
     def offer(self, id: str, text: str, now_s: float) -> bool:

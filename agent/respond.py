@@ -7,7 +7,6 @@ this agent, of now, not done before, and of a kind that this host's settings and
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final
@@ -18,7 +17,7 @@ from agent.errors import AgentError, BadOrder
 from agent.keep import keep
 from agent.orders import InForce, Orders, Result
 from agent.spool import Spool
-from agent.voice import tell
+from agent.voice import tell, trouble
 
 ROUND_S: Final = 1.0
 SKEW_S: Final = 600.0
@@ -159,7 +158,7 @@ class Responder:
             is_forged = kind == "unknown"
             state, told = "refused" if is_forged else "failed", {"why": str(wrong)}
         except Exception as wrong:  # noqa: BLE001  the agent's loop: one action must not end the half
-            tell(f"action {kind} failed: {traceback.format_exc(limit=4)}")
+            tell(f"action {kind} failed: {trouble(4)}")
             state, told = "failed", {"why": f"{type(wrong).__name__}: {wrong}"[:300]}
         self._ended(Result(id_, state, told), kind)
 
@@ -265,7 +264,7 @@ def respond(
                 has_begun = True
             has_done = responder.round() > 0
         except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
-            tell(f"orders could not be worked off: {traceback.format_exc(limit=3)}")
+            tell(f"orders could not be worked off: {trouble(3)}")
             stop.wait(AGAIN_S)
         if is_over(has_done):
             stop.set()
@@ -279,6 +278,6 @@ def respond_or_end(
     try:
         respond(responder, stop, is_over)
     except BaseException:
-        tell(f"the responding half ends: {traceback.format_exc(limit=3)}")
+        tell(f"the responding half ends: {trouble(3)}")
         os.kill(os.getpid(), signal.SIGTERM)
         raise

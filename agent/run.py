@@ -3,7 +3,6 @@
 import hashlib
 import threading
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from agent.follow import follow
 from agent.keep import keep, keep_losses
 from agent.spool import Spool
 from agent.system import told_by
-from agent.voice import tell
+from agent.voice import tell, trouble
 from agent.watchdog import Pulse
 
 LOG_EVERY_S: Final = 1.0
@@ -145,7 +144,7 @@ def _looked(task: Task, at_us: int) -> Seen:
     try:
         return task.look(at_us)
     except Exception as wrong:  # noqa: BLE001  the agent's loop: one collector must not silence the others
-        failed = traceback.format_exc(limit=3)
+        failed = trouble(3)
         return Seen(Look([_failed(task.name, wrong)]), failed=failed)
 
 
@@ -242,7 +241,7 @@ class Loop:
                 one.module.watch(one.out, one.stop, one.options)
                 return
             except Exception as wrong:  # noqa: BLE001  the agent's loop: one watcher must not silence the others
-                tell(f"collector {one.name} failed: {traceback.format_exc(limit=3)}")
+                tell(f"collector {one.name} failed: {trouble(3)}")
                 one.out.put([_failed(one.name, wrong)])
                 one.stop.wait(AGAIN_S)
 
@@ -328,7 +327,7 @@ def _guarded_round(loop: Loop, stop: threading.Event) -> None:
     try:
         loop.round()
     except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
-        tell(f"what was seen could not be kept: {traceback.format_exc(limit=3)}")
+        tell(f"what was seen could not be kept: {trouble(3)}")
         stop.wait(1.0)
 
 

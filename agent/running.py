@@ -19,7 +19,7 @@ from agent.ordered import Ordered
 from agent.run import Loop, run, run_shipper
 from agent.settings import Settings
 from agent.spool import Spool
-from agent.system import resident_bytes
+from agent.system import resident_bytes, trim
 from agent.version import version
 from agent.voice import tell
 from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify
@@ -102,6 +102,7 @@ class _Keeper:
             reason = reason or f"hung: the watcher {hung} does not come round"
         if now_s - self._told_s >= HEALTH_S:
             self._told_s = now_s
+            trim()
             told = health(self._spool, self._dog.share)
             events.append(agent_event("agent_health", now_us(), "the agent is up", **told))
             self._spool.set_note(HEALTH, {"at_us": now_us(), "version": version(), **told})

@@ -36,6 +36,7 @@ def opened(path: Path) -> sqlite3.Connection:
     found.execute("PRAGMA journal_mode=WAL")
     found.execute("PRAGMA synchronous=FULL")
     found.execute("PRAGMA journal_size_limit=16777216")
+    found.execute("PRAGMA cache_size=-256")  # the system keeps the file in memory too
     found.executescript(_SCHEMA)
     return found
 

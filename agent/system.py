@@ -1,5 +1,6 @@
 """Bridge what systems differ in: flags of files, locks, rights, what a host says of itself."""
 
+import ctypes
 import mmap
 import os
 import shutil
@@ -88,6 +89,12 @@ def _read(place: Path) -> bytes:
         return place.read_bytes().strip()
     except OSError:
         return b""
+
+
+def trim() -> None:
+    """Give the system what was freed in the midst of the heap, where the C library can."""
+    if sys.platform == "linux" and (give := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        give(0)
 
 
 def own_account() -> int:

@@ -154,7 +154,7 @@ def main() -> int:
         print("not measured: kernel events are for root")
         return 0
     if given.units:
-        return agent_units.main(given)
+        return agent_units.main()
     fillers = [
         subprocess.Popen(["sleep", "3600"])
         for _ in range(max(0, LEAST_PROCESSES - len(psutil.pids())))

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,7 +98,7 @@ class Machine:
         return self.run("timeout", "0.7", "bash", "-c", word).returncode == 0
 
 
-def soon(asked: Callable[[], object], within_s: float = 20.0, pause_s: float = 0.1) -> bool:
+def soon(asked: Callable[[], object], within_s: float = 40.0, pause_s: float = 0.1) -> bool:
     """Answer whether it becomes true within so many seconds."""
     end_s = time.monotonic() + within_s
     while not asked():
@@ -109,8 +109,8 @@ def soon(asked: Callable[[], object], within_s: float = 20.0, pause_s: float = 0
 
 
 @contextlib.contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """Start a machine below the folder; it ends with this."""
+def machine(folder: Path, lent: Mapping[str, Path] | None = None) -> Iterator[Machine]:
+    """Start a machine below the folder; it ends with this. `lent`: folders that it may read."""
     needed("systemd-nspawn", "mmdebstrap", "ip", "nsenter", "unshare")
     root = unpacked(folder, "systemd-root", "minbase", PACKAGES)
     (root / "etc/hostname").write_text("ws-1\n")
@@ -118,6 +118,7 @@ def machine(folder: Path) -> Iterator[Machine]:
         near, far = _network(stack), _network(stack)
         _cable(near, far)
         words = [*_NSPAWN, "-D", str(root), f"--network-namespace-path=/proc/{near}/ns/net"]
+        words += [f"--bind-ro={here}:{there}" for there, here in (lent or {}).items()]
         groups = _control_groups(stack)
         join = "".join(f"echo $$ > '{group}/cgroup.procs'; " for group in groups)
         boot = stack.enter_context((folder / "boot.log").open("wb"))

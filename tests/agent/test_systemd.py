@@ -4,6 +4,8 @@ import contextlib
 import json
 import shutil
 import socket
+import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from tests.agent.ordered_house import ANN, BEA
 from tests.agent.packages import DATA, ILL, Made, offer, packages, repacked
 from tests.agent.publisher import Publisher, member, packed
 from tests.api.agents_house import House, listening
+from tests.shared import ROOT
 
 WORD = "inopsio-was-here"
 
@@ -95,6 +98,8 @@ def is_seen_after_one_command(walk: Walk, made: Made) -> None:
     shutil.copy(made.deb, on.root / "root/agent.deb")
     (on.root / "root/release.pub").write_bytes(walk.publisher.public)
     on.done("apt-get", "install", "-qq", "-y", "/root/agent.deb")
+    for unit in (SHIP, RESPOND):
+        _changed(on, unit, "RestartSec=100ms")  # five seconds, really
     pasted = f"inopsio-agent enroll --url {house.url} --token {house.token()} "
     pasted += f"--ca-fingerprint {house.fingerprint} && inopsio-agent install"
     on.done("sh", "-c", f"{pasted} --release-key /root/release.pub")
@@ -122,11 +127,7 @@ def _is_file(event: dict[str, Any]) -> bool:
 def comes_back_when_killed_or_stuck(walk: Walk, _made: Made) -> None:
     on = walk.on
     on.done("systemctl", "kill", "--signal=KILL", SHIP)
-    # As the unit has it but for the patience: nobody waits three minutes here.
-    on.done("mkdir", "-p", f"/run/systemd/system/{WATCH}.d")
-    text = "[Service]\nWatchdogSec=2\nRestartSec=100ms\n"
-    on.done("tee", f"/run/systemd/system/{WATCH}.d/quick.conf", given=text)
-    on.done("systemctl", "daemon-reload")
+    _changed(on, WATCH, "WatchdogSec=2", "RestartSec=100ms")  # three minutes, really
     on.done("systemctl", "restart", WATCH)
     on.done("systemctl", "kill", "--kill-whom=main", "--signal=STOP", WATCH)
     for unit in (WATCH, SHIP):
@@ -135,6 +136,14 @@ def comes_back_when_killed_or_stuck(walk: Walk, _made: Made) -> None:
     on.done("rm", "-r", f"/run/systemd/system/{WATCH}.d")
     on.done("systemctl", "daemon-reload")
     assert soon(lambda: {e["half"] for e in walk.told("agent_killed")} == {"look", "ship"})
+
+
+def _changed(on: Machine, unit: str, *lines: str) -> None:
+    """Have a unit be more impatient than it is."""
+    place = f"/run/systemd/system/{unit}.d"
+    on.done("mkdir", "-p", place)
+    on.done("tee", f"{place}/quick.conf", given="\n".join(["[Service]", *lines, ""]))
+    on.done("systemctl", "daemon-reload")
 
 
 def _has_restarted(on: Machine, unit: str) -> bool:
@@ -160,11 +169,8 @@ def is_cut_off_and_let_back(walk: Walk, _made: Made) -> None:
 
 def responds_only_while_there_is_something(walk: Walk, _made: Made) -> None:
     on = walk.on
-    on.done("mkdir", "-p", f"/run/systemd/system/{RESPOND}.d")
     program = "/opt/inopsio-agent/current/inopsio-agent --data /var/lib/inopsio-agent"
-    text = f"[Service]\nExecStart=\nExecStart={program} run --only respond --idle-s 1\n"
-    on.done("tee", f"/run/systemd/system/{RESPOND}.d/quick.conf", given=text)
-    on.done("systemctl", "daemon-reload")
+    _changed(on, RESPOND, "ExecStart=", f"ExecStart={program} run --only respond --idle-s 1")
     on.done("systemctl", "restart", RESPOND)
     assert soon(lambda: on.show(RESPOND, "ActiveState", "Result") == ["inactive", "success"])
     on.done("rm", "-r", f"/run/systemd/system/{RESPOND}.d")
@@ -220,3 +226,36 @@ def leaves_no_trace(on: Machine, before: dict[str, str]) -> None:
     after = files(on.root)
     left = {k for k in after.keys() | before.keys() if after.get(k) != before.get(k)}
     assert left <= {"opt", "var/lib/apt/lists/auxfiles"}  # dpkg and apt themselves
+
+
+SENSOR = """\
+#!/bin/sh
+export PYTHONPATH=/opt/project:/opt/site PYTHONDONTWRITEBYTECODE=1 LD_LIBRARY_PATH=/opt/python/lib
+exec /opt/python/bin/python3 -P -c 'from deploy.cli import main; main()' "$@"
+"""
+
+
+def test_the_sensor_sees_a_connection_under_systemd(tmp_path: Path) -> None:
+    lent = {
+        "/opt/python": Path(sys.base_prefix),
+        "/opt/site": Path(sysconfig.get_path("purelib")),
+        "/opt/project": ROOT,
+    }
+    unit, out = "inopsio-sensor@host0.service", "/var/lib/inopsio-sensor/host0/events.ndjson"
+    with machine(tmp_path, lent) as on, on.listen(HOUSE) as ear:
+        on.done("mkdir", "-p", "/opt/inopsio/bin")
+        on.done("tee", "/opt/inopsio/bin/inopsio", given=SENSOR)
+        on.done("chmod", "755", "/opt/inopsio/bin/inopsio")
+        shutil.copy(ROOT / "deploy/sensor/inopsio-sensor@.service", on.root / "etc/systemd/system")
+        on.done("systemctl", "daemon-reload")
+        on.done("systemctl", "enable", "--now", unit)
+        assert soon(lambda: "capture_started" in on.run("cat", out).stdout), _journal(on, unit)
+        assert on.reaches(HOUSE, _port(ear))
+        ear.accept()[0].close()
+        flow = f'_endpoint.port":{_port(ear)}'
+        assert soon(lambda: flow in on.run("cat", out).stdout.replace(" ", "")), on.run("cat", out)
+        assert on.done("stat", "--format=%a", "/var/lib/private/inopsio-sensor/host0") == "750\n"
+
+
+def _journal(on: Machine, unit: str) -> str:
+    return on.run("journalctl", "--no-pager", "--unit", unit).stdout
