@@ -64,7 +64,7 @@ class WindowsHost:
         ):
             subprocess.run([TOOL + words[0], *words[1:]], check=True, cwd=self._folder)
 
-    def run(self, *words: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
         """Run a program of this Windows; its channels are pipes, or its Python does not begin.
 
         What the system starts for it may keep the pipes: its own end counts, not theirs.
@@ -153,7 +153,7 @@ def _hear(pipe: IO[bytes], said: list[bytes]) -> None:
             said.append(piece)
 
 
-def until(is_so: Callable[[], object], what: str, timeout_s: float = 40) -> None:
+def until(is_so: Callable[[], object], what: str, timeout_s: float = 90) -> None:
     """Wait until it is so."""
     end_s = time.monotonic() + timeout_s
     while not is_so():
