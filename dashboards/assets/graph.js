@@ -32,6 +32,13 @@
 
   function level(node) { return node.data("level") || "informational"; }
 
+  // The size of a place: by how many it talks to; of what is risky, large enough to be seen in a crowd.
+  function room(node) {
+    var crowd = node.cy().nodes().length;
+    var wide = 28 + 3 * Math.sqrt(node.data("links") || 0);
+    return Math.min(96, node.data("grave") ? wide * (crowd > 200 ? 2.6 : 1.3) : wide);
+  }
+
   function styles() {
     var text = colour("text"), surface = colour("surface"), muted = colour("muted");
     var line = colour("line-strong"), accent = colour("accent");
@@ -58,6 +65,12 @@
         "background-width": "44%", "background-height": "44%", "color": muted,
       } },
       { selector: "node[?signal]", style: { "width": 26, "height": 26, "opacity": 0.9 } },
+      { selector: "node[kind = 'place']", style: { "width": room, "height": room, "font-size": 12 } },
+      { selector: "node[kind = 'place'][?grave]", style: {
+        "border-width": 0, "z-index": 5,
+        "background-color": function (n) { return colour(level(n)); },
+        "background-image": function (n) { return shape(n.data("icon"), surface); },
+      } },
       { selector: "node[?root]", style: {
         "width": 54, "height": 54, "border-width": 3, "border-color": accent, "color": text,
         "font-weight": 700,
@@ -68,6 +81,7 @@
       { selector: "edge", style: {
         "width": 1.6, "line-color": line, "opacity": 0.55, "curve-style": "straight",
       } },
+      { selector: "edge[what = 'talks to']", style: { "width": 1.2, "opacity": 0.4 } },
       { selector: "edge[what = 'rests on']", style: {
         "line-style": "dashed", "line-color": accent, "opacity": 0.9, "width": 2,
         "target-arrow-shape": "triangle", "target-arrow-color": accent, "curve-style": "bezier",
@@ -124,8 +138,13 @@
     return Object.keys(told).map(function (ends) { return told[ends]; });
   }
 
+  // A network comes with its places: a thousand would be too many for forces.
+  function isPlaced(data) { return data.nodes.length > 0 && data.nodes[0].x !== undefined; }
+
   function elements(data) {
-    var nodes = data.nodes.map(function (n) { return { group: "nodes", data: n }; });
+    var nodes = data.nodes.map(function (n) {
+      return isPlaced(data) ? { group: "nodes", data: n, position: { x: n.x, y: n.y } } : { group: "nodes", data: n };
+    });
     var edges = once(data.edges).map(function (e) {
       return { group: "edges",
         data: { id: e.one + " > " + e.other, source: e.one, target: e.other, what: e.what } };
@@ -189,21 +208,29 @@
 
   function draw(canvas, data) {
     data = nearest(data);
-    var isNew = !cy || shownIn !== canvas || root !== data.root;
+    var isNew = !cy || shownIn !== canvas || root !== data.root || isPlaced(data);
     if (isNew) {
       if (cy) { cy.destroy(); }
       letters = 13;
       cy = window.cytoscape({
         container: canvas, elements: elements(data), style: styles(), layout: { name: "preset" },
-        minZoom: 0.15, maxZoom: 3, boxSelectionEnabled: false,
+        minZoom: isPlaced(data) ? 0.03 : 0.15, maxZoom: 3, boxSelectionEnabled: false,
       });
       shownIn = canvas;
+      canvas.setAttribute("data-nodes", data.nodes.length);
       root = data.root;
       listen();
-      seed();
-      lay(false);
+      if (isPlaced(data)) {
+        cy.fit(undefined, 24);
+      } else {
+        seed();
+        lay(false);
+      }
       var first = cy.nodes("[?root]").first();
-      if (first.length) { choose(first, false); } else { chosen = ""; }
+      var before = cy.getElementById(chosen);
+      if (first.length) { choose(first, false); }
+      else if (chosen && before.length) { before.addClass("chosen"); }
+      else { chosen = ""; }
       return;
     }
     var known = cy.nodes().map(function (n) { return n.id(); });
@@ -245,7 +272,7 @@
     var live = document.getElementById("graph-live");
     if (live) { live.textContent = node.data("said"); }
     if (isTold) {
-      window.dash_clientside.set_props("graph-pick", { data: { id: chosen, at: Date.now() } });
+      window.dash_clientside.set_props(shownIn.getAttribute("data-pick") || "graph-pick", { data: { id: chosen, at: Date.now() } });
     }
   }
 

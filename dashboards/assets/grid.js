@@ -73,6 +73,7 @@
 
   cells.levelCell = function (props) {
     if (waiting(props)) { return bone(); }
+    if (props.value === "") { return el("span", { className: "muted" }, "none"); }
     var level = levels.indexOf(props.value) === -1 ? "informational" : props.value;
     return el("span", { className: "badge " + level },
       el("span", { className: "icon icon-" + level, "aria-hidden": "true" }),

@@ -15,7 +15,7 @@ from dashboards.read.names import KINDS, named_by, parse_key
 from dashboards.shell import URL
 from dashboards.ui.cards import panel
 from dashboards.ui.events import entity_chips, entity_icon
-from dashboards.ui.graph import graph_data, graph_table
+from dashboards.ui.graph import graph_data, graph_stage, graph_table
 from dashboards.ui.icons import icon
 from dashboards.ui.lists import key_values
 from dashboards.ui.marks import count_of, exact_time, level_badge, short
@@ -55,25 +55,8 @@ def layout(view: View) -> Part:
             ),
             html.Div(
                 [
-                    html.Section(
-                        [
-                            _tools(),
-                            html.Div(
-                                id="graph-canvas",
-                                className="graph-canvas",
-                                tabIndex=0,
-                                role="application",
-                                **{"aria-label": f"Graph. {_KEYS}"},
-                            ),
-                            html.Div(
-                                id="graph-live", className="unseen", **{"aria-live": "polite"}
-                            ),
-                            html.P(id="graph-note", className="graph-note muted small"),
-                            html.Div(_data(found, asked), id="graph-holder"),
-                            _legend(),
-                        ],
-                        className="card flush graph-card",
-                        **{"aria-label": "Graph"},
+                    graph_stage(
+                        "Graph", _KEYS, html.Div(_data(found, asked), id="graph-holder"), _legend()
                     ),
                     html.Div(_side(view.console, view.scope, root, asked), id="graph-side"),
                 ],
@@ -107,23 +90,6 @@ def _back(asked: Asked) -> Part:
         paths["entity"] = parse_key(asked.root).path
     return dcc.Link(
         [icon("back"), f"Back to the {asked.by}"], href=paths[asked.by], className="button second"
-    )
-
-
-def _tools() -> Part:
-    acts = (("in", "plus", "Zoom in"), ("out", "minus", "Zoom out"), ("fit", "fit", "Fit all"))
-    return html.Div(
-        [
-            html.Button(
-                icon(mark),
-                type="button",
-                className="quiet",
-                title=words,
-                **{"data-graph-act": act, "aria-label": words},
-            )
-            for act, mark, words in acts
-        ],
-        className="graph-tools",
     )
 
 

@@ -17,6 +17,7 @@ from dashboards.ui.icons import icon
 from dashboards.ui.marks import count_of
 from dashboards.ui.panels import head
 from dashboards.ui.states import Part
+from storage.rule_costs import RuleCosts, kept
 from storage.tenant import Scope
 
 PAGE: Final = Page(
@@ -46,6 +47,7 @@ _COLUMNS: Final = (
     column("week", "7 days", 84, type="rightAligned"),
     column("steps", "Trend", 108, "sparkCell", cellDataType=False, sortable=False),
     column("precision", "Right", 116, "shareCell", cellDataType=False, sortable=False),
+    column("cost", "Cost, µs", 104, type="rightAligned"),
     column("last_time", "Last claim", 116, "dayCell"),
     column("state", "State", 124, "pillCell", cellDataType=False, sortable=False),
 )
@@ -57,7 +59,8 @@ def layout(view: View) -> Part:
     show, words = (asked.get(name, [""])[0][:100] for name in ("show", "q"))
     show = show if show in _SHOWN else ""
     found = read.listed(view.console.database, view.console.settings, view.scope)
-    rows, said = _narrowed(found, show, words)
+    costs = kept(view.console.settings.data_dir)
+    rows, said = _narrowed(found, show, words, costs)
     return html.Div(
         [
             head(
@@ -71,6 +74,7 @@ def layout(view: View) -> Part:
                 **{"aria-label": "All rules"},
             ),
             html.P(said, id="rules-said", className="muted small", **{"aria-live": "polite"}),
+            html.P(costs.said(), className="muted small"),
             dcc.Store(id="rules-show", data=show),
         ]
     )
@@ -90,13 +94,15 @@ _SHOWN: Final[Mapping[str, tuple[str, Callable[[Listed], bool]]]] = {
 }
 
 
-def _narrowed(found: list[Listed], show: str, words: str) -> tuple[list[dict[str, Any]], str]:
+def _narrowed(
+    found: list[Listed], show: str, words: str, costs: RuleCosts
+) -> tuple[list[dict[str, Any]], str]:
     """Give the rows of the rules that are asked for, the first of them, and say how many."""
     wanted = words.lower().split()
     fitting = [f for f in found if _SHOWN[show][1](f) and all(word in _named(f) for word in wanted)]
     shown = count_of(min(len(fitting), _MOST))
     said = f"{shown} of {count_of(len(fitting))} rules, the loudest first. Find the others by name."
-    return [_row(f) for f in fitting[:_MOST]], said if len(fitting) > _MOST else ""
+    return [_row(f, costs) for f in fitting[:_MOST]], said if len(fitting) > _MOST else ""
 
 
 def _named(found: Listed) -> str:
@@ -162,7 +168,7 @@ def _figures(found: list[Listed]) -> list[Part]:
     ]
 
 
-def _row(found: Listed) -> dict[str, Any]:
+def _row(found: Listed, costs: RuleCosts) -> dict[str, Any]:
     rule, figures = found.rule, found.figures
     return {
         "id": rule.rule_id,
@@ -175,6 +181,7 @@ def _row(found: Listed) -> dict[str, Any]:
         "week": figures.week,
         "steps": list(figures.steps),
         "precision": share(found),
+        "cost": costs.cpu_us.get(rule.rule_id.lower()),
         "last_time": figures.last_time.isoformat() if figures.last_time else None,
         "state": state(found),
     }
@@ -207,7 +214,8 @@ def register(console: Console) -> None:
 
     def find(scope: Scope, words: Any, show: Any) -> tuple[Any, ...]:  # noqa: ANN401  Dash's own values
         found = read.listed(console.database, console.settings, scope)
-        return _narrowed(found, show if show in _SHOWN else "", str(words or "")[:100])
+        costs = kept(console.settings.data_dir)
+        return _narrowed(found, show if show in _SHOWN else "", str(words or "")[:100], costs)
 
     console.scoped_callback(
         Output("rules-grid", "rowData"),

@@ -99,3 +99,44 @@ def _row(
             html.Td(more),
         ]
     )
+
+
+def graph_stage(
+    label: str, keys: str, holder: Part, legend: Part, pick: str = "graph-pick"
+) -> Part:
+    """Give the canvas with its tools; `holder` holds the data, `pick` is told what is chosen."""
+    return html.Section(
+        [
+            _tools(),
+            html.Div(
+                id="graph-canvas",
+                className="graph-canvas",
+                tabIndex=0,
+                role="application",
+                **{"aria-label": f"{label}. {keys}", "data-pick": pick},
+            ),
+            html.Div(id="graph-live", className="unseen", **{"aria-live": "polite"}),
+            html.P(id="graph-note", className="graph-note muted small"),
+            holder,
+            legend,
+        ],
+        className="card flush graph-card",
+        **{"aria-label": label},
+    )
+
+
+def _tools() -> Part:
+    acts = (("in", "plus", "Zoom in"), ("out", "minus", "Zoom out"), ("fit", "fit", "Fit all"))
+    return html.Div(
+        [
+            html.Button(
+                icon(mark),
+                type="button",
+                className="quiet",
+                title=words,
+                **{"data-graph-act": act, "aria-label": words},
+            )
+            for act, mark, words in acts
+        ],
+        className="graph-tools",
+    )

@@ -19,6 +19,7 @@ from deploy.output import DONE, FAILED, PARTLY, emit, progress, say, table
 from deploy.rule_cost import costs_of, sample
 from deploy.running import settings_for
 from detectors.sigma import RuleReport, compile_rules, lint
+from storage import rule_costs
 from storage.errors import InvalidInput
 from storage.rules import roll_back, rule_versions, save_rule, tenant_rules
 from storage.tenant import Actor, Role, Scope
@@ -173,6 +174,7 @@ def rule_cost(
     data: Annotated[list[Path], cyclopts.Parameter(negative=())],
     events: int = 50_000,
     most: int = 20,
+    keep: bool = False,
     json: bool = False,
 ) -> int:
     """Say which rules cost most: CPU of each alone over the same events, the dearest first.
@@ -183,6 +185,7 @@ def rule_cost(
     data: a file, folder or archive of logs, may be given several times.
     events: how many events are taken, the first.
     most: how many rules are shown; --json prints all.
+    keep: write the costs down in the data folder, where the console's list of rules shows them.
     json: print one JSON object a rule.
     """
     refused: list[str] = []
@@ -203,6 +206,10 @@ def rule_cost(
     if not json:
         table([one.row() for one in told[:most]], ["cpu_us", "hits", "rule"])
     read = sum(frame.height for frame in frames)
+    if keep:
+        costs = {one.rule.rule_id: round(one.cpu_us, 1) for one in told}
+        at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        rule_costs.keep(settings_for().data_dir, at, read, costs)
     whole = sum(one.cpu_us for one in told)
     say(
         f"CPU microseconds for 1,000 events, each rule alone, over {read:,} events; "

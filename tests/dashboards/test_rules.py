@@ -7,6 +7,7 @@ from dashboards.read import rules as read
 from storage.database import Database
 from storage.database.bounds import MOST_CLAIMS
 from storage.database.rows import insert_findings
+from storage.rule_costs import keep
 from storage.settings import Settings
 from storage.tenant import Role, Scope
 from tests.business.conftest import a_finding
@@ -59,3 +60,12 @@ def test_a_rule_is_tried_on_the_past_and_an_earlier_text_runs_again(filled: Hous
     assert "Versions" not in house
     viewer = filled.person(filled.acme, "v", Role.VIEWER)
     assert "Back-test 30 days" not in filled.open(viewer, f"/rule/{RULE}")
+
+
+def test_the_list_says_what_each_rule_costs_and_when_that_was_measured(house: House) -> None:
+    person = house.person(house.acme, "vera", Role.VIEWER)
+    assert "Cost is not measured yet" in house.open(person, "/rules")
+    keep(house.settings.data_dir, "2026-11-30", 1_000, {RULE.upper(): 12.5})
+    shown = house.open(person, "/rules")
+    assert '"cost": 12.5' in shown
+    assert "last measured 2026-11-30 over 1,000 events" in shown
