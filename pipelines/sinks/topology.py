@@ -6,6 +6,8 @@ Each fact is (kind, one, other) with when it was first and last seen:
 - role: address, `dns server` (answers at port 53), `dhcp server` or `gateway` (as DHCP says);
 - serves: address, protocol and port (`tls/443`) that it answered at;
 - talks_to: opener, other end if that is an inside address, else `internet`; answered flows.
+
+Captures and the sensor, Zeek and Suricata say these.
 """
 
 from datetime import UTC, datetime
@@ -28,7 +30,10 @@ INTERNET: Final = "internet"
 
 _INSIDE: Final = r"^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|127\.|f[cd]|fe80:)"
 _NOBODY: Final = ("0.0.0.0", "::", "")  # noqa: S104  an address that is not there yet
-_ANSWERED: Final = ("established", "closed", "reset")
+_ANSWERED: Final = (
+    *("established", "closed", "reset"),
+    *("SF", "S1", "S2", "S3", "RSTO", "RSTR"),  # as Zeek says it
+)
 _PROTOCOLS: Final = ("tls", "http", "ssh", "modbus", "dnp3", "s7comm", "enip", "cip")
 _NEEDED: Final = {
     **dict.fromkeys(
@@ -77,6 +82,9 @@ def facts_of(batch: EventBatch) -> pl.DataFrame:
     rows = rows.with_columns(missing).select(
         "tenant_id", "class_uid", *_NEEDED, at=pl.col("time").dt.epoch("us")
     )
+    log = pl.col("metadata.log_name")
+    short = log.str.strip_prefix("eve.").replace({"ssl": "tls"})
+    rows = rows.with_columns(short.alias("metadata.log_name"), is_eve=log.str.starts_with("eve."))
     facts = pl.concat([*_leases(rows), *_services(rows), _pairs(rows)])
     return (
         facts.drop_nulls()
@@ -116,7 +124,10 @@ def _leases(rows: pl.DataFrame) -> list[pl.DataFrame]:
 def _services(rows: pl.DataFrame) -> list[pl.DataFrame]:
     """Say who answers at which protocol and port."""
     log = pl.col("metadata.log_name")
-    dns = (log == "dns") & (pl.col("activity_id") == 2) & (pl.col("src_endpoint.port") == 53)
+    is_answer = pl.col("rcode").is_in(("NOERROR", "NXDOMAIN"))
+    # Of captures: two rows, the second from the server. Zeek and Suricata: the client's, with both.
+    own = (pl.col("activity_id") == 2) & (pl.col("src_endpoint.port") == 53)
+    theirs = ((pl.col("activity_id") == 6) | pl.col("is_eve")) & (pl.col("dst_endpoint.port") == 53)
     by_client = (
         ((log == "tls") & pl.col("tls.version").is_not_null())
         | ((log == "http") & pl.col("http_response.code").is_not_null())
@@ -131,8 +142,10 @@ def _services(rows: pl.DataFrame) -> list[pl.DataFrame]:
 
     named, dst, src = rows.filter(log.is_in(_PROTOCOLS)), "dst_endpoint", "src_endpoint"
     return [
-        _fact(rows.filter(dns & pl.col("rcode").is_in(("NOERROR", "NXDOMAIN"))), "role",
+        _fact(rows.filter((log == "dns") & is_answer & own), "role",
               pl.col("src_endpoint.ip"), pl.lit("dns server")),
+        _fact(rows.filter((log == "dns") & is_answer & theirs), "role",
+              pl.col("dst_endpoint.ip"), pl.lit("dns server")),
         _fact(named.filter(by_client), "serves", pl.col(f"{dst}.ip"), place(f"{dst}.port")),
         _fact(named.filter(by_server), "serves", pl.col(f"{src}.ip"), place(f"{src}.port")),
     ]  # fmt: skip

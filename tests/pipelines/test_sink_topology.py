@@ -14,15 +14,21 @@ from storage.schema import EventBatch
 from storage.tenant import Role, Scope
 from tests.api.conftest import Front, front
 from tests.pipelines.network_frames import CLIENT, capture, tcp
-from tests.shared import shared_data
+from tests.shared import ROOT, shared_data
 
 __all__ = ["front"]
 Facts = set[tuple[str, str, str]]
+SEEN: Facts = {
+    ("serves", "203.0.113.80", "tls/443"),
+    ("talks_to", "10.0.0.5", "internet"),
+}
+ZEEK: Facts = SEEN | {("serves", "198.51.100.80", "http/80"), ("role", "10.0.0.1", "dns server")}
+EVE: Facts = SEEN | {("serves", "203.0.113.80", "http/80"), ("role", "203.0.113.80", "dns server")}
 
 
-def batches(data: bytes, tenant: str = "acme") -> tuple[EventBatch, ...]:
+def batches(data: bytes, tenant: str = "acme", written_as: str = "pcap") -> tuple[EventBatch, ...]:
     now_us = time.time_ns() // 1000
-    read = parse_stream("pcap", [data], tenant_id=tenant, source="s", ingested_at_us=now_us)
+    read = parse_stream(written_as, [data], tenant_id=tenant, source="s", ingested_at_us=now_us)
     return tuple(batch for batch, _ in read if len(batch))
 
 
@@ -62,6 +68,18 @@ def seen_in(name: str) -> Facts:
 )  # fmt: skip
 def test_a_real_capture_shows_devices_roles_and_who_talks_to_whom(name: str, wanted: Facts) -> None:
     assert wanted <= seen_in(name)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "sample", "wanted"),
+    [
+        ("zeek_json", "sample.json", ZEEK),
+        ("suricata_eve", "eve.json", EVE),
+    ],
+)
+def test_what_other_sensors_say_counts_too(written_as: str, sample: str, wanted: Facts) -> None:
+    data = (ROOT / "tests/samples" / written_as / sample).read_bytes()
+    assert facts(batches(data, written_as=written_as)) == wanted
 
 
 @pytest.mark.parametrize(
