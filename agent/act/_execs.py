@@ -18,6 +18,7 @@ from typing import Final
 from agent.act._fanotify import ASKS, OPEN_EXEC, OPEN_EXEC_PERM, OVERFLOW, Group
 from agent.act._programs import Place, Programs, roots
 from agent.act._refusals import Refusals
+from agent.act._spared import Spared
 from agent.voice import tell
 
 AGAIN_S: Final = 5.0
@@ -43,7 +44,8 @@ class Execs:
         # One group for both: of two, the kernel would end this process only when the second let go
         # those whom the first kept waiting, and so never.
         self._group, self._programs, self._spared = Group(ASKS), programs, spared
-        self.refusals, self._seen = Refusals(self._group, programs, seen), seen
+        self._needed = Spared(programs, spared)
+        self.refusals, self._seen = Refusals(self._group, programs, self._needed, seen), seen
         self._stop = threading.Event()
         self.blocked: frozenset[str] = frozenset()
         self.ended = 0
@@ -110,7 +112,7 @@ class Execs:
             return
         with contextlib.suppress(OSError):  # gone meanwhile
             place, sha256 = self._programs.of(handle)
-            if sha256 in self.blocked:
+            if sha256 in self.blocked and not self._needed.has(place, sha256):
                 self.refusals.refuse(handle, place, sha256)
                 if len(self._waiting) >= _MOST_WAITING:
                     del self._waiting[next(iter(self._waiting))]
@@ -153,7 +155,7 @@ class Execs:
         handle = os.open(f"/proc/{pid}/exe", os.O_RDONLY | os.O_CLOEXEC)
         try:
             place, found = self._programs.of(handle)
-            if found != sha256:
+            if found != sha256 or self._needed.has(place, sha256):
                 return
             # First refused, then ended: what starts it again at once does not get through.
             self.refusals.refuse(handle, place, sha256)

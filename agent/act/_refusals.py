@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from agent.act._fanotify import OPEN_EXEC_PERM, Group
 from agent.act._programs import Place, Programs, far, root
+from agent.act._spared import Spared
 
 MOST: Final = 10_000
 """Files that are refused; further copies are ended as they start."""
@@ -37,10 +38,12 @@ class Refusals:
         self,
         group: Group,
         programs: Programs,
+        spared: Spared,
         seen: Callable[[str, int, str, str], None] = _ignore,
     ) -> None:
-        """Refuse nothing yet. `seen` is told of each refusal."""
+        """Refuse nothing yet. `spared`: never refused; `seen` is told of each refusal."""
         self._group, self._programs, self._seen = group, programs, seen
+        self._spared = spared
         # With vfork, who starts a program holds Python still until the start is answered: here.
         subprocess._USE_VFORK = False  # type: ignore[misc]  # its manual says so, its types do not
         self._lock = threading.Lock()
@@ -59,8 +62,11 @@ class Refusals:
     def refuse(self, handle: int, place: Place, sha256: str) -> bool:
         """Refuse starts of this open file from now on; False if the kernel or we cannot.
 
-        What another program or machine answers for is not asked about: it could hang us.
+        What another program or machine answers for is not asked about: it could hang us. What the
+        host cannot do without is not either.
         """
+        if self._spared.has(place, sha256):
+            return False
         with self._lock:
             if place in self._places:
                 return True
@@ -103,7 +109,7 @@ class Refusals:
         is_refused, sha256 = False, ""
         try:
             place, sha256 = self._programs.of(handle)
-            is_refused = sha256 in self.blocked
+            is_refused = sha256 in self.blocked and not self._spared.has(place, sha256)
             if not is_refused:
                 with self._lock:
                     self._places.pop(place, None)

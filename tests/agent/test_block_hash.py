@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.act import Host, Refuses, _copies, _nft, _programs, block_hash
+from agent.act import Host, Refuses, _copies, _nft, _programs, _spared, block_hash
 from agent.act._block import MOST_TOLD, Block, Seen
 from agent.orders import Orders
 
@@ -230,9 +230,33 @@ def test_neither_the_agent_nor_the_first_process_is_blocked(host: Host) -> None:
     for program in (f"/proc/{os.getpid()}/exe", "/proc/1/exe", _nft.program()):
         if not os.access(program, os.R_OK):
             continue  # a first process that shows nobody its program, and is spared by its pid
-        with pytest.raises(Refuses, match="first process or the agent"):
+        with pytest.raises(Refuses, match="the agent"):
             block_hash.do("a", {"sha256": _digest(Path(program))}, host)
     assert host.orders.held() == []
+
+
+@pytest.mark.parametrize("path", ["/bin/sh", "/bin/login", sys.executable, "loader"])
+def test_what_every_start_needs_is_not_blocked(host: Host, path: str) -> None:
+    if path == "loader":
+        with open(sys.executable, "rb") as file:  # noqa: PTH123  a handle is needed
+            path = _spared.interpreter(file.fileno())
+        assert Path(path).name.startswith("ld-")
+    if not Path(path).exists():
+        pytest.skip("this host has no such program")
+    with pytest.raises(Refuses, match="every start"):
+        block_hash.plan({"sha256": _digest(Path(path))}, host)
+
+
+def test_what_becomes_a_program_that_is_needed_starts_again(
+    host: Host, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spared, "PATHS", (str(tmp_path / "shell"),))
+    monkeypatch.setattr(_spared, "KEPT_S", 0.0)
+    with subprocess.Popen([program, "60"]):
+        _blocked(host, program)
+    assert _is_refused(program)
+    program.rename(tmp_path / "shell")  # as an update puts it in place
+    assert subprocess.run([tmp_path / "shell", "0.2"], check=False).returncode == 0
 
 
 def test_scripts_that_are_blocked_keep_no_program_alive(
