@@ -8,6 +8,7 @@ blocked programs wait; if it ends, the kernel lets them through.
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from agent.act._spared import Spared
 
 MOST: Final = 10_000
 """Files that are refused; further copies are ended as they start."""
+TIDY_S: Final = 60.0
 
 
 class Refused(NamedTuple):
@@ -48,6 +50,7 @@ class Refusals:
         subprocess._USE_VFORK = False  # type: ignore[misc]  # its manual says so, its types do not
         self._lock = threading.Lock()
         self._places: dict[Place, Refused] = {}
+        self._tidy_s = 0.0
         self.blocked: frozenset[str] = frozenset()
 
     def places(self) -> list[Refused]:
@@ -68,14 +71,23 @@ class Refusals:
         if self._spared.has(place, sha256):
             return False
         with self._lock:
-            if place in self._places:
-                return True
-            if len(self._places) >= MOST or place[0] in far():
+            if place[0] in far() or (place not in self._places and not self._has_room()):
                 return False
+            # Also where it is noted: with a file that was deleted its mark went, its number stays.
             if not self._group.mark(handle, OPEN_EXEC_PERM):
                 return False
             self._places[place] = Refused(_path_of(handle), sha256, os.fstat(handle).st_size)
         return True
+
+    def _has_room(self) -> bool:
+        """Answer whether one more may be marked; the marks of files that have gone are free."""
+        if len(self._places) < MOST:
+            return True
+        now_s = time.monotonic()
+        if now_s > self._tidy_s:
+            self._tidy_s = now_s + TIDY_S
+            self._places = {p: one for p, one in self._places.items() if _is_there(p, one)}
+        return len(self._places) < MOST
 
     def keep_only(self, blocked: frozenset[str]) -> None:
         """Refuse these hashes only; no other file stays marked."""
@@ -118,6 +130,15 @@ class Refusals:
             self._group.answer(handle, is_allowed=not is_refused)
         if is_refused:
             self._seen("refused", pid, _path_of(handle), sha256)
+
+
+def _is_there(place: Place, one: Refused) -> bool:
+    """Answer whether the file lies where it was; one that moved is marked at its next start."""
+    try:
+        told = os.lstat(root() + one.path)
+    except OSError:
+        return False
+    return (told.st_dev, told.st_ino) == place
 
 
 def _path_of(handle: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.act import Host, Refuses, _copies, _nft, _programs, _spared, block_hash
+from agent.act import Host, Refuses, _copies, _nft, _programs, _refusals, _spared, block_hash
 from agent.act._block import MOST_TOLD, Block, Seen
 from agent.orders import Orders
 
@@ -95,6 +95,47 @@ def test_a_new_copy_is_ended_at_its_first_start_and_refused_from_then_on(
     os.link(copy, tmp_path / "another name")
     assert _is_refused(copy)
     assert _is_refused(tmp_path / "another name")
+
+
+def test_a_copy_in_the_place_of_one_that_was_deleted_is_refused_again(
+    host: Host, program: Path, tmp_path: Path
+) -> None:
+    _blocked(host, program)
+    block = host.running[block_hash.KIND]
+    assert isinstance(block, Block)
+    copy = tmp_path / "copy"
+    for _ in range(2):  # by ext4 with the same inode
+        shutil.copy2(program, copy)
+        with subprocess.Popen([copy, "60"]) as first:
+            assert first.wait(10) == -9
+        assert _is_refused(copy)
+        copy.unlink()
+    # By any file system: what is noted for another file that has gone.
+    (one,) = [o for o in block._refusals.places() if o.path.startswith(str(copy))][:1]
+    shutil.copy2(program, copy)
+    block._refusals._places[copy.stat().st_dev, copy.stat().st_ino] = one
+    with subprocess.Popen([copy, "60"]) as first:
+        assert first.wait(10) == -9
+    assert _is_refused(copy)
+
+
+def test_files_that_have_gone_take_no_room(
+    host: Host, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_refusals, "MOST", 2)
+    monkeypatch.setattr(_refusals, "TIDY_S", 0.0)
+    _blocked(host, program)
+    for number in range(4):
+        copy = tmp_path / str(number)
+        shutil.copy2(program, copy)
+        os.link(copy, tmp_path / f"kept {number}")  # its inode is not free again
+        with subprocess.Popen([copy, "60"]) as first:
+            assert first.wait(10) == -9
+        copy.unlink()
+    shutil.copy2(program, tmp_path / "last")
+    with subprocess.Popen([tmp_path / "last", "60"]) as first:
+        assert first.wait(10) == -9
+    assert _is_refused(tmp_path / "last")
 
 
 def test_a_script_that_is_blocked_is_refused_from_its_second_start_on(
