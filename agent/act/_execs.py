@@ -15,18 +15,22 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from agent.act._fanotify import ASKS, OPEN_EXEC, OPEN_EXEC_PERM, OVERFLOW, Group
 from agent.act._judge import Judge, Started
-from agent.act._programs import Place, Programs, opened, roots
+from agent.act._programs import Place, Programs, opened, root, roots
 from agent.act._refusals import Refusals
 from agent.act._spared import Spared
+from agent.act._starts import Starts
 from agent.voice import tell
 
 AGAIN_S: Final = 5.0
 BECOMES_S: Final = 0.5
 HUNG_S: Final = 60.0
+ALL_S: Final = 1.0
+"""Between two looks at all that runs."""
 _MOST_WAITING: Final = 512
 
 
@@ -52,7 +56,7 @@ class Execs:
         self.blocked: frozenset[str] = frozenset()
         self.ended = 0
         self._waiting: dict[tuple[int, Place], tuple[float, str, str]] = {}
-        self._is_to_look_at_all, self._left_out = False, 0
+        self._is_to_look_at_all, self._left_out, self._looked_s = False, 0, 0.0
         if not self._mark():
             self._group.close()
             raise OSError("no file system could be marked")
@@ -60,15 +64,26 @@ class Execs:
         self._judge = Judge(self._judged, self._look_again)
         self._thread = threading.Thread(target=self._watch, name="execs", daemon=True)
         self._thread.start()
+        self._starts: Starts | None = None
+        try:
+            self._starts = Starts(self.hear, self._look_at_all)
+        except OSError as wrong:
+            tell(f"starts in memory and on mounts of others' own are not heard of: {wrong}")
 
     def _mark(self) -> int:
         """Mark every file system, also those that came since; give how many are marked."""
-        return sum(self._group.mark_file_system(root, OPEN_EXEC) for root in roots())
+        found = roots()
+        if seen := root():
+            # The first process may see more than a unit with places of its own does.
+            found += [os.fsencode(seen) + point for point in roots(Path("/proc/1/mountinfo"))]
+        return sum(self._group.mark_file_system(point, OPEN_EXEC) for point in found)
 
     @property
     def is_alive(self) -> bool:
         """Answer whether it still watches, and judges what it hears of."""
         last_s = min(self._at_s, self._judge.at_s)
+        if self._starts is not None:
+            last_s = min(last_s, self._starts.at_s)
         is_there = self._thread.is_alive() and self._judge.is_alive
         return is_there and time.monotonic() - last_s < HUNG_S
 
@@ -93,7 +108,7 @@ class Execs:
         """Answer who waits, then pass on what was only told of."""
         for mask, handle, pid in sorted(heard, key=lambda one: not one[0] & OPEN_EXEC_PERM):
             if mask & OVERFLOW:
-                self._is_to_look_at_all = True
+                self._look_at_all()
             if handle >= 0:
                 self._one(mask, handle, pid)
 
@@ -125,7 +140,9 @@ class Execs:
     def _look_again(self) -> bool:
         """Look at those that were not yet what they opened; answer whether there are any."""
         now_s = time.monotonic()
-        if self._is_to_look_at_all or self._left_out != self._judge.left_out:
+        is_behind = self._is_to_look_at_all or self._left_out != self._judge.left_out
+        if is_behind and now_s - self._looked_s > ALL_S:
+            self._looked_s = now_s
             self._is_to_look_at_all, self._left_out = False, self._judge.left_out
             self.end_running(self._judge.meanwhile)
         for (pid, place), (end_s, path, sha256) in list(self._waiting.items()):
@@ -135,6 +152,9 @@ class Execs:
             if is_ended is not False or now_s > end_s:
                 self._waiting.pop((pid, place), None)
         return bool(self._waiting)
+
+    def _look_at_all(self) -> None:
+        self._is_to_look_at_all = True
 
     def _count(self, pid: int, path: str, sha256: str) -> None:
         self.ended += 1
@@ -202,6 +222,8 @@ class Execs:
     def close(self) -> None:
         """Stop watching."""
         self._stop.set()
+        if self._starts is not None:
+            self._starts.close()
         self._judge.close()
         self._thread.join(5)
         self._group.close()

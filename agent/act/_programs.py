@@ -40,8 +40,11 @@ def roots(mounts: Path = MOUNTS) -> list[bytes]:
     the program, and whoever waits for that waits for them.
     """
     found: dict[bytes, bytes] = {}
-    for one in mounted(mounts):
-        if one.kind not in _NO_PROGRAMS and not one.kind.startswith(_FAR):
+    known = mounted(mounts)
+    away = tuple(one.point + b"/" for one in known if one.kind.startswith(_FAR))
+    for one in known:
+        is_far = one.kind.startswith(_FAR) or one.point.startswith(away)
+        if one.kind not in _NO_PROGRAMS and not is_far:
             found.setdefault(one.device, one.point)
     return list(found.values())
 

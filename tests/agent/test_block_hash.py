@@ -428,6 +428,32 @@ def test_where_the_size_is_known_no_other_program_is_read(
     assert other.stat().st_size not in {key[4] for key in block._execs._programs._known}
 
 
+_ELSEWHERE = """
+mount -t tmpfs none /mnt && cp "$1" /mnt/copy && for i in 1 2; do /mnt/copy 20; echo $?; done
+"""
+_IN_MEMORY = """
+import os, sys
+handle = os.memfd_create("x", 0)
+os.write(handle, open(sys.argv[1], "rb").read())
+os.execve(handle, ["x", "20"], {})
+"""
+
+
+def test_a_program_on_a_mount_of_a_users_own_is_ended_then_refused(
+    host: Host, program: Path
+) -> None:
+    _blocked(host, program)
+    words = ["unshare", "-m", "sh", "-c", _ELSEWHERE, "sh", str(program)]
+    said = subprocess.run(words, check=True, capture_output=True, timeout=10).stdout
+    assert said.split() == [b"137", b"126"]
+
+
+def test_a_program_in_memory_is_ended(host: Host, program: Path) -> None:
+    _blocked(host, program)
+    with subprocess.Popen([sys.executable, "-c", _IN_MEMORY, program]) as started:
+        assert started.wait(10) == -9
+
+
 def test_a_watch_that_has_died_is_replaced(host: Host, program: Path) -> None:
     block_hash.do("a", {"sha256": _digest(program), "minutes": 5}, host)
     block = host.running[block_hash.KIND]
