@@ -49,7 +49,18 @@ def asked(said: Mapping[str, Any]) -> Asked:
     names = path.split("/")[1:]
     if table == "files" and (not path.startswith("/") or set(names) & {"..", "."}):
         raise BadQuestion("path: absolute, without '..'")
+    if "\0" in path or not _is_text(path):
+        raise BadQuestion("path: no file has such a name")
     return Asked(table, path, limit)
+
+
+def _is_text(path: str) -> bool:
+    """Answer whether it can be said in UTF-8: half a surrogate cannot."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def questions(said: object) -> tuple[Question, ...]:

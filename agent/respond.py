@@ -47,6 +47,8 @@ class Responder:
         self._orders: Orders = host.orders
         self._kinds = actions()
         self._again_s: dict[str, float] = {}
+        self.steps = 0
+        """Of orders, checks and rounds: while it grows, this half is not hung."""
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._orders.is_good = self._is_good
 
@@ -89,6 +91,7 @@ class Responder:
             except BadOrder:  # judged; a check that could not be made raises, and is made again
                 body = {}
             self._bodies[one.id] = body
+            self.steps += 1
         return _says(body, one, self._kinds)
 
     def _sweep(self) -> None:
@@ -111,6 +114,7 @@ class Responder:
         for id_, text in self._orders.waiting():
             if self._orders.begin(id_):
                 self._one(id_, text)
+                self.steps += 1
                 done += 1
         self._sweep()
         now_s = self._host.now_s()
@@ -121,6 +125,7 @@ class Responder:
         for kind in list(self._host.running):
             self._put_again(kind, is_needed=True)
         self._tell_news()
+        self.steps += 1
         return done
 
     def _tell_news(self) -> None:

@@ -4,7 +4,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.act import Host
 from agent.halves import houses, note_half, own_pids
@@ -18,9 +20,16 @@ from agent.voice import tell
 from agent.wake import Idle
 
 
+class Responding(NamedTuple):
+    """The half at work: whether it had nothing to do any more, and the steps it took."""
+
+    idle: Idle
+    steps: Callable[[], int]
+
+
 def begin_responding(
     spool: Spool, folder: Path, said: Settings, stop: threading.Event, idle_s: float
-) -> Idle | None:
+) -> Responding | None:
     """Do what the house asks for, in a thread of its own; nothing where the host is not enrolled.
 
     Linux only: what is not there yet elsewhere is refused, not half done. `idle_s`: it ends once it
@@ -50,4 +59,4 @@ def begin_responding(
     idle = Idle(folder, orders, idle_s)
     words = (responder, stop, idle.look)
     threading.Thread(target=respond_or_end, args=words, name="respond", daemon=True).start()
-    return idle
+    return Responding(idle, lambda: responder.steps + idle.looks)

@@ -1,6 +1,7 @@
 """Run: all halves in one process, or the one that a unit asks for."""
 
 import importlib
+import itertools
 import os
 import signal
 import threading
@@ -22,7 +23,7 @@ from agent.spool import Spool
 from agent.system import resident_bytes, trim
 from agent.version import version
 from agent.voice import tell
-from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify
+from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, pulse
 
 HEALTH_S: Final = 60.0
 
@@ -54,19 +55,21 @@ def run_until(given: Given, stop: threading.Event) -> int:
     notify("READY=1")
     anew, half = begun_anew(), given.only or "all"
     keep(spool, [*anew, *lifeline.begin(spool, half, bool(anew))])
-    idle = None
+    responds = None
     if given.only in {None, "respond"}:
         responding = importlib.import_module("agent.responding")
-        idle = responding.begin_responding(spool, given.data, said, stop, given.idle_s)
+        responds = responding.begin_responding(spool, given.data, said, stop, given.idle_s)
     if given.only == "respond":
-        stop.wait()
+        # Where it takes no actions it does nothing, and is well.
+        pulse(responds.steps if responds is not None else itertools.count().__next__, stop)
     elif given.only == "ship" and sender is not None:
         run_shipper(spool, sender, stop)
     else:
         ordered = Ordered(given.data, spool, said)
         keeper = _Keeper(spool, said, stop, ordered)
         run(spool, sender, logs_for(given, said), stop, ordered.settings.rest, keeper)
-    keep(spool, lifeline.end(spool, half, is_idle=idle is not None and idle.is_over))
+    is_idle = responds is not None and responds.idle.is_over
+    keep(spool, lifeline.end(spool, half, is_idle=is_idle))
     spool.close()
     for handle in held:
         os.close(handle)

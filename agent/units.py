@@ -129,6 +129,10 @@ PartOf=inopsio-agent-watch.service
 StartLimitIntervalSec=0
 
 [Service]
+Type=notify
+NotifyAccess=main
+WatchdogSec=180
+WatchdogSignal=SIGKILL
 ExecStart={program} --data /var/lib/inopsio-agent run --only respond --idle-s 60
 Restart=on-failure
 """

@@ -37,9 +37,11 @@ class Idle:
         self._folder, self._orders, self._most_s, self._now_s = folder, orders, most_s, now_s
         self._since_s = now_s()
         self.is_over = False
+        self.looks = 0
 
     def look(self, has_done: bool) -> bool:
         """Answer whether to end. While something is in force the mark stays: a crash is mended."""
+        self.looks += 1
         if not self._most_s:
             return False
         if has_done or self._orders.has_work():

@@ -107,6 +107,16 @@ def guard(rounds: Callable[[], int], stop: threading.Event, act: Callable[[str],
             return
 
 
+def pulse(rounds: Callable[[], int], stop: threading.Event) -> None:
+    """Tell systemd of each step until `stop`: what takes no step any more is ended by it."""
+    last = -1
+    while not stop.wait(CHECK_S):
+        now = rounds()
+        if now != last:
+            last = now
+            notify("WATCHDOG=1")
+
+
 class Pulse(threading.Event):
     """A stop event of one watcher that notes when the watcher last asked for it."""
 

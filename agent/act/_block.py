@@ -80,7 +80,7 @@ class Block:
         self._refusals = self._execs.refusals
         self.blocked: frozenset[str] = frozenset()
         self._search: Search | None = None
-        self._since_s = 0.0
+        self._since_s, self._left_out = 0.0, 0
 
     @property
     def is_alive(self) -> bool:
@@ -109,6 +109,10 @@ class Block:
     def news(self) -> list[Row]:
         """Give what is to be told: what was ended or refused, and what a look for copies found."""
         rows = self.seen.take()
+        if fresh := self._execs.left_out - self._left_out:
+            self._left_out += fresh
+            text = f"{fresh} starts were not looked at as they came: too many at once"
+            rows.append({"code": "blocked_unseen", "message": text, "count": fresh})
         if self._search is not None and self._search.is_over:
             looked, self._search = self._search.looked, None
             places = self._refusals.places()

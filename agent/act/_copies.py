@@ -10,9 +10,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.act._programs import LARGEST, Place, digest_of, far, key_of, root
+from agent.act._programs import LARGEST, MOUNTS, Place, digest_of, far, far_points, key_of, root
 
 FOLDERS: Final = (
     *("tmp", "var/tmp", "dev/shm", "run/user", "home", "root", "opt", "srv", "usr/local"),
@@ -83,7 +84,8 @@ class Search:
         self._beginnings = {beginning(one) for one in blocked}
         self._folders = folders or tuple(f"{root()}/{name}" for name in FOLDERS)
         self._stop = threading.Event()
-        self._far = far()
+        self._far, points = far(), far_points(Path("/proc/1/mountinfo" if root() else MOUNTS))
+        self._away = {root() + point for point in points}
         self._worked_s = 0.0
         self.looked = Looked(0, 0, 0, 0, False)
         self._thread = threading.Thread(target=self._look, name="copies", daemon=True)
@@ -126,6 +128,8 @@ class Search:
             try:
                 with os.scandir(place) as found:
                     for entry in found:
+                        if entry.path in self._away:  # not even to be asked what it is
+                            continue
                         told = entry.stat(follow_symlinks=False)
                         if told.st_dev in self._far:
                             continue

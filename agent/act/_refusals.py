@@ -13,9 +13,11 @@ from typing import Final, NamedTuple
 
 from agent.act._fanotify import OPEN_EXEC_PERM, Group
 from agent.act._programs import Place, Programs, far, root
+from agent.act._spared import Spared
 
 MOST: Final = 10_000
-"""Files that are refused; further copies are ended as they start."""
+"""Files noted as refused. The oldest go first: their marks stay, and the kernel bounds those."""
+AGAIN_S: Final = 5.0
 
 
 class Refused(NamedTuple):
@@ -37,14 +39,17 @@ class Refusals:
         self,
         group: Group,
         programs: Programs,
+        spared: Spared,
         seen: Callable[[str, int, str, str], None] = _ignore,
     ) -> None:
-        """Refuse nothing yet. `seen` is told of each refusal."""
+        """Refuse nothing yet. `spared`: never refused; `seen` is told of each refusal."""
         self._group, self._programs, self._seen = group, programs, seen
+        self._spared = spared
         # With vfork, who starts a program holds Python still until the start is answered: here.
         subprocess._USE_VFORK = False  # type: ignore[misc]  # its manual says so, its types do not
         self._lock = threading.Lock()
         self._places: dict[Place, Refused] = {}
+        self._sizes: dict[str, int] = {}
         self.blocked: frozenset[str] = frozenset()
 
     def places(self) -> list[Refused]:
@@ -54,34 +59,46 @@ class Refusals:
 
     def sizes(self) -> dict[str, int]:
         """Give the size of each blocked program of which a copy was seen."""
-        return {one.sha256: one.size for one in self.places()}
+        return dict(self._sizes)
 
     def refuse(self, handle: int, place: Place, sha256: str) -> bool:
         """Refuse starts of this open file from now on; False if the kernel or we cannot.
 
-        What another program or machine answers for is not asked about: it could hang us.
+        What another program or machine answers for is not asked about: it could hang us. What the
+        host cannot do without is not either.
         """
+        if self._spared.has(place, sha256):
+            return False
         with self._lock:
-            if place in self._places:
-                return True
-            if len(self._places) >= MOST or place[0] in far():
+            if place[0] in far():
                 return False
+            # Also where it is noted: with a file that was deleted its mark went, its number stays.
             if not self._group.mark(handle, OPEN_EXEC_PERM):
                 return False
-            self._places[place] = Refused(path_of(handle), sha256, os.fstat(handle).st_size)
+            size = os.fstat(handle).st_size
+            self._places[place] = Refused(path_of(handle), sha256, size)
+            self._sizes[sha256] = size
+            while len(self._places) > MOST:
+                del self._places[next(iter(self._places))]
         return True
 
     def keep_only(self, blocked: frozenset[str]) -> None:
         """Refuse these hashes only; no other file stays marked."""
         self.blocked = blocked
         with self._lock:
+            self._sizes = {sha256: n for sha256, n in self._sizes.items() if sha256 in blocked}
             if all(one.sha256 in blocked for one in self._places.values()):
                 return
             before, self._places = self._places, {}
             self._group.unmark_files()
-        for place, one in before.items():
-            if one.sha256 in blocked:
-                self._again(place, one)
+        words = ([(p, one) for p, one in before.items() if one.sha256 in blocked],)
+        marking = threading.Thread(target=self._all_again, args=words, daemon=True)
+        marking.start()
+        marking.join(AGAIN_S)  # on the way there may be one by now whose answer never comes
+
+    def _all_again(self, places: list[tuple[Place, Refused]]) -> None:
+        for place, one in places:
+            self._again(place, one)
 
     def _again(self, place: Place, one: Refused) -> None:
         """Mark a file anew by its path; one that has moved is marked at its next start."""
@@ -102,8 +119,12 @@ class Refusals:
         """Answer a question: refuse it, or let it through and ask about this file no more."""
         is_refused, sha256 = False, ""
         try:
-            place, sha256 = self._programs.of(handle)
-            is_refused = sha256 in self.blocked
+            # Another size, another program: not read, so that nobody has others wait for that.
+            told = os.fstat(handle)
+            place = told.st_dev, told.st_ino
+            if told.st_size in list(self._sizes.values()):
+                sha256 = self._programs.of(handle)[1]
+            is_refused = sha256 in self.blocked and not self._spared.has(place, sha256)
             if not is_refused:
                 with self._lock:
                     self._places.pop(place, None)

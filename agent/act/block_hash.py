@@ -3,14 +3,13 @@
 A copy that is not known yet is ended as it starts the first time, and refused from then on.
 """
 
-import contextlib
 import re
-import sys
 from typing import Final
 
-from agent.act import Host, Refuses, Told, _nft, _processes, impose, left_s, minutes_of
+from agent.act import Host, Refuses, Told, _processes, impose, left_s, minutes_of
 from agent.act._block import Block
 from agent.act._programs import Programs
+from agent.act._spared import Spared
 from agent.errors import AgentError
 from agent.orders import InForce
 
@@ -20,30 +19,21 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def plan(arguments: Told, host: Host) -> Told:
-    """Say what would be ended at once; Refuses the host's and the agent's own programs."""
+    """Say what would be ended at once; Refuses what the host and the agent need."""
     minutes, digest = minutes_of(arguments), str(arguments.get("sha256"))
     if not _HASH.fullmatch(digest):
         raise Refuses("sha256: 64 hex digits, small letters")
     if len([o for o in host.orders.held() if o.kind == KIND]) >= MOST:
         raise Refuses(f"{MOST} hashes are blocked already")
-    running = Programs().running()
+    programs = Programs()
+    if digest in Spared(programs, host.own_pids()).found().values():
+        raise Refuses("the host's first process, the agent or every start needs this program")
+    running = programs.running()
     spared = {1, *host.own_pids()}
-    own = {running.get(pid) for pid in spared} | _own_program()
-    if digest in own:
-        raise Refuses("the host's first process or the agent itself is this program, or needs it")
+    if digest in {running.get(pid) for pid in spared}:
+        raise Refuses("the host's first process or the agent itself is this program")
     found = [pid for pid, told in running.items() if told == digest]
     return {"sha256": digest, "minutes": minutes, "running": _processes.said(found)}
-
-
-def _own_program() -> set[str]:
-    """Give the hashes of what the agent itself starts."""
-    found, paths = set(), [sys.executable]
-    with contextlib.suppress(Refuses):
-        paths.append(_nft.program())
-    for path in paths:
-        with open(path, "rb") as file:  # noqa: PTH123  a handle is needed
-            found.add(Programs().of(file.fileno())[1])
-    return found
 
 
 def do(id: str, arguments: Told, host: Host) -> Told:

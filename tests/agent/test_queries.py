@@ -1,5 +1,7 @@
 """Ask a host on a schedule: what came and went is told once, in the bounds of an action."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from agent.collect import Event, Out
 from agent.collect.linux import _tables, queries
 from agent.policy import BadPolicy, merged, read
-from agent.questions import Asked, BadQuestion
+from agent.questions import Asked, BadQuestion, asked
 from agent.settings import Settings
 from api.agent_policy import read_document
 from storage.errors import InvalidInput
@@ -128,6 +130,31 @@ def test_what_is_out_of_bounds_neither_half_takes(bad: Callable[[Any], Any]) -> 
         read_document({"queries": said})
     with pytest.raises(BadPolicy):
         read({"version": 1, "policy": {"queries": said}})
+
+
+@pytest.mark.parametrize("path", ["/tmp/a\0b", "/tmp/\ud800"])
+def test_a_path_that_no_file_can_have_is_refused_not_asked_for(path: str) -> None:
+    with pytest.raises(BadQuestion, match="no file"):
+        asked({"table": "files", "path": path})
+
+
+def test_a_device_is_seen_and_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/null")
+    words = [sys.executable, "-c", _TRACED, str(tmp_path / "link")]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+_TRACED = """
+import os, sys
+opened = []
+def heard(name, words):
+    if name == "open" and not words[2] & os.O_PATH:
+        opened.append(words[0])
+from agent.collect.linux._hashes import hash_file
+sys.addaudithook(heard)
+assert hash_file(sys.argv[1]) == ""
+print(opened)
+"""
 
 
 def test_what_the_house_tells_the_agent_takes_and_the_host_is_the_outer_bound() -> None:

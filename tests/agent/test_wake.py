@@ -1,5 +1,7 @@
 """The half that responds is called when there is something to do, and ends when there is not."""
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from agent.orders import InForce, Orders, Result
 from agent.policy import Follower
 from agent.start import of_unit
-from agent.units import RESPOND_PATH, SHIP, WATCH, units
+from agent.units import RESPOND, RESPOND_PATH, SHIP, WATCH, units
 from agent.wake import WANTED, Idle, call
+from agent.watchdog import pulse
 from api.agent_policy import read_document, set_policy
 from tests.agent.ordered_house import ANN, Agent, signed
 
@@ -100,3 +103,35 @@ def test_a_policy_that_runs_is_not_refused_by_the_next_start(agent: Agent) -> No
     again = Follower(agent.identity.folder)
     assert not again.look()
     assert (again.policy.version, again.refused, again.reason) == (made.version, 0, "")
+
+
+def test_systemd_hears_of_steps_and_nothing_of_a_half_that_takes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "WatchdogSec=" in units("/opt/x")[RESPOND]
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setattr("agent.watchdog.CHECK_S", 0.01)
+    steps, stop = iter((1, 2, 2, 2, 2)), threading.Event()
+
+    def taken() -> int:
+        found = next(steps, None)
+        if found is None:
+            stop.set()
+        return found or 2
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        pulse(taken, stop)
+        heard.setblocking(False)
+        assert [heard.recv(100), heard.recv(100)] == [b"WATCHDOG=1"] * 2
+        with pytest.raises(BlockingIOError):
+            heard.recv(100)
+
+
+def test_each_order_and_each_round_is_a_step(agent: Agent) -> None:
+    responder = agent.responder()
+    before = responder.steps
+    for _ in range(3):
+        agent.orders.offer(*signed(agent), agent.now_s())
+    responder.round()
+    assert responder.steps == before + 4

@@ -1,5 +1,6 @@
 """Hash files once: kept by inode, size and times of change, of which one cannot be set back."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -43,16 +44,12 @@ class Hashes:
 def hash_file(path: str) -> str:
     """Give `SHA256=...` of a regular file of at most 64 MiB, empty if it cannot be read."""
     try:
-        # O_NONBLOCK: a pipe put where a file was must not stop the agent.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = _opened(path)
     except OSError:
         return ""
     with os.fdopen(handle, "rb", buffering=0) as file:
         digest, left = hashlib.sha256(), LARGEST
         try:
-            # Whoever owns the name may have put a device or a pipe there: those have no end.
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return ""
             while piece := file.read(_BITE):
                 left -= len(piece)
                 if left < 0:
@@ -61,3 +58,18 @@ def hash_file(path: str) -> str:
         except OSError:
             return ""
     return "SHA256=" + digest.hexdigest().upper()
+
+
+def _opened(path: str) -> int:
+    """Open a regular file; OSError for a device or a pipe, which who owns the name may put there.
+
+    It is seen before it is opened, and is no other then: of some devices (`/dev/watchdog`) the
+    opening alone does something.
+    """
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", path)
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    finally:
+        os.close(place)
