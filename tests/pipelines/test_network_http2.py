@@ -1,7 +1,8 @@
 """See that clear-text HTTP/2 is read within bounds, however it is cut, padded and compressed."""
 
 import struct
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from itertools import pairwise
 
 import orjson
@@ -135,6 +136,61 @@ def test_a_table_and_a_list_of_fields_are_bounded() -> None:
     bomb.read(literal(b"a", b"v" * 126))
     with pytest.raises(ValueError, match="too many"):
         bomb.read(b"\xbe" * 1_000)
+
+
+def packed(codes: str) -> bytes:
+    """Write codes, as bits, with the padding behind them."""
+    codes += "1" * (-len(codes) % 8)
+    return int(codes, 2).to_bytes(len(codes) // 8, "big")
+
+
+CODES = {
+    b"0": "00000", b"t": "01001", b" ": "010100", b":": "1011100", b"Z": "11111101",
+    b"!": "1111111000", b"|": "11111111100", b"#": "111111111010", b"~": "1111111111101",
+    b"}": "11111111111101", b"{": "111111111111110", b"\\": "1111111111111110000",
+    b"\x80": "11111111111111100110", b"\xff": "11111111111111111111101110",
+    b"\xf9": "1111111111111111111111111110", b"\n": "1" * 28 + "00", b"\x16": "1" * 28 + "10",
+}  # fmt: skip
+"""Codes out of RFC 7541, appendix B, of nearly every length."""
+
+
+@given(st.lists(st.sampled_from(sorted(CODES)), min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_codes_of_all_lengths_are_unpacked(text: list[bytes]) -> None:
+    code = packed("".join(CODES[one] for one in text))
+    assert unpacked(code) == b"".join(text)
+    for broken in (code + b"\xff", code + b"\xff" * 4):
+        with pytest.raises(ValueError, match=r"code|padding"):
+            unpacked(broken)
+
+
+def test_of_a_long_text_no_more_is_unpacked_than_is_kept() -> None:
+    found = unpacked(packed(CODES[b"0"] * 16_000), 2_000)
+    assert 2_000 <= len(found) < 4_000
+    assert set(found) == {ord("0")}
+
+
+def least_s(call: Callable[[], object]) -> float:
+    """Give the CPU-seconds of the quickest of seven calls."""
+    spent = []
+    for _ in range(7):
+        before = time.process_time()
+        call()
+        spent.append(time.process_time() - before)
+    return min(spent)
+
+
+def test_the_longest_codes_cost_little_more_than_a_walk_over_the_bytes() -> None:
+    # Bit by bit, or code by code, it was some hundred times the walk.
+    code = packed(CODES[b"\n"] * 4_266)
+
+    def walk() -> None:
+        seen: list[int] = []
+        for byte in code:
+            seen.append(byte)  # noqa: PERF402
+
+    assert unpacked(code) == b"\n" * 4_266
+    assert least_s(lambda: unpacked(code)) < 20 * least_s(walk)
 
 
 @given(st.binary(max_size=200))

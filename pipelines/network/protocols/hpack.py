@@ -14,6 +14,9 @@ MAX_LIST: Final = 65_536
 """Bytes of all fields of one block."""
 MAX_KNOWN: Final = 1_024
 """Texts whose unpacking is kept: the same paths and programs come again and again."""
+MAX_SHORT: Final = 256
+"""Bytes of a text whose unpacking is kept."""
+_SLICE: Final = 512
 _FIRST_TABLE: Final = 4_096
 
 Field = tuple[bytes, bytes]
@@ -52,57 +55,94 @@ _CODES: Final = {
 }  # fmt: skip
 
 
-def _limits() -> tuple[tuple[int, int, int, bytes], ...]:
-    """Give of each length: the length, the 30-bit value behind its codes, its first code."""
-    found, code, before = [], 0, 0
+_FAILS: Final = 256
+"""Instead of a node: no code begins so, but the one that must not occur."""
+
+
+def _tree() -> list[list[int]]:
+    """Give of each node of the code's tree its two followers; a symbol is below zero."""
+    nodes, code, before = [[_FAILS, _FAILS]], 0, 0
     for length, symbols in _CODES.items():
         code <<= length - before
-        found.append((length, (code + len(symbols)) << (30 - length), code, symbols))
-        code, before = code + len(symbols), length
-    return tuple(found)
+        before = length
+        for symbol in symbols:
+            node = 0
+            for place in range(length - 1, 0, -1):
+                if nodes[node][code >> place & 1] == _FAILS:
+                    nodes[node][code >> place & 1] = len(nodes)
+                    nodes.append([_FAILS, _FAILS])
+                node = nodes[node][code >> place & 1]
+            nodes[node][code & 1] = ~symbol
+            code += 1
+    return nodes
 
 
-_LIMITS: Final = _limits()
-_ONES: Final = (1 << 32, 0, 0, b"")
-"""Instead of a code: what is ahead is padding, or no code at all."""
+_TREE: Final = _tree()
 
 
-def _short() -> list[tuple[int, int]]:
-    """Give length and byte of the code with which each of the 256 next eight bits begin."""
-    found = [(0, 0)] * 256
-    for length, _, first, symbols in _LIMITS:
-        for number, symbol in enumerate(symbols) if length <= 8 else ():
-            at = (first + number) << (8 - length)
-            found[at : at + (1 << (8 - length))] = [(length, symbol)] * (1 << (8 - length))
-    return found
+class _Node(dict[int, "tuple[_Node, bytes]"]):
+    """Give for the next byte: the node behind it, and the symbols that it ends.
+
+    Made as they are needed: text needs few of the 65,536 (some 8 MB).
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __missing__(self, byte: int) -> "tuple[_Node, bytes]":
+        number, out = self.number, bytearray()
+        for place in range(7, -1, -1):
+            number = _TREE[number][byte >> place & 1]
+            if number == _FAILS:
+                raise ValueError("no such code")
+            if number < 0:
+                out.append(~number)
+                number = 0
+        step = self[byte] = _NODES[number], bytes(out)
+        return step
 
 
-_SHORT: Final = _short()
+_NODES: Final = tuple(map(_Node, range(len(_TREE))))
 
 
-@lru_cache(maxsize=MAX_KNOWN)
-def unpacked(data: bytes) -> bytes:
+def _padding() -> frozenset[int]:
+    """Give the nodes at which a text may end: at a code's end, or behind up to seven ones."""
+    found = [0]
+    for _ in range(7):
+        found.append(_TREE[found[-1]][1])
+    return frozenset(found)
+
+
+_PADDING: Final = _padding()
+
+
+def unpacked(data: bytes, most: int = MAX_LIST) -> bytes:
     """Undo the Huffman code; ValueError where the bytes are none.
+
+    Of a text longer than `most` the beginning, at least `most` bytes of it: the rest is not read.
 
     >>> unpacked(bytes.fromhex("f1e3c2e5f23a6ba0ab90f4ff"))
     b'www.example.com'
     """
-    bits = int.from_bytes(data, "big") << 30 | (1 << 30) - 1  # what is behind the end are ones
-    left = 8 * len(data)
-    out = bytearray()
-    while left > 0:
-        length, symbol = _SHORT[bits >> left + 22 & 0xFF]
-        if not length:
-            ahead = bits >> left & 0x3FFFFFFF
-            length, _, first, symbols = next((one for one in _LIMITS if ahead < one[1]), _ONES)
-            symbol = symbols[(ahead >> (30 - length)) - first] if length <= left else 0
-        if length > left:
-            if left > 7 or (bits >> 30 & (1 << left) - 1) != (1 << left) - 1:
-                raise ValueError("the end is no padding")
-            break
-        out.append(symbol)
-        left -= length
-    return bytes(out)
+    out: list[bytes] = []
+    add, node = out.append, _NODES[0]
+    for begin in range(0, len(data), _SLICE):
+        for byte in data[begin : begin + _SLICE]:
+            node, symbols = node[byte]
+            add(symbols)
+        out[:] = (b"".join(out),)
+        if len(out[0]) > most:
+            return out[0]
+    if node.number not in _PADDING:
+        raise ValueError("the end is no padding")
+    return b"".join(out)
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _unpacked_again(data: bytes) -> bytes:
+    return unpacked(data)
 
 
 class HpackReader:
@@ -196,4 +236,6 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
     text = data[at : at + size]
     if len(text) < size:
         raise ValueError("a field is cut off")
-    return unpacked(text) if is_packed else text, at + size
+    if is_packed:
+        text = unpacked(text, MAX_LIST) if size > MAX_SHORT else _unpacked_again(text)
+    return text, at + size
