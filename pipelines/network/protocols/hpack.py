@@ -6,12 +6,19 @@ one direction must see each of its header blocks in order; after an error it kno
 
 from collections import deque
 from functools import lru_cache
-from typing import Final
+from sys import getsizeof
+from typing import Final, NamedTuple
 
 MAX_TABLE: Final = 65_536
 """Bytes of the dynamic table that a side may have, 32 more for each field in it."""
 MAX_LIST: Final = 65_536
 """Bytes of all fields of one block."""
+MAX_TEXT: Final = 2_048
+"""Bytes of a name or a value that are held; no more is told of it."""
+FIELD_SIZE: Final = 32
+"""What the standard counts for a field beside its texts."""
+ENTRY_COST: Final = 320
+"""Bytes of memory that a field in the table takes beside its texts."""
 MAX_KNOWN: Final = 1_024
 """Texts whose unpacking is kept: the same paths and programs come again and again."""
 MAX_SHORT: Final = 256
@@ -19,23 +26,23 @@ MAX_SHORT: Final = 256
 _SLICE: Final = 512
 _FIRST_TABLE: Final = 4_096
 
-Field = tuple[bytes, bytes]
+Field = tuple[str, str]
 
 _STATIC: Final[tuple[Field, ...]] = (
-    (b":authority", b""), (b":method", b"GET"), (b":method", b"POST"), (b":path", b"/"),
-    (b":path", b"/index.html"), (b":scheme", b"http"), (b":scheme", b"https"),
-    *((b":status", code) for code in (b"200", b"204", b"206", b"304", b"400", b"404", b"500")),
-    (b"accept-charset", b""), (b"accept-encoding", b"gzip, deflate"),
-    *((name, b"") for name in (
-        b"accept-language", b"accept-ranges", b"accept", b"access-control-allow-origin", b"age",
-        b"allow", b"authorization", b"cache-control", b"content-disposition", b"content-encoding",
-        b"content-language", b"content-length", b"content-location", b"content-range",
-        b"content-type", b"cookie", b"date", b"etag", b"expect", b"expires", b"from", b"host",
-        b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since",
-        b"last-modified", b"link", b"location", b"max-forwards", b"proxy-authenticate",
-        b"proxy-authorization", b"range", b"referer", b"refresh", b"retry-after", b"server",
-        b"set-cookie", b"strict-transport-security", b"transfer-encoding", b"user-agent", b"vary",
-        b"via", b"www-authenticate",
+    (":authority", ""), (":method", "GET"), (":method", "POST"), (":path", "/"),
+    (":path", "/index.html"), (":scheme", "http"), (":scheme", "https"),
+    *((":status", code) for code in ("200", "204", "206", "304", "400", "404", "500")),
+    ("accept-charset", ""), ("accept-encoding", "gzip, deflate"),
+    *((name, "") for name in (
+        "accept-language", "accept-ranges", "accept", "access-control-allow-origin", "age",
+        "allow", "authorization", "cache-control", "content-disposition", "content-encoding",
+        "content-language", "content-length", "content-location", "content-range",
+        "content-type", "cookie", "date", "etag", "expect", "expires", "from", "host",
+        "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
+        "last-modified", "link", "location", "max-forwards", "proxy-authenticate",
+        "proxy-authorization", "range", "referer", "refresh", "retry-after", "server",
+        "set-cookie", "strict-transport-security", "transfer-encoding", "user-agent", "vary",
+        "via", "www-authenticate",
     )),
 )  # fmt: skip
 
@@ -140,20 +147,43 @@ def unpacked(data: bytes, most: int = MAX_LIST) -> bytes:
     return b"".join(out)
 
 
+class _Text(NamedTuple):
+    """Hold the beginning of a text, and the bytes that it has, or more than the limit."""
+
+    text: str
+    size: int
+
+
 @lru_cache(maxsize=MAX_KNOWN)
-def _unpacked_again(data: bytes) -> bytes:
-    return unpacked(data)
+def _short_text(data: bytes) -> _Text:
+    return _text(unpacked(data))
+
+
+def _text(data: bytes) -> _Text:
+    return _Text(data[:MAX_TEXT].decode("utf-8", "replace"), len(data))
+
+
+class _Entry(NamedTuple):
+    """Hold a field of the table: `size` as the standard counts it, `held` in memory."""
+
+    name: _Text
+    value: _Text
+    size: int
+    held: int
 
 
 class HpackReader:
-    """Read the header blocks of one direction, in order."""
+    """Read the header blocks of one direction, in order.
 
-    __slots__ = ("_limit", "_size", "_table")
+    A field that is told once and named a thousand times is one text in memory.
+    """
+
+    __slots__ = ("_limit", "_size", "_table", "held_bytes")
 
     def __init__(self) -> None:
-        """Begin with an empty table."""
-        self._table: deque[Field] = deque()
-        self._size = 0
+        """Begin with an empty table; `held_bytes`: what it takes in memory."""
+        self._table: deque[_Entry] = deque()
+        self._size = self.held_bytes = 0
         self._limit = _FIRST_TABLE
 
     @property
@@ -162,42 +192,47 @@ class HpackReader:
         return self._size
 
     def read(self, block: bytes) -> list[Field]:
-        """Give a block's fields; ValueError where it is none, or breaks a bound."""
+        """Give a block's fields, cut at MAX_TEXT; ValueError where it is none or breaks a bound."""
         found: list[Field] = []
         at = total = 0
         while at < len(block):
             first = block[at]
             if first >= 0x80:
                 number, at = _number(block, at, 7)
-                field = self._known(number)
+                name, value = self._known(number)
             elif first & 0xE0 == 0x20:
                 size, at = _number(block, at, 5)
                 self._resize(size)
                 continue
             else:
                 is_kept = first >= 0x40
+                # What is longer than the table is not kept in it: to know that it is will do.
+                most = max(self._limit, MAX_TEXT) if is_kept else MAX_TEXT
                 number, at = _number(block, at, 6 if is_kept else 4)
-                name, at = (self._known(number)[0], at) if number else _string(block, at)
-                value, at = _string(block, at)
-                field = name, value
+                name, at = (self._known(number)[0], at) if number else _string(block, at, most)
+                value, at = _string(block, at, most)
                 if is_kept:
-                    self._keep(field)
-            total += len(field[0]) + len(field[1]) + 32
+                    self._keep(name, value)
+            total += name.size + value.size + FIELD_SIZE
             if total > MAX_LIST:
                 raise ValueError("a block of too many header fields")
-            found.append(field)
+            found.append((name.text, value.text))
         return found
 
-    def _known(self, number: int) -> Field:
+    def _known(self, number: int) -> tuple[_Text, _Text]:
         if 0 < number <= len(_STATIC):
-            return _STATIC[number - 1]
+            name, value = _STATIC[number - 1]
+            return _Text(name, len(name)), _Text(value, len(value))
         if not 0 < number - len(_STATIC) <= len(self._table):
             raise ValueError("a header field that nobody told")
-        return self._table[number - len(_STATIC) - 1]
+        return self._table[number - len(_STATIC) - 1][:2]
 
-    def _keep(self, field: Field) -> None:
-        self._table.appendleft(field)
-        self._size += len(field[0]) + len(field[1]) + 32
+    def _keep(self, name: _Text, value: _Text) -> None:
+        size = name.size + value.size + FIELD_SIZE
+        held = ENTRY_COST + getsizeof(name.text) + getsizeof(value.text)
+        self._table.appendleft(_Entry(name, value, size, held))
+        self._size += size
+        self.held_bytes += held
         self._shrink()
 
     def _resize(self, size: int) -> None:
@@ -208,8 +243,9 @@ class HpackReader:
 
     def _shrink(self) -> None:
         while self._size > self._limit:
-            name, value = self._table.pop()
-            self._size -= len(name) + len(value) + 32
+            gone = self._table.pop()
+            self._size -= gone.size
+            self.held_bytes -= gone.held
 
 
 def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
@@ -228,7 +264,8 @@ def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
     raise ValueError("a number without end")
 
 
-def _string(data: bytes, at: int) -> tuple[bytes, int]:
+def _string(data: bytes, at: int, most: int) -> tuple[_Text, int]:
+    """Read a text, at least `most` bytes of it; give where the next begins."""
     if at >= len(data):
         raise ValueError("a field is cut off")
     is_packed = data[at] >= 0x80
@@ -236,6 +273,6 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
     text = data[at : at + size]
     if len(text) < size:
         raise ValueError("a field is cut off")
-    if is_packed:
-        text = unpacked(text, MAX_LIST) if size > MAX_SHORT else _unpacked_again(text)
-    return text, at + size
+    if not is_packed:
+        return _text(text), at + size
+    return _short_text(text) if size <= MAX_SHORT else _text(unpacked(text, most)), at + size
