@@ -1,9 +1,10 @@
 """Follow the beginnings of messages in TCP connections: put in order, cut, and read.
 
 A connection is known from the first segment that begins like a message. Each side holds at most
-MAX_WAITING bytes of an unfinished message and MAX_EARLY early segments; all together at most
-MAX_HELD bytes and MAX_CONVERSATIONS connections, beyond which the longest untouched go. What is let
-go is counted in `evicted`.
+MAX_WAITING bytes of an unfinished message and MAX_EARLY early segments; all together, with the
+requests that wait for answers and the tables of HTTP/2, at most MAX_HELD bytes and
+MAX_CONVERSATIONS connections, beyond which the longest untouched go. What is let go is counted in
+`evicted`.
 """
 
 from typing import Final
@@ -50,8 +51,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_hellos", "_of",
-        "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
+        "_asked", "_asked_bytes", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_hellos",
+        "_of", "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
     )  # fmt: skip
 
     def __init__(
@@ -70,10 +71,16 @@ class Conversation:
         self._certifier: Side | None = None
         self._calls: Calls | None = None
         self._asked: list[tuple[int, Ends, HttpHead]] = []
+        self._asked_bytes = 0
         cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
         self._cut = cutters[1] or cutters[0]
         self._server = 0 if cutters[1] else 1
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of what belongs to no side alone: requests without an answer."""
+        return self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
 
     def add(
         self,
@@ -341,8 +348,9 @@ class Conversation:
         ends = self.ends if side else self._turned
         if head.method is not None:
             if len(self._asked) >= MAX_ASKED:
-                found.append(self._transaction(*self._asked.pop(0), None))
+                found.append(self._transaction(*self._oldest(), None))
             self._asked.append((time_ns, ends, head))
+            self._asked_bytes += http.held_bytes(head)
             self._of = head
             return
         status = head.status or 0
@@ -350,12 +358,17 @@ class Conversation:
         if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
         if self._asked:
-            asked = self._asked.pop(0)
+            asked = self._oldest()
             self._of = asked[2]
             self._bodiless |= asked[2].method in ("HEAD", "CONNECT")
             found.append(self._transaction(*asked, status))
         else:
             found.append(self._transaction(time_ns, ends.turned(), None, status))
+
+    def _oldest(self) -> tuple[int, Ends, HttpHead]:
+        asked = self._asked.pop(0)
+        self._asked_bytes -= http.held_bytes(asked[2])
+        return asked
 
     def _transaction(
         self, time_ns: int, ends: Ends, asked: HttpHead | None, status: int | None
@@ -371,7 +384,7 @@ class Conversation:
             if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
                 self._cut_off(told, found)
         while self._asked:
-            found.append(self._transaction(*self._asked.pop(0), None))
+            found.append(self._transaction(*self._oldest(), None))
         if self._hellos is not None:
             found.extend(self._hellos.close())
         if self._calls is not None:

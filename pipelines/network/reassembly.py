@@ -2,11 +2,12 @@
 
 Only datagrams that carry TCP or UDP, and only for the readers of protocols: flows count packets as
 they came. Of bytes that come twice the first stay; a whole datagram is held so long, too, that its
-fragments' copies are known. State: MAX_DATAGRAMS unfinished datagrams and
-MAX_HELD_BYTES, for WAIT_S of the capture's time; beyond that the oldest are given as far as they
-go.
+fragments' copies are known. State: MAX_DATAGRAMS datagrams and MAX_HELD_BYTES, for WAIT_S of the
+capture's time; beyond that the oldest are given as far as they go, in the middle of a block too.
+Memory follows the bytes that came, not the offsets that they name.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,6 +29,10 @@ MAX_DATAGRAMS: Final = 1_024
 MAX_HELD_BYTES: Final = 8 << 20
 WAIT_S: Final = 30
 MAX_DATAGRAM: Final = 65_535
+DATAGRAM_COST: Final = 512
+"""Bytes that a datagram takes beside its pieces: its key, its place, its lists."""
+PIECE_COST: Final = 128
+"""Bytes that a piece takes beside its data."""
 
 _Key = tuple[int, ...]
 _KEY: Final = (
@@ -37,12 +42,14 @@ _OFFSETS: Final = ("payload", "payload_end")
 
 
 class _Datagram:
-    """Hold the bytes of one datagram behind its IP head, and which of them are there."""
+    """Hold the pieces of one datagram behind its IP head, as they came: none overlaps another."""
 
-    __slots__ = ("bytes", "is_done", "is_there", "last_ns", "size")
+    __slots__ = ("_pieces", "_starts", "filled", "held", "is_done", "last_ns", "size")
 
     def __init__(self) -> None:
-        self.bytes, self.is_there = bytearray(), bytearray()
+        self._starts: list[int] = []
+        self._pieces: list[bytes] = []
+        self.filled, self.held = 0, DATAGRAM_COST
         self.is_done = False
         self.size = -1
         self.last_ns = 0
@@ -54,33 +61,58 @@ class _Datagram:
             return
         if not has_more and self.size < 0:
             self.size = end
-        if end > len(self.bytes):
-            more = bytes(end - len(self.bytes))
-            self.bytes += more
-            self.is_there += more
-        known = self.is_there.count(1, offset, end)
-        if known == len(data):
-            return
-        if known:
-            new = np.frombuffer(data, np.uint8)
-            old = np.frombuffer(bytes(self.bytes[offset:end]), np.uint8)
-            is_old = np.frombuffer(bytes(self.is_there[offset:end]), np.bool_)
-            data = np.where(is_old, old, new).tobytes()
-        self.bytes[offset:end] = data
-        self.is_there[offset:end] = b"\1" * len(data)
+            both = zip(self._starts, self._pieces, strict=True)
+            self.filled = sum(self._counted(start, len(piece)) for start, piece in both)
+        place = bisect_right(self._starts, offset)
+        at = offset
+        if place:
+            at = max(at, self._starts[place - 1] + len(self._pieces[place - 1]))
+        while at < end:
+            until = min(end, self._starts[place]) if place < len(self._starts) else end
+            if at < until:
+                self._insert(place, at, data[at - offset : until - offset])
+                place += 1
+            if until == end:
+                break
+            at = until + len(self._pieces[place])
+            place += 1
+
+    def _insert(self, place: int, start: int, piece: bytes) -> None:
+        self._starts.insert(place, start)
+        self._pieces.insert(place, piece)
+        self.filled += self._counted(start, len(piece))
+        self.held += len(piece) + PIECE_COST
+
+    def _counted(self, start: int, length: int) -> int:
+        return length if self.size < 0 else max(0, min(length, self.size - start))
 
     @property
     def is_whole(self) -> bool:
         """Tell whether every byte up to the last fragment's end is there."""
-        return self.size >= 0 and self.is_there.find(0, 0, self.size) < 0 <= self.size <= len(
-            self.bytes
-        )
+        return self.filled == self.size
 
     def beginning(self) -> bytes:
         """Give the bytes up to the first gap."""
-        gap = self.is_there.find(0)
-        end = gap if gap >= 0 else len(self.bytes)
-        return bytes(self.bytes[: end if self.size < 0 else min(end, self.size)])
+        found, end = [], 0
+        for start, piece in zip(self._starts, self._pieces, strict=True):
+            if start != end:
+                break
+            found.append(piece)
+            end += len(piece)
+        whole = b"".join(found)
+        return whole if self.size < 0 else whole[: self.size]
+
+    def finish(self) -> bytes:
+        """Give the whole, which alone is kept, to know copies of its fragments."""
+        whole = self.beginning()
+        self.is_done = True
+        self._starts, self._pieces = [0], [whole]
+        self.held = DATAGRAM_COST + PIECE_COST + len(whole)
+        return whole
+
+    def is_copy(self, offset: int, data: bytes) -> bool:
+        """Tell whether a fragment says what the whole datagram said."""
+        return self.is_done and self._pieces[0].startswith(data, offset)
 
 
 class Reassembly:
@@ -91,13 +123,14 @@ class Reassembly:
         self._layers = layers
         self._held: dict[_Key, _Datagram] = {}
         self._bytes = 0
+        self._late: list[tuple[int, bytes]] = []
 
     def __len__(self) -> int:
         return len(self._held)
 
     @property
     def held_bytes(self) -> int:
-        """Give the bytes of unfinished datagrams."""
+        """Give the bytes that datagrams take, unfinished ones and those kept to know copies."""
         return self._bytes
 
     def whole(self, block: PacketBlock, headers: Headers) -> PacketBlock:
@@ -116,40 +149,51 @@ class Reassembly:
         )  # fmt: skip
         complete: list[tuple[int, bytes]] = []
         for key, (row, at, end, offset, time_ns) in zip(keys, places, strict=True):
-            one = self._held.setdefault(key, _Datagram())
+            one = self._held.get(key) or self._begin(key)
             data = block.octets[at:end]
             if one.is_done:
-                if one.bytes.startswith(data, offset & ~7):
-                    continue  # a copy of what was read
+                if one.is_copy(offset & ~7, data):
+                    continue
                 self._forget(key)
-                one = self._held[key] = _Datagram()
-            before = len(one.bytes)
+                one = self._begin(key)
+            before = one.held
             one.add(offset & ~7, data, has_more=bool(offset & 1))
             one.last_ns = time_ns
-            self._bytes += len(one.bytes) - before
             if one.is_whole:
-                complete.append((row, _packet(key, one.beginning())))
-                one.is_there, one.is_done = bytearray(), True
+                complete.append((row, _packet(key, one.finish())))
+            self._bytes += one.held - before
+            self._make_room()
         headers.fragment[rows] = LATER_FRAGMENT
         return self._replaced(block, headers, complete) if complete else block
 
     def given_up(self, now_ns: int | None = None) -> tuple[PacketBlock, Headers] | None:
-        """Give the beginnings of what waits too long or has no room; without `now_ns` of all."""
-        late: list[tuple[int, bytes]] = []
+        """Give the beginnings of what waited too long or had no room; without `now_ns` of all."""
         for key in list(self._held):
-            one = self._held[key]
-            is_full = len(self._held) > MAX_DATAGRAMS or self._bytes > MAX_HELD_BYTES
-            if now_ns is None or is_full or now_ns - one.last_ns > WAIT_S * 1_000_000_000:
-                if one.is_there[:1] == b"\1":
-                    late.append((one.last_ns, _packet(key, one.beginning())))
-                self._forget(key)
+            if now_ns is None or now_ns - self._held[key].last_ns > WAIT_S * 1_000_000_000:
+                self._give_up(key)
+        late, self._late = self._late, []
         if not late:
             return None
         block = _block([packet for _, packet in late], [time_ns for time_ns, _ in late])
         return block, read_headers(block, self._layers)
 
+    def _begin(self, key: _Key) -> _Datagram:
+        one = self._held[key] = _Datagram()
+        self._bytes += one.held
+        return one
+
+    def _make_room(self) -> None:
+        while len(self._held) > MAX_DATAGRAMS or self._bytes > MAX_HELD_BYTES:
+            self._give_up(next(iter(self._held)))
+
+    def _give_up(self, key: _Key) -> None:
+        one = self._held[key]
+        if not one.is_done and (begun := one.beginning()):
+            self._late.append((one.last_ns, _packet(key, begun)))
+        self._forget(key)
+
     def _forget(self, key: _Key) -> None:
-        self._bytes -= len(self._held.pop(key).bytes)
+        self._bytes -= self._held.pop(key).held
 
     def _replaced(
         self, block: PacketBlock, headers: Headers, complete: list[tuple[int, bytes]]

@@ -47,6 +47,8 @@ class Side:
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
         kept = len(self.waiting) + (len(self.body) if self.body else 0)
+        if self.frames is not None:
+            kept += self.frames.held_bytes
         return kept if not self.early else kept + sum(map(len, self.early.values()))
 
     def forget(self) -> None:

@@ -99,7 +99,7 @@ class TcpWatch:
 
     @property
     def held_bytes(self) -> int:
-        """Give the bytes of unfinished messages."""
+        """Give the bytes of unfinished messages, requests without an answer, tables of fields."""
         return self._held
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
@@ -168,19 +168,19 @@ class TcpWatch:
             return
         side = 1 if known.keys[1] == side_key else 0
         told = known.sides[side]
-        before = told.follows, told.expected, told.held_bytes()
+        before = told.follows, told.expected, told.held_bytes() + known.held_bytes
         known.last_ns = one.time_ns
         payload = segments.octets[one.start : one.end]
         known.add(one.time_ns, side, one.sequence, payload, found, begins=begins)
+        self._held += told.held_bytes() + known.held_bytes - before[2]
         for place in self._account(segments, told, before, queued):
             heapq.heappush(more, place)
 
     def _account(
         self, segments: "_Segments", told: Side, before: tuple[bool, int, int], queued: Bools
     ) -> list[int]:
-        """Keep the books of what is held and followed; give the segments wanted next."""
-        followed, expected, held = before
-        self._held += told.held_bytes() - held
+        """Keep the book of what is followed; give the segments wanted next."""
+        followed, expected, _ = before
         if told.follows:
             self._following[told.mix] = told
             if not followed or expected != told.expected:
@@ -191,6 +191,7 @@ class TcpWatch:
 
     def _let_go(self, key: int, found: list[Sighting]) -> None:
         gone = self._known.pop(key)
+        self._held -= gone.held_bytes
         for told in gone.sides:
             self._held -= told.held_bytes()
             self._following.pop(told.mix, None)

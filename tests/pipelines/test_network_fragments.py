@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -106,3 +107,75 @@ def test_unfinished_datagrams_are_bounded_in_number_and_bytes() -> None:
         held.given_up(int(block.time_ns[0]))
         assert len(held) <= MAX_DATAGRAMS
         assert held.held_bytes <= MAX_HELD_BYTES
+
+
+def held_after(frames: Iterable[bytes]) -> tuple[Reassembly, int, int]:
+    """Put frames together; give with it the bytes that are held then, and were held at most."""
+    blocks = [(b, read_headers(b, LAYERS)) for b in read_packets([capture(frames)])]
+    tracemalloc.start()
+    try:
+        held = Reassembly(LAYERS)
+        for block, headers in blocks:
+            held.whole(block, headers)
+        return held, *tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_far_offset_costs_no_more_than_the_bytes_that_came() -> None:
+    far = bytearray(fragments(udp(bytes(64), dport=9), 24)[0])
+    far[20:22] = struct.pack(">H", 65_504 >> 3 | 0x2000)
+    frames = []
+    for number in range(9_500):  # one block of the ring
+        far[18:20] = struct.pack(">H", number)
+        frames.append(bytes(far))
+    held, _, most = held_after(frames)
+    assert len(held) == MAX_DATAGRAMS
+    assert most < 4 << 20
+
+
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_what_is_said_to_be_held_is_not_less_than_what_is(pieces: int) -> None:
+    data = udp(bytes(16 * pieces), dport=9)
+    cut = [fragments(data, 8, number)[: 2 * pieces : 2] for number in range(300)]
+    held, now, _ = held_after([piece for each in zip(*cut, strict=True) for piece in each])
+    assert len(held) == 300
+    assert now <= held.held_bytes < 2 * now
+
+
+def test_the_bound_holds_in_the_middle_of_a_block() -> None:
+    big = udp(bytes(60_000), dport=9)
+    frames = [fragments(big, 59_992, number)[0] for number in range(300)]
+    held = Reassembly(LAYERS)
+    given = 0
+    for block in read_packets([capture(frames)]):
+        held.whole(block, read_headers(block, LAYERS))
+        assert held.held_bytes <= MAX_HELD_BYTES
+        late = held.given_up(int(block.time_ns[0]))
+        given += len(late[0]) if late else 0
+    assert given + len(held) == 300  # what had no room is still read
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 40)), min_size=1, max_size=20))
+def test_of_bytes_that_come_twice_the_first_stay(told: list[tuple[int, int]]) -> None:
+    # Against bytes that are written one by one.
+    wanted: dict[int, int] = {}
+    frames = []
+    head = bytearray(fragments(udp(bytes(64), dport=9), 24)[0][:34])
+    for number, (eighth, size) in enumerate(told):
+        head[16:18] = struct.pack(">H", 20 + size)
+        head[20:22] = struct.pack(">H", eighth | 0x2000)
+        frames.append(bytes(head) + bytes([number]) * size)
+        for at in range(8 * eighth, 8 * eighth + size):
+            wanted.setdefault(at, number)
+    held = Reassembly(LAYERS)
+    for block in read_packets([capture(frames)]):
+        held.whole(block, read_headers(block, LAYERS))
+    given = held.given_up()
+    end = next(at for at in range(1_000) if at not in wanted)
+    assert (given is not None) == (end > 0)
+    if given is not None:
+        start = int(given[0].start[0]) + 20
+        assert given[0].octets[start : start + int(given[0].captured[0]) - 20] == bytes(
+            wanted[at] for at in range(end)
+        )

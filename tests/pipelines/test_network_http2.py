@@ -1,7 +1,10 @@
 """See that clear-text HTTP/2 is read within bounds, however it is cut, padded and compressed."""
 
 import struct
-from collections.abc import Collection
+import time
+import tracemalloc
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
 
 import orjson
@@ -9,11 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.network.protocols.hpack import MAX_TABLE, HpackReader, unpacked
+from pipelines.network import tcp_watch
+from pipelines.network.capture import read_packets
+from pipelines.network.headers import read_headers
+from pipelines.network.protocols.hpack import MAX_TABLE, MAX_TEXT, HpackReader, unpacked
 from pipelines.network.protocols.http2 import PREFACE, Frames
 from pipelines.network.sensor import watch
 from pipelines.network.sightings import HTTP, HTTP2, Sighting
-from tests.pipelines.network_frames import seen, tcp
+from pipelines.network.tcp_watch import TcpWatch
+from pipelines.network.tunnels import LAYERS
+from tests.pipelines.network_frames import capture, seen, tcp
 from tests.pipelines.test_network_tcp import said
 from tests.shared import shared_data
 
@@ -113,6 +121,9 @@ def test_after_an_upgrade_stream_one_answers_the_request_that_asked_for_it() -> 
         frame(HEADERS, 1, b"\xfe"),
         frame(HEADERS, 1, bytes(17_000)),
         frame(HEADERS, 1, b"\x82", 0) + frame(DATA, 1, b"x"),
+        frame(HEADERS, 1, b"\x82", 0)
+        + frame(CONTINUATION, 1, b"", 0) * 64
+        + frame(CONTINUATION, 1, b""),
         frame(HEADERS, 1, b"\x82", 0) + frame(CONTINUATION, 1, bytes(16_384), 0),
         b"\xff\xff\xff\0\0\0\0\0\1",
     ],
@@ -137,6 +148,61 @@ def test_a_table_and_a_list_of_fields_are_bounded() -> None:
         bomb.read(b"\xbe" * 1_000)
 
 
+def packed(codes: str) -> bytes:
+    """Write codes, as bits, with the padding behind them."""
+    codes += "1" * (-len(codes) % 8)
+    return int(codes, 2).to_bytes(len(codes) // 8, "big")
+
+
+CODES = {
+    b"0": "00000", b"t": "01001", b" ": "010100", b":": "1011100", b"Z": "11111101",
+    b"!": "1111111000", b"|": "11111111100", b"#": "111111111010", b"~": "1111111111101",
+    b"}": "11111111111101", b"{": "111111111111110", b"\\": "1111111111111110000",
+    b"\x80": "11111111111111100110", b"\xff": "11111111111111111111101110",
+    b"\xf9": "1111111111111111111111111110", b"\n": "1" * 28 + "00", b"\x16": "1" * 28 + "10",
+}  # fmt: skip
+"""Codes out of RFC 7541, appendix B, of nearly every length."""
+
+
+@given(st.lists(st.sampled_from(sorted(CODES)), min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_codes_of_all_lengths_are_unpacked(text: list[bytes]) -> None:
+    code = packed("".join(CODES[one] for one in text))
+    assert unpacked(code) == b"".join(text)
+    for broken in (code + b"\xff", code + b"\xff" * 4):
+        with pytest.raises(ValueError, match=r"code|padding"):
+            unpacked(broken)
+
+
+def test_of_a_long_text_no_more_is_unpacked_than_is_kept() -> None:
+    found = unpacked(packed(CODES[b"0"] * 16_000), 2_000)
+    assert 2_000 <= len(found) < 4_000
+    assert set(found) == {ord("0")}
+
+
+def least_s(call: Callable[[], object]) -> float:
+    """Give the CPU-seconds of the quickest of seven calls."""
+    spent = []
+    for _ in range(7):
+        before = time.process_time()
+        call()
+        spent.append(time.process_time() - before)
+    return min(spent)
+
+
+def test_the_longest_codes_cost_little_more_than_a_walk_over_the_bytes() -> None:
+    # Bit by bit, or code by code, it was some hundred times the walk.
+    code = packed(CODES[b"\n"] * 4_266)
+
+    def walk() -> None:
+        seen: list[int] = []
+        for byte in code:
+            seen.append(byte)  # noqa: PERF402
+
+    assert unpacked(code) == b"\n" * 4_266
+    assert least_s(lambda: unpacked(code)) < 20 * least_s(walk)
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_garbage_raises_nothing_but_value_errors(data: bytes) -> None:
@@ -151,16 +217,91 @@ def test_the_examples_of_the_standard_are_read() -> None:
     # RFC 7541, C.4.1 to C.4.3, and C.6.1.
     reader = HpackReader()
     assert reader.read(bytes.fromhex("828684418cf1e3c2e5f23a6ba0ab90f4ff"))[3] == (
-        b":authority", b"www.example.com",
+        ":authority", "www.example.com",
     )  # fmt: skip
     assert reader.read(bytes.fromhex("828684be5886a8eb10649cbf"))[4] == (
-        b"cache-control", b"no-cache",
+        "cache-control", "no-cache",
     )  # fmt: skip
     third = reader.read(bytes.fromhex("828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"))
-    assert third[4] == (b"custom-key", b"custom-value")
+    assert third[4] == ("custom-key", "custom-value")
     assert unpacked(bytes.fromhex("d07abe941054d444a8200595040b8166e082a62d1bff")) == (
         b"Mon, 21 Oct 2013 20:13:21 GMT"
     )
+
+
+def long_literal(name: bytes, value: bytes) -> bytes:
+    """Write a field of a long value, kept in the table."""
+    size = len(value) - 127
+    return (
+        bytes([0x40, len(name)]) + name
+        + bytes([0x7F, 0x80 | size & 0x7F, 0x80 | size >> 7 & 0x7F, size >> 14]) + value
+    )  # fmt: skip
+
+
+LARGE_TABLE = b"\x3f\xe1\xff\x03"
+
+
+def watched(streams: Iterable[bytes]) -> tuple[TcpWatch, int, int]:
+    """Watch clients' bytes; give with the watcher what is held then, and was held at most."""
+    frames = [
+        tcp(sent[at : at + 1_400], sport=1_000 + number, dport=8080, seq=1 + at)
+        for number, sent in enumerate(streams)
+        for at in range(0, len(sent), 1_400)
+    ]
+    blocks = [(b, read_headers(b, LAYERS)) for b in read_packets([capture(frames)])]
+    watcher = TcpWatch()
+    tracemalloc.start()
+    try:
+        for block, headers in blocks:
+            deque(watcher.find(block, headers), maxlen=0)
+        return watcher, *tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
+def bomb(path: bytes) -> bytes:
+    """Tell a path once, then ask for it 255 times with two bytes each."""
+    first = frame(HEADERS, 1, LARGE_TABLE + b"\x82\x86" + long_literal(b":path", path))
+    return client(first, *(frame(HEADERS, n, b"\x82\xbe") for n in range(3, 513, 2)))
+
+
+LINES = b"".join(b"GET /%d HTTP/1.1\r\nHost: %s\r\n\r\n" % (n, b"h" * 900) for n in range(40))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(bomb(b"/" + b"p" * 16_000), id="one path a thousand times"),
+        pytest.param(
+            client(frame(HEADERS, 1, b"".join(literal(b"%02d" % n, b"v") for n in range(99)))),
+            id="a full table",
+        ),
+        pytest.param(
+            client(frame(HEADERS, 1, long_literal(b"a", bytes(16_000)), 0)), id="half a block"
+        ),
+        pytest.param(LINES, id="requests of HTTP/1"),
+    ],
+)
+def test_what_is_said_to_be_held_is_what_is_held(sent: bytes) -> None:
+    watcher, now, most = watched([sent] * 40)
+    assert len(watcher) == 40
+    assert now < watcher.held_bytes + 40 * 4_096  # what each connection takes in any case
+    assert most < 12 << 20
+
+
+def test_tables_and_requests_count_for_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_watch, "MAX_HELD", 1 << 20)
+    watcher, now, _ = watched([bomb(b"/%d" % n + b"p" * 4_000) for n in range(30)])
+    assert watcher.held_bytes <= 1 << 20
+    assert now < 2 << 20
+    assert watcher.evicted > 0
+
+
+def test_a_long_path_is_cut_and_held_once() -> None:
+    rows = talked(bomb(b"/" + b"p" * 16_000), SETTINGS)
+    assert len(rows) == 256
+    assert {row.fields["uri"] for row in rows} == {"/" + "p" * (MAX_TEXT - 1)}
+    assert len({id(row.fields["uri"]) for row in rows}) == 1
 
 
 def test_requests_are_those_of_suricata() -> None:

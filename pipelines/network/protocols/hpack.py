@@ -6,33 +6,43 @@ one direction must see each of its header blocks in order; after an error it kno
 
 from collections import deque
 from functools import lru_cache
-from typing import Final
+from sys import getsizeof
+from typing import Final, NamedTuple
 
 MAX_TABLE: Final = 65_536
 """Bytes of the dynamic table that a side may have, 32 more for each field in it."""
 MAX_LIST: Final = 65_536
 """Bytes of all fields of one block."""
+MAX_TEXT: Final = 2_048
+"""Bytes of a name or a value that are held; no more is told of it."""
+FIELD_SIZE: Final = 32
+"""What the standard counts for a field beside its texts."""
+ENTRY_COST: Final = 320
+"""Bytes of memory that a field in the table takes beside its texts."""
 MAX_KNOWN: Final = 1_024
 """Texts whose unpacking is kept: the same paths and programs come again and again."""
+MAX_SHORT: Final = 256
+"""Bytes of a text whose unpacking is kept."""
+_SLICE: Final = 512
 _FIRST_TABLE: Final = 4_096
 
-Field = tuple[bytes, bytes]
+Field = tuple[str, str]
 
 _STATIC: Final[tuple[Field, ...]] = (
-    (b":authority", b""), (b":method", b"GET"), (b":method", b"POST"), (b":path", b"/"),
-    (b":path", b"/index.html"), (b":scheme", b"http"), (b":scheme", b"https"),
-    *((b":status", code) for code in (b"200", b"204", b"206", b"304", b"400", b"404", b"500")),
-    (b"accept-charset", b""), (b"accept-encoding", b"gzip, deflate"),
-    *((name, b"") for name in (
-        b"accept-language", b"accept-ranges", b"accept", b"access-control-allow-origin", b"age",
-        b"allow", b"authorization", b"cache-control", b"content-disposition", b"content-encoding",
-        b"content-language", b"content-length", b"content-location", b"content-range",
-        b"content-type", b"cookie", b"date", b"etag", b"expect", b"expires", b"from", b"host",
-        b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since",
-        b"last-modified", b"link", b"location", b"max-forwards", b"proxy-authenticate",
-        b"proxy-authorization", b"range", b"referer", b"refresh", b"retry-after", b"server",
-        b"set-cookie", b"strict-transport-security", b"transfer-encoding", b"user-agent", b"vary",
-        b"via", b"www-authenticate",
+    (":authority", ""), (":method", "GET"), (":method", "POST"), (":path", "/"),
+    (":path", "/index.html"), (":scheme", "http"), (":scheme", "https"),
+    *((":status", code) for code in ("200", "204", "206", "304", "400", "404", "500")),
+    ("accept-charset", ""), ("accept-encoding", "gzip, deflate"),
+    *((name, "") for name in (
+        "accept-language", "accept-ranges", "accept", "access-control-allow-origin", "age",
+        "allow", "authorization", "cache-control", "content-disposition", "content-encoding",
+        "content-language", "content-length", "content-location", "content-range",
+        "content-type", "cookie", "date", "etag", "expect", "expires", "from", "host",
+        "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
+        "last-modified", "link", "location", "max-forwards", "proxy-authenticate",
+        "proxy-authorization", "range", "referer", "refresh", "retry-after", "server",
+        "set-cookie", "strict-transport-security", "transfer-encoding", "user-agent", "vary",
+        "via", "www-authenticate",
     )),
 )  # fmt: skip
 
@@ -52,68 +62,128 @@ _CODES: Final = {
 }  # fmt: skip
 
 
-def _limits() -> tuple[tuple[int, int, int, bytes], ...]:
-    """Give of each length: the length, the 30-bit value behind its codes, its first code."""
-    found, code, before = [], 0, 0
+_FAILS: Final = 256
+"""Instead of a node: no code begins so, but the one that must not occur."""
+
+
+def _tree() -> list[list[int]]:
+    """Give of each node of the code's tree its two followers; a symbol is below zero."""
+    nodes, code, before = [[_FAILS, _FAILS]], 0, 0
     for length, symbols in _CODES.items():
         code <<= length - before
-        found.append((length, (code + len(symbols)) << (30 - length), code, symbols))
-        code, before = code + len(symbols), length
-    return tuple(found)
+        before = length
+        for symbol in symbols:
+            node = 0
+            for place in range(length - 1, 0, -1):
+                if nodes[node][code >> place & 1] == _FAILS:
+                    nodes[node][code >> place & 1] = len(nodes)
+                    nodes.append([_FAILS, _FAILS])
+                node = nodes[node][code >> place & 1]
+            nodes[node][code & 1] = ~symbol
+            code += 1
+    return nodes
 
 
-_LIMITS: Final = _limits()
-_ONES: Final = (1 << 32, 0, 0, b"")
-"""Instead of a code: what is ahead is padding, or no code at all."""
+_TREE: Final = _tree()
 
 
-def _short() -> list[tuple[int, int]]:
-    """Give length and byte of the code with which each of the 256 next eight bits begin."""
-    found = [(0, 0)] * 256
-    for length, _, first, symbols in _LIMITS:
-        for number, symbol in enumerate(symbols) if length <= 8 else ():
-            at = (first + number) << (8 - length)
-            found[at : at + (1 << (8 - length))] = [(length, symbol)] * (1 << (8 - length))
-    return found
+class _Node(dict[int, "tuple[_Node, bytes]"]):
+    """Give for the next byte: the node behind it, and the symbols that it ends.
+
+    Made as they are needed: text needs few of the 65,536 (some 8 MB).
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __missing__(self, byte: int) -> "tuple[_Node, bytes]":
+        number, out = self.number, bytearray()
+        for place in range(7, -1, -1):
+            number = _TREE[number][byte >> place & 1]
+            if number == _FAILS:
+                raise ValueError("no such code")
+            if number < 0:
+                out.append(~number)
+                number = 0
+        step = self[byte] = _NODES[number], bytes(out)
+        return step
 
 
-_SHORT: Final = _short()
+_NODES: Final = tuple(map(_Node, range(len(_TREE))))
 
 
-@lru_cache(maxsize=MAX_KNOWN)
-def unpacked(data: bytes) -> bytes:
+def _padding() -> frozenset[int]:
+    """Give the nodes at which a text may end: at a code's end, or behind up to seven ones."""
+    found = [0]
+    for _ in range(7):
+        found.append(_TREE[found[-1]][1])
+    return frozenset(found)
+
+
+_PADDING: Final = _padding()
+
+
+def unpacked(data: bytes, most: int = MAX_LIST) -> bytes:
     """Undo the Huffman code; ValueError where the bytes are none.
+
+    Of a text longer than `most` the beginning, at least `most` bytes of it: the rest is not read.
 
     >>> unpacked(bytes.fromhex("f1e3c2e5f23a6ba0ab90f4ff"))
     b'www.example.com'
     """
-    bits = int.from_bytes(data, "big") << 30 | (1 << 30) - 1  # what is behind the end are ones
-    left = 8 * len(data)
-    out = bytearray()
-    while left > 0:
-        length, symbol = _SHORT[bits >> left + 22 & 0xFF]
-        if not length:
-            ahead = bits >> left & 0x3FFFFFFF
-            length, _, first, symbols = next((one for one in _LIMITS if ahead < one[1]), _ONES)
-            symbol = symbols[(ahead >> (30 - length)) - first] if length <= left else 0
-        if length > left:
-            if left > 7 or (bits >> 30 & (1 << left) - 1) != (1 << left) - 1:
-                raise ValueError("the end is no padding")
-            break
-        out.append(symbol)
-        left -= length
-    return bytes(out)
+    out: list[bytes] = []
+    add, node = out.append, _NODES[0]
+    for begin in range(0, len(data), _SLICE):
+        for byte in data[begin : begin + _SLICE]:
+            node, symbols = node[byte]
+            add(symbols)
+        out[:] = (b"".join(out),)
+        if len(out[0]) > most:
+            return out[0]
+    if node.number not in _PADDING:
+        raise ValueError("the end is no padding")
+    return b"".join(out)
+
+
+class _Text(NamedTuple):
+    """Hold the beginning of a text, and the bytes that it has, or more than the limit."""
+
+    text: str
+    size: int
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _short_text(data: bytes) -> _Text:
+    return _text(unpacked(data))
+
+
+def _text(data: bytes) -> _Text:
+    return _Text(data[:MAX_TEXT].decode("utf-8", "replace"), len(data))
+
+
+class _Entry(NamedTuple):
+    """Hold a field of the table: `size` as the standard counts it, `held` in memory."""
+
+    name: _Text
+    value: _Text
+    size: int
+    held: int
 
 
 class HpackReader:
-    """Read the header blocks of one direction, in order."""
+    """Read the header blocks of one direction, in order.
 
-    __slots__ = ("_limit", "_size", "_table")
+    A field that is told once and named a thousand times is one text in memory.
+    """
+
+    __slots__ = ("_limit", "_size", "_table", "held_bytes")
 
     def __init__(self) -> None:
-        """Begin with an empty table."""
-        self._table: deque[Field] = deque()
-        self._size = 0
+        """Begin with an empty table; `held_bytes`: what it takes in memory."""
+        self._table: deque[_Entry] = deque()
+        self._size = self.held_bytes = 0
         self._limit = _FIRST_TABLE
 
     @property
@@ -122,42 +192,47 @@ class HpackReader:
         return self._size
 
     def read(self, block: bytes) -> list[Field]:
-        """Give a block's fields; ValueError where it is none, or breaks a bound."""
+        """Give a block's fields, cut at MAX_TEXT; ValueError where it is none or breaks a bound."""
         found: list[Field] = []
         at = total = 0
         while at < len(block):
             first = block[at]
             if first >= 0x80:
                 number, at = _number(block, at, 7)
-                field = self._known(number)
+                name, value = self._known(number)
             elif first & 0xE0 == 0x20:
                 size, at = _number(block, at, 5)
                 self._resize(size)
                 continue
             else:
                 is_kept = first >= 0x40
+                # What is longer than the table is not kept in it: to know that it is will do.
+                most = max(self._limit, MAX_TEXT) if is_kept else MAX_TEXT
                 number, at = _number(block, at, 6 if is_kept else 4)
-                name, at = (self._known(number)[0], at) if number else _string(block, at)
-                value, at = _string(block, at)
-                field = name, value
+                name, at = (self._known(number)[0], at) if number else _string(block, at, most)
+                value, at = _string(block, at, most)
                 if is_kept:
-                    self._keep(field)
-            total += len(field[0]) + len(field[1]) + 32
+                    self._keep(name, value)
+            total += name.size + value.size + FIELD_SIZE
             if total > MAX_LIST:
                 raise ValueError("a block of too many header fields")
-            found.append(field)
+            found.append((name.text, value.text))
         return found
 
-    def _known(self, number: int) -> Field:
+    def _known(self, number: int) -> tuple[_Text, _Text]:
         if 0 < number <= len(_STATIC):
-            return _STATIC[number - 1]
+            name, value = _STATIC[number - 1]
+            return _Text(name, len(name)), _Text(value, len(value))
         if not 0 < number - len(_STATIC) <= len(self._table):
             raise ValueError("a header field that nobody told")
-        return self._table[number - len(_STATIC) - 1]
+        return self._table[number - len(_STATIC) - 1][:2]
 
-    def _keep(self, field: Field) -> None:
-        self._table.appendleft(field)
-        self._size += len(field[0]) + len(field[1]) + 32
+    def _keep(self, name: _Text, value: _Text) -> None:
+        size = name.size + value.size + FIELD_SIZE
+        held = ENTRY_COST + getsizeof(name.text) + getsizeof(value.text)
+        self._table.appendleft(_Entry(name, value, size, held))
+        self._size += size
+        self.held_bytes += held
         self._shrink()
 
     def _resize(self, size: int) -> None:
@@ -168,8 +243,9 @@ class HpackReader:
 
     def _shrink(self) -> None:
         while self._size > self._limit:
-            name, value = self._table.pop()
-            self._size -= len(name) + len(value) + 32
+            gone = self._table.pop()
+            self._size -= gone.size
+            self.held_bytes -= gone.held
 
 
 def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
@@ -188,7 +264,8 @@ def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
     raise ValueError("a number without end")
 
 
-def _string(data: bytes, at: int) -> tuple[bytes, int]:
+def _string(data: bytes, at: int, most: int) -> tuple[_Text, int]:
+    """Read a text, at least `most` bytes of it; give where the next begins."""
     if at >= len(data):
         raise ValueError("a field is cut off")
     is_packed = data[at] >= 0x80
@@ -196,4 +273,6 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
     text = data[at : at + size]
     if len(text) < size:
         raise ValueError("a field is cut off")
-    return unpacked(text) if is_packed else text, at + size
+    if not is_packed:
+        return _text(text), at + size
+    return _short_text(text) if size <= MAX_SHORT else _text(unpacked(text, most)), at + size

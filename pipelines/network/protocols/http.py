@@ -1,6 +1,7 @@
 """Read the heads of HTTP/1 requests and answers (RFC 9112), and of SSDP, which writes alike."""
 
 import re
+from sys import getsizeof
 from typing import Final, NamedTuple
 
 MAX_HEAD: Final = 16_384
@@ -12,6 +13,9 @@ METHODS: Final = (
     "BASELINE-CONTROL", "BCOPY", "BDELETE", "BMOVE", "BPROPFIND", "BPROPPATCH", "LABEL", "LINK",
     "MKACTIVITY", "MKWORKSPACE", "ORDERPATCH", "POLL", "PURGE", "UNCHECKOUT", "UNLINK", "UPDATE",
 )  # fmt: skip
+
+HEAD_COST: Final = 384
+"""Bytes that a request takes, beside its texts, while it waits for its answer."""
 
 _REQUEST: Final = re.compile(
     rb"(?:\r?\n)?("
@@ -45,6 +49,12 @@ class HttpHead(NamedTuple):
     size: int
     length: int | None
     is_chunked: bool = False
+
+
+def held_bytes(head: HttpHead) -> int:
+    """Give the bytes of memory that a head takes while it waits for its answer."""
+    said = (head.method, head.uri, head.host, head.user_agent)
+    return HEAD_COST + sum([getsizeof(text) for text in said])
 
 
 def may_begin(data: bytes) -> bool:

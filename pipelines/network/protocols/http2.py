@@ -1,8 +1,8 @@
 """Read the requests and answers of clear-text HTTP/2 (RFC 9113) out of one connection's frames.
 
 Of a frame with a body only its nine bytes of head are looked at; header blocks are read one and
-all, since each may name fields of those before. Bounds: blocks of MAX_BLOCK bytes, MAX_STREAMS
-requests without an answer; a side that breaks a bound or the format is not read any further.
+all, since each may name fields of those before. Bounds: blocks of MAX_BLOCK bytes in MAX_PIECES
+frames, texts of MAX_TEXT bytes; a side that breaks a bound or the format is not read any further.
 """
 
 from typing import Final, NamedTuple
@@ -11,6 +11,10 @@ from pipelines.network.protocols.hpack import Field, HpackReader
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_BLOCK: Final = 16_384
+MAX_PIECES: Final = 64
+"""Frames over which a block may be spread: endless empty ones are an attack (CVE-2024-27316)."""
+FRAMES_COST: Final = 1_280
+"""Bytes of memory that a side takes with nothing held."""
 
 _HEAD: Final = 9
 _HEADERS, _SETTINGS, _PROMISE, _CONTINUATION = 1, 4, 5, 9
@@ -43,14 +47,20 @@ def begins_with_settings(data: bytes) -> bool:
 class Frames:
     """Read one side's frames, piece by piece and in order."""
 
-    __slots__ = ("_begun", "_fields", "_preface", "_stream")
+    __slots__ = ("_begun", "_fields", "_pieces", "_preface", "_stream")
 
     def __init__(self) -> None:
         """Begin before the first frame, or the client's preface."""
         self._fields = HpackReader()
-        self._begun: bytes | None = None
+        self._begun: bytearray | None = None
+        self._pieces = 0
         self._stream = 0
         self._preface = True
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes that this side's table and its unfinished block take."""
+        return FRAMES_COST + self._fields.held_bytes + len(self._begun or b"")
 
     def take(self, data: bytes) -> tuple[list[Block], int]:
         """Give the blocks of the whole frames, and where the next frame begins.
@@ -86,8 +96,8 @@ class Frames:
         """Take a piece of a block; give what it says when it is whole."""
         if (kind == _CONTINUATION) != (self._begun is not None):
             raise ValueError("a header block begins in the middle")
-        if kind == _CONTINUATION:
-            data = (self._begun or b"") + data
+        if self._begun is not None:
+            self._begun += data
         else:
             if flags & _IS_PADDED:
                 data = data[1 : max(len(data) - data[0], 1)] if data else b""
@@ -95,25 +105,26 @@ class Frames:
                 stream, data = int.from_bytes(data[:4], "big") & 0x7FFFFFFF, data[4:]
             elif flags & _HAS_PRIORITY:
                 data = data[5:]
-            self._stream = stream
-        if len(data) > MAX_BLOCK:
+            self._stream, self._pieces = stream, 0
+            self._begun = bytearray(data)
+        self._pieces += 1
+        if len(self._begun) > MAX_BLOCK or self._pieces > MAX_PIECES:
             raise ValueError("a header block is too long")
         if not flags & _ENDS_BLOCK:
-            self._begun = data
             return None
-        self._begun = None
-        return _said(self._stream, self._fields.read(data))
+        whole, self._begun = bytes(self._begun), None
+        return _said(self._stream, self._fields.read(whole))
 
 
 def _said(stream: int, fields: list[Field]) -> Block | None:
     """Give a request or an answer; trailer fields are neither."""
-    said: dict[bytes, str] = {}
+    said: dict[str, str] = {}
     for name, value in fields:
-        said.setdefault(name, value.decode("utf-8", "replace"))
-    method, status = said.get(b":method"), said.get(b":status", "")
-    host = said.get(b":authority") or said.get(b"host")
+        said.setdefault(name, value)
+    method, status = said.get(":method"), said.get(":status", "")
+    host = said.get(":authority") or said.get("host")
     if method is not None:
-        path, agent = said.get(b":path"), said.get(b"user-agent")
+        path, agent = said.get(":path"), said.get("user-agent")
         return Block(stream, method, path or host, host, agent, None)
     if len(status) == 3 and status.isascii() and status.isdigit():
         return Block(stream, None, None, None, None, int(status))
