@@ -91,6 +91,8 @@ def test_a_certificate_in_the_record_of_the_hello_is_read() -> None:
         record(b"\x0c\0\0\1x"),
         b"GET / HTTP/1.1\r\n\r\n",
     ],
+    # The certificate is another one in each process that collects the tests.
+    ids=("change", "nothing", "no certificate", "cut off", "endless", "another", "http"),
 )
 def test_where_no_certificate_comes_the_row_is_there_without(behind: bytes) -> None:
     assert answered(record(chosen()) + behind) == WITHOUT
