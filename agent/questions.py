@@ -11,6 +11,8 @@ MOST_ROWS: Final = 1000
 MOST_BYTES: Final = 250_000
 MOST_S: Final = 10.0
 """Rows, bytes of JSON, and seconds of one answer; what is more is cut, and said to be."""
+MOST_ALL_BYTES: Final = 2_000_000
+"""Of the last answers to all questions of a schedule; each may have its share of it in any case."""
 MOST: Final = 20
 LEAST_EVERY_S, MOST_EVERY_S = 60, 86_400
 ROWS: Final = 500

@@ -64,6 +64,8 @@ class Watcher:
     out: Out
     stop: Pulse = field(default_factory=Pulse)
     thread: threading.Thread | None = None
+    kept: Notes = field(default_factory=dict)
+    """Notes that are on disk, where each has a place of its own (`APART`)."""
 
     def is_same(self, other: "Watcher") -> bool:
         """Answer whether the other one would watch the same in the same way."""
@@ -109,10 +111,29 @@ def _every_s(module: ModuleType, settings: Mapping[str, Any]) -> float:
 def watchers(spool: Spool, settings: Mapping[str, Any]) -> list[Watcher]:
     """Give a watcher for every collector that is told by the kernel."""
     return [
-        Watcher(name, module, options_of(settings, name), Out(spool.note(name, {})))
+        _watcher(spool, name, module, options_of(settings, name))
         for name, module in _wanted(settings).items()
         if hasattr(module, "watch")
     ]
+
+
+def _watcher(spool: Spool, name: str, module: ModuleType, options: dict[str, Any]) -> Watcher:
+    notes = spool.note(name, {})
+    if hasattr(module, "APART"):
+        keys = notes if isinstance(notes, list) else []
+        notes = {key: spool.note(f"{name}:{key}", {}) for key in keys}
+    return Watcher(name, module, options, Out(notes), kept=dict(notes))
+
+
+def _places(one: Watcher, notes: Notes) -> Notes:
+    """Give what of a watcher's notes is to be written, each under the name of its place."""
+    if not notes or not hasattr(one.module, "APART"):
+        return {one.name: notes} if notes else {}
+    found = {f"{one.name}:{k}": v for k, v in notes.items() if one.kept.get(k) is not v}
+    if notes.keys() != one.kept.keys():
+        found |= {f"{one.name}:{k}": None for k in one.kept.keys() - notes.keys()}
+        found[one.name] = sorted(notes)
+    return found
 
 
 def _wanted(settings: Mapping[str, Any]) -> dict[str, ModuleType]:
@@ -153,7 +174,7 @@ def _failed(name: str, wrong: Exception) -> dict[str, Any]:
     return agent_event("collector_failed", now_us(), f"collector {name}: {why}", collector=name)
 
 
-def _keep_all(spool: Spool, seen: list[Seen], watched: list[tuple[str, Look]]) -> int:
+def _keep_all(spool: Spool, seen: list[Seen], watched: list[tuple[Watcher, Look]]) -> int:
     """Keep all that was seen in one commit; give how many rows."""
     kept = 0
     with spool.together():
@@ -161,11 +182,13 @@ def _keep_all(spool: Spool, seen: list[Seen], watched: list[tuple[str, Look]]) -
             if one.lines:
                 kept += spool.append(one.stream, one.written_as, one.lines)
             kept += keep(spool, one.look.events, _changed(spool, one.look.notes))
-        for name, look in watched:
+        for watcher, look in watched:
             if look.lines:
-                kept += spool.append(f"log:{name}", look.written_as, look.lines)
-            kept += keep(spool, look.events, {name: look.notes} if look.notes else None)
+                kept += spool.append(f"log:{watcher.name}", look.written_as, look.lines)
+            kept += keep(spool, look.events, _places(watcher, look.notes))
         keep_losses(spool, now_us())
+    for watcher, look in watched:
+        watcher.kept = look.notes or watcher.kept
     return kept
 
 
@@ -275,7 +298,7 @@ class Loop:
                 if found is not None and (found.lines or found.look.events or found.look.notes):
                     seen.append(found)
         taken = [(one, one.out.take()) for one in (*self._ending, *self._watchers)]
-        watched = [(one.name, _with_lost(one.name, *got)) for one, got in taken if _is_news(*got)]
+        watched = [(one, _with_lost(one.name, *got)) for one, got in taken if _is_news(*got)]
         self.rounds += 1
         try:
             return _keep_all(self._spool, seen, watched) if seen or watched else 0

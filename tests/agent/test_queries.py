@@ -1,5 +1,6 @@
 """Ask a host on a schedule: what came and went is told once, in the bounds of an action."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ from agent.collect import Event, Out
 from agent.collect.linux import _tables, queries
 from agent.policy import BadPolicy, merged, read
 from agent.questions import Asked, BadQuestion, asked
+from agent.run import _keep_all, watchers
 from agent.settings import Settings
+from agent.spool import Spool
 from api.agent_policy import read_document
 from storage.errors import InvalidInput
 
@@ -27,6 +30,21 @@ class _Once(threading.Event):
         del timeout
         self.set()
         return True
+
+
+class _After(threading.Event):
+    """Stop after so many waits, none of which takes time."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self._waits = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        self._waits -= 1
+        if self._waits <= 0:
+            self.set()
+        return self.is_set()
 
 
 def _asked(out: Out, *said: dict[str, Any]) -> list[tuple[str, str]]:
@@ -84,6 +102,67 @@ def test_of_an_answer_that_was_cut_nothing_is_said_to_have_gone(tmp_path: Path) 
     for name in "defg":
         (tmp_path / name).write_text("1")
     assert "removed" not in {change for change, _ in _asked(out, question)}
+
+
+def test_a_row_that_changes_rewrites_the_note_of_its_question_alone_and_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool.sqlite", 4 << 20)
+    (tmp_path / "a").mkdir()
+    for number in range(900):
+        (tmp_path / "a" / f"file-{number}").touch()
+    names = [f"q{number}" for number in range(5)]
+    said = [{**GOOD, "name": n, "path": str(tmp_path / "a"), "limit": 1000} for n in names]
+    settings = {"collect": {"queries": {"queries": said}}}
+    written: list[tuple[str, int]] = []
+    note = spool._note
+
+    def noted(name: str, value: object) -> None:
+        written.append((name, len(json.dumps(value))))
+        note(name, value)
+
+    monkeypatch.setattr(spool, "_note", noted)
+
+    def asked_again() -> int:
+        (one,) = [w for w in watchers(spool, settings) if w.name == "queries"]
+        for kept in one.out.notes.values():
+            kept["at_s"] = 0.0
+        queries.watch(one.out, _After(6), one.options)
+        look = one.out.take()[0]
+        written.clear()
+        return _keep_all(spool, [], [(one, look)])
+
+    assert asked_again() == 4500
+    assert sorted(name for name, _ in written) == ["queries", *(f"queries:{n}" for n in names)]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "one").touch()
+    said[2]["path"] = str(tmp_path / "b")
+    assert asked_again() == 1
+    assert [name for name, _ in written] == ["queries:q2"]
+    (tmp_path / "a" / "another").touch()
+    assert asked_again() == 4
+    assert sum(size for _, size in written) < 4 * 60_000
+    del said[0]
+    asked_again()
+    assert dict(written)["queries:q0"] == len("null")
+    assert spool.note("queries", []) == names[1:]
+    spool.close()
+
+
+def test_all_questions_together_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_ALL_BYTES", 4000)
+    for number in range(100):
+        (tmp_path / f"file-{number}").touch()
+    out = Out()
+    said = [{**GOOD, "name": f"q{n}", "path": str(tmp_path)} for n in range(4)]
+    _asked(out, *said)
+    sizes = [kept["size"] for kept in out.notes.values()]
+    assert len(sizes) == 4
+    assert min(sizes) > 500
+    assert sum(sizes) < 8000
+    assert all(kept["is_cut"] for kept in out.notes.values())
 
 
 def test_a_slow_table_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

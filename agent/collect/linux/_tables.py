@@ -16,7 +16,7 @@ from agent.questions import MOST_BYTES, MOST_S, Asked
 Row = dict[str, Any]
 
 
-def answer(asked: Asked) -> tuple[list[Row], bool]:
+def answer(asked: Asked, most_bytes: int = MOST_BYTES) -> tuple[list[Row], bool]:
     """Give the rows, as many as were asked for and fit, and whether there are more.
 
     OSError where the path of `files` cannot be looked at.
@@ -26,7 +26,7 @@ def answer(asked: Asked) -> tuple[list[Row], bool]:
     for row in islice(TABLES[asked.table](asked.path), asked.limit + 1):
         row = {name: _text(value) for name, value in row.items()}
         size += len(json.dumps(row)) + 1
-        if len(rows) >= asked.limit or size > MOST_BYTES or time.monotonic() > end_s:
+        if len(rows) >= asked.limit or size > most_bytes or time.monotonic() > end_s:
             return rows, True
         rows.append(row)
     return rows, False

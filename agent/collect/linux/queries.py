@@ -1,20 +1,22 @@
 """Ask this host the policy's questions on a schedule; tell which rows came and which went.
 
 The first answer is told as state (Collect), later ones by what differs (Log). Rows are kept between
-looks: 250 KB a question at most.
+looks, packed: 250 KB a question and 2 MB of all before that; each question has a note of its own.
 """
 
+import base64
 import hashlib
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
 from agent.collect import Event, Out
 from agent.collect._shape import agent_event, event, now_us
 from agent.collect.linux._tables import Row, answer
-from agent.questions import Question, questions
+from agent.questions import MOST_ALL_BYTES, MOST_BYTES, Question, questions
 
 NAME: Final = "queries"
 CHANGE: Final = 5019
@@ -24,7 +26,12 @@ _SELDOM_S: Final = 3600.0
 """What is asked so seldom is not asked again by each start of the agent."""
 _NOT_THERE: Final = (FileNotFoundError, NotADirectoryError)
 Kept = dict[str, Any]
-"""Of one question: `mark` of what was asked, `at_s` of the last answer, `rows`, `is_cut`."""
+"""Of one question: `mark` of what was asked, `at_s` of the last answer, its rows `packed`, their
+`sum` and `size` in bytes, `is_cut`."""
+APART: Final = True
+"""The note of each question has a place of its own: one that changes rewrites no other."""
+_PACED: Final = 200
+"""Events of one answer after which the next question waits, so that they go to the disk first."""
 
 
 def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
@@ -38,7 +45,9 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
     while found and not stop.is_set():
         for question in found:
             if not stop.is_set() and _is_due(question, known.get(question.name), time.time()):
-                _ask(question, known, out)
+                told = _ask(question, known, out, _most_bytes(question, found, known))
+                if told > _PACED:
+                    stop.wait(_LOOK_S)
         stop.wait(_LOOK_S)
 
 
@@ -49,10 +58,17 @@ def _is_due(question: Question, kept: Kept | None, now_s: float) -> bool:
     return not 0 <= now_s - float(kept["at_s"]) < question.every_s
 
 
-def _ask(question: Question, known: dict[str, Kept], out: Out) -> None:
+def _most_bytes(question: Question, all_: tuple[Question, ...], known: dict[str, Kept]) -> int:
+    """Give how large its answer may be: what the others leave, and its share at least."""
+    others = sum(int(k.get("size", 0)) for name, k in known.items() if name != question.name)
+    return min(MOST_BYTES, max(MOST_ALL_BYTES - others, MOST_ALL_BYTES // len(all_)))
+
+
+def _ask(question: Question, known: dict[str, Kept], out: Out, most_bytes: int) -> int:
+    """Ask it, and hand over what is to be told; give how many events that is."""
     was, at_us = known.get(question.name), now_us()
     try:
-        rows, is_cut = answer(question.asked)
+        rows, is_cut = answer(question.asked, most_bytes)
     except _NOT_THERE:
         rows, is_cut = [], False
     except OSError as wrong:
@@ -60,38 +76,58 @@ def _ask(question: Question, known: dict[str, Kept], out: Out) -> None:
         if was is None or was.get("failed") != kept["failed"]:
             text = f"query {question.name}: {kept['failed']}"
             out.put([agent_event("query_failed", at_us, text, query=question.name)])
-        known[question.name] = {**(was or {"rows": [], "is_cut": True}), **kept}
-        return
-    is_first = was is None or was["mark"] != _mark(question)
-    events = _changes(question, None if is_first else was, rows, is_cut, at_us)
-    known[question.name] = {
-        "mark": _mark(question), "at_s": at_us / 1e6, "rows": rows, "is_cut": is_cut,
-    }  # fmt: skip
-    # On disk together with the events that tell of it; nothing new is written seldom.
-    if events or is_first or question.every_s >= _SELDOM_S:
-        out.put(events, dict(known))
+        known[question.name] = {**(was or _kept([], is_cut=True)), **kept}
+        return 1
+    texts = {json.dumps(row, sort_keys=True): row for row in rows}
+    now: Kept = {"mark": _mark(question), "at_s": at_us / 1e6, **_kept(list(texts), is_cut=is_cut)}
+    is_first = was is None or was["mark"] != now["mark"]
+    events = _changes(question, None if is_first else was, texts, now)
+    if was is not None and not events and not is_first and question.every_s < _SELDOM_S:
+        # Nothing is written, and where nothing is new the object is the one that is on disk.
+        is_same = (was["sum"], was["is_cut"]) == (now["sum"], is_cut) and "failed" not in was
+        known[question.name] = was if is_same else now
+        was["at_s"] = now["at_s"]
+        return 0
+    known[question.name] = now
+    # On disk together with the events that tell of it.
+    out.put(events, dict(known))
+    return len(events)
 
 
-def _changes(
-    question: Question, was: Kept | None, rows: list[Row], is_cut: bool, at_us: int
-) -> list[Event]:
+def _changes(question: Question, was: Kept | None, texts: dict[str, Row], now: Kept) -> list[Event]:
     """Give what came and what went; of an answer that was cut, nobody knows what went."""
+    at_us, is_cut = round(now["at_s"] * 1e6), now["is_cut"]
     if was is None:
-        return [_event(question, "initial", row, is_cut, at_us) for row in rows]
-    before, after = _by_text(was["rows"]), _by_text(rows)
+        return [_event(question, "initial", row, is_cut, at_us) for row in texts.values()]
+    if was["sum"] == now["sum"]:
+        return []
+    before = _texts(was)
     found = [
         _event(question, "added", row, is_cut or was["is_cut"], at_us)
-        for text, row in after.items()
+        for text, row in texts.items()
         if text not in before
     ]
     if not is_cut:
-        gone = (row for text, row in before.items() if text not in after)
+        gone = (json.loads(text) for text in before if text not in texts)
         found += [_event(question, "removed", row, False, at_us) for row in gone]
     return found
 
 
-def _by_text(rows: list[Row]) -> dict[str, Row]:
-    return {json.dumps(row, sort_keys=True): row for row in rows}
+def _kept(texts: list[str], *, is_cut: bool) -> Kept:
+    """Pack an answer: its rows as texts, in an order of their own."""
+    plain = "\n".join(sorted(texts)).encode()
+    return {
+        "packed": base64.b85encode(zlib.compress(plain, 6)).decode(),
+        "sum": hashlib.sha256(plain).hexdigest(),
+        "size": len(plain),
+        "is_cut": is_cut,
+    }
+
+
+def _texts(was: Kept) -> dict[str, None]:
+    """Give the rows of an answer that was packed."""
+    plain = zlib.decompress(base64.b85decode(was["packed"])).decode()
+    return dict.fromkeys(plain.split("\n") if plain else ())
 
 
 def _mark(question: Question) -> str:
