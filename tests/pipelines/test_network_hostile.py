@@ -138,6 +138,35 @@ def test_quic_of_any_bytes_is_opened_or_not(garbage: bytes, frames: bytes) -> No
     crypto.message()
 
 
+def records(message: bytes, size: int) -> bytes:
+    """Begin a handshake message of that size, in records of a byte each."""
+    begun = message[:1] + (size - 4).to_bytes(3, "big") + message[4:] + bytes(2_900 - len(message))
+    head = b"\x16\3\3\0\4" + begun[:4]
+    return head + b"".join(b"\x16\3\3\0\1" + bytes([byte]) for byte in begun[4:])
+
+
+CHAIN = b"\x0b\0\0\0" + (15_993).to_bytes(3, "big") + (15_000).to_bytes(3, "big")
+SERVER = b"\x16\3\3\0\x2a\2\0\0\x26\3\3" + bytes(33) + b"\xc0\x2f\0"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(records(b"\1\0\0\0\3\3", 15_900), id="hello"),
+        pytest.param(SERVER + records(CHAIN, 16_000), id="certificates"),
+        pytest.param(b"GET /" + b"a" * 16_000, id="head"),
+    ],
+)
+def test_a_message_in_tiny_pieces_is_not_read_anew_with_each(sent: bytes) -> None:
+    # It was: 4 ms a segment, where a datagram takes a hundredth of a millisecond.
+    pieces = [sent[:60], *(sent[at : at + 10] for at in range(60, len(sent), 10))]
+    places = [0, *range(60, len(sent), 10)]
+    frames = [tcp(piece, dport=443, seq=1 + at) for piece, at in zip(pieces, places, strict=True)]
+    flood, plain = capture(frames), capture([udp(b"x" * 20)] * len(frames))
+    spent = [(read(flood)[0], read(plain)[0]) for _ in range(3)]
+    assert min(s for s, _ in spent) < 30 * min(s for _, s in spent)
+
+
 def test_unfinished_messages_of_many_connections_are_bounded_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
