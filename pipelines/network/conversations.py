@@ -79,8 +79,9 @@ class Conversation:
 
     @property
     def held_bytes(self) -> int:
-        """Give the bytes of what belongs to no side alone: requests without an answer."""
-        return self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
+        """Give the bytes of what belongs to no side alone: requests and hellos that wait."""
+        held = self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
+        return held + self._hellos.held_bytes if self._hellos else held
 
     def add(
         self,
