@@ -79,8 +79,9 @@ class Conversation:
 
     @property
     def held_bytes(self) -> int:
-        """Give the bytes of what belongs to no side alone: requests without an answer."""
-        return self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
+        """Give the bytes of what belongs to no side alone: requests and hellos that wait."""
+        held = self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
+        return held + self._hellos.held_bytes if self._hellos else held
 
     def add(
         self,
@@ -138,7 +139,8 @@ class Conversation:
             payload = told.early.pop(at)
             off = distance(at, told.expected)
             if off > 0:
-                told.waiting, told.expected = b"", at
+                told.drop()
+                told.expected = at
             elif off < 0:
                 payload = payload[-off:]
             if payload:
@@ -151,7 +153,8 @@ class Conversation:
             if payload:
                 told.expected = (told.expected + len(payload)) % WHOLE
                 data, told.waiting = told.waiting + payload, b""
-                self._consume(time_ns, side, data, found)
+                if not told.puts_off(data):
+                    self._consume(time_ns, side, data, found)
             if not told.early or not told.follows:
                 return
             at = nearest(told)
@@ -211,9 +214,9 @@ class Conversation:
         else:
             told.skip(at - len(data))
 
-    def _keep(self, told: Side, rest: bytes) -> None:
+    def _keep(self, told: Side, rest: bytes, least: int = 0) -> None:
         if rest and len(rest) <= (MAX_WAITING if self._cut is None else 1 << 16):
-            told.waiting, told.follows = rest, True
+            told.waiting, told.follows, told.least = rest, True, min(least, MAX_WAITING + 1)
         elif rest:
             self.evicted += 1
 
@@ -223,7 +226,7 @@ class Conversation:
         except ValueError:
             return
         if message is None:
-            self._keep(self.sides[side], data)
+            self._keep(self.sides[side], data, tls.least_size(data))
             return
         told = self.sides[side]
         if self._hellos is None:
@@ -241,7 +244,7 @@ class Conversation:
         certificate = cut_certificate(data)
         if certificate is None and len(data) <= MAX_WAITING:
             self._certifier = told
-            self._keep(told, data)
+            self._keep(told, data, tls.least_size(data))
             return
         self._certifier = None
         found.extend(hellos.certify(certificate or b""))
@@ -266,6 +269,7 @@ class Conversation:
                 return
             if head is None:
                 self._keep(told, data)
+                told.searched = len(data)
                 return
             if head.status == SWITCHED and http.names_http2(data[: head.size]) and self._asked:
                 self._calls = Calls()
@@ -348,7 +352,7 @@ class Conversation:
         ends = self.ends if side else self._turned
         if head.method is not None:
             if len(self._asked) >= MAX_ASKED:
-                found.append(self._transaction(*self._oldest(), None))
+                found.append(self._answered(None))
             self._asked.append((time_ns, ends, head))
             self._asked_bytes += http.held_bytes(head)
             self._of = head
@@ -358,22 +362,17 @@ class Conversation:
         if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
         if self._asked:
-            asked = self._oldest()
-            self._of = asked[2]
-            self._bodiless |= asked[2].method in ("HEAD", "CONNECT")
-            found.append(self._transaction(*asked, status))
+            self._of = self._asked[0][2]
+            self._bodiless |= self._of.method in ("HEAD", "CONNECT")
+            found.append(self._answered(status))
         else:
-            found.append(self._transaction(time_ns, ends.turned(), None, status))
+            found.append(sighting(HTTP, time_ns, ends.turned(), http_fields(None, status)))
 
-    def _oldest(self) -> tuple[int, Ends, HttpHead]:
-        asked = self._asked.pop(0)
-        self._asked_bytes -= http.held_bytes(asked[2])
-        return asked
-
-    def _transaction(
-        self, time_ns: int, ends: Ends, asked: HttpHead | None, status: int | None
-    ) -> Sighting:
-        return sighting(HTTP, time_ns, ends, http_fields(asked, status))
+    def _answered(self, status: int | None) -> Sighting:
+        """Let the oldest request go, with its answer's status."""
+        time_ns, ends, head = self._asked.pop(0)
+        self._asked_bytes -= http.held_bytes(head)
+        return sighting(HTTP, time_ns, ends, http_fields(head, status))
 
     def close(self, found: list[Sighting]) -> None:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""
@@ -384,7 +383,7 @@ class Conversation:
             if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
                 self._cut_off(told, found)
         while self._asked:
-            found.append(self._transaction(*self._oldest(), None))
+            found.append(self._answered(None))
         if self._hellos is not None:
             found.extend(self._hellos.close())
         if self._calls is not None:

@@ -4,7 +4,7 @@ Over TCP, up to TLS 1.2, the row waits for the server's certificate, which follo
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipelines.network.protocols.certificates import NAMES, certificate_fields
 from pipelines.network.protocols.fingerprints import ja3, ja3s, ja4
@@ -19,7 +19,26 @@ from pipelines.network.protocols.tls import (
 )
 from pipelines.network.sightings import TLS, Ends, Sighting, Value, sighting
 
-_NO_CERTIFICATE: Final[dict[str, Value]] = dict.fromkeys(NAMES)
+_UNKNOWN: Final[dict[str, Value]] = dict.fromkeys(
+    ("sni", "version", "alpn", "ja3", "ja3s", "ja4", "cipher", *NAMES)
+)
+"""A row of which nothing is known; its fields in their order."""
+
+
+HELD_COST: Final = 1_536
+"""Bytes of memory that a row takes while it waits, beside its longer texts."""
+
+
+class _Row(NamedTuple):
+    """Hold what a row says so far: the hellos themselves may be twenty times as large."""
+
+    time_ns: int
+    ends: Ends
+    fields: dict[str, Value]
+
+    @property
+    def held_bytes(self) -> int:
+        return HELD_COST + len(str(self.fields["sni"])) + len(str(self.fields["alpn"]))
 
 
 class Handshake:
@@ -30,13 +49,18 @@ class Handshake:
     def __init__(self, over: str) -> None:
         """Begin with nothing; `over`: t for TCP, q for QUIC, d for DTLS, as JA4 writes it."""
         self._over = over
-        self._asked: tuple[int, Ends, ClientHello] | None = None
-        self._chosen: tuple[int, Ends, ClientHello | None, ServerHello] | None = None
+        self._asked: _Row | None = None
+        self._chosen: _Row | None = None
 
     @property
     def awaits_certificate(self) -> bool:
         """Tell whether a row waits for the server's certificate."""
         return self._chosen is not None
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of the rows that wait."""
+        return sum(row.held_bytes for row in (self._asked, self._chosen) if row is not None)
 
     def add(self, time_ns: int, ends: Ends, message: bytes) -> Iterator[Sighting]:
         """Take a hello that was sent so; give the rows that are complete with it."""
@@ -45,51 +69,53 @@ class Handshake:
             if client is not None:
                 if self._over != "d":
                     yield from self.close()  # in DTLS it is the same one again, with a cookie
-                self._asked = time_ns, ends, client
+                self._asked = _Row(time_ns, ends, _of_client(client, self._over))
             return
         server = read_server(message)
         if server is None:
             return
         yield from self.certify(b"")
-        asked = self._asked or (time_ns, ends.turned(), None)
-        row = *asked, server
+        row = self._asked or _Row(time_ns, ends.turned(), dict(_UNKNOWN))
+        row.fields.update(_of_server(server))
         self._asked = None
         if self._over == "t" and server.chosen <= LAST_WITH_CERTIFICATE:
             self._chosen = row
         else:
-            yield self._row(*row)
+            yield sighting(TLS, *row)
 
     def certify(self, certificate: bytes) -> Iterator[Sighting]:
         """Give the row that waits, with the certificate; b"" where none came."""
         if self._chosen is not None:
-            yield self._row(*self._chosen, certificate)
+            if certificate:
+                self._chosen.fields.update(certificate_fields(certificate))
+            yield sighting(TLS, *self._chosen)
             self._chosen = None
 
     def close(self) -> Iterator[Sighting]:
         """Give the row of a client that got no answer, or none with a certificate."""
         yield from self.certify(b"")
         if self._asked is not None:
-            yield self._row(*self._asked, None)
+            yield sighting(TLS, *self._asked)
             self._asked = None
 
-    def _row(
-        self,
-        time_ns: int,
-        ends: Ends,
-        client: ClientHello | None,
-        server: ServerHello | None,
-        certificate: bytes = b"",
-    ) -> Sighting:
-        chosen = server.chosen if server else None
-        alpn = server.alpn if server and server.alpn else client.alpn if client else []
-        fields: dict[str, Value] = {
-            "sni": client.sni if client else None,
-            "version": version_name(chosen) if chosen is not None else None,
-            "alpn": ",".join(name.decode("utf-8", "replace") for name in alpn) or None,
-            "ja3": ja3(client) if client else None,
-            "ja3s": ja3s(server) if server else None,
-            "ja4": ja4(client, over=self._over) if client else None,
-            "cipher": f"0x{server.cipher:04x}" if server else None,
-            **(certificate_fields(certificate) if certificate else _NO_CERTIFICATE),
-        }
-        return sighting(TLS, time_ns, ends, fields)
+
+def _of_client(client: ClientHello, over: str) -> dict[str, Value]:
+    return _UNKNOWN | {
+        "sni": client.sni,
+        "alpn": _names(client.alpn),
+        "ja3": ja3(client),
+        "ja4": ja4(client, over=over),
+    }
+
+
+def _of_server(server: ServerHello) -> dict[str, Value]:
+    found: dict[str, Value] = {
+        "version": version_name(server.chosen),
+        "ja3s": ja3s(server),
+        "cipher": f"0x{server.cipher:04x}",
+    }
+    return found | {"alpn": _names(server.alpn)} if server.alpn else found
+
+
+def _names(alpn: list[bytes]) -> str | None:
+    return ",".join(name.decode("utf-8", "replace") for name in alpn) or None

@@ -3,6 +3,7 @@
 from typing import Final
 
 from pipelines.network.protocols.bodies import Body
+from pipelines.network.protocols.http import may_end
 from pipelines.network.protocols.http2 import Frames
 
 NOT_YET: Final = -1
@@ -23,16 +24,22 @@ def distance(sequence: int, expected: int) -> int:
 class Side:
     """Hold one direction: `expected` sequence number, bytes of an unfinished message.
 
-    `follows`: the next bytes are wanted, wherever in a segment they lie.
+    `follows`: the next bytes are wanted, wherever in a segment they lie. `least`: with fewer bytes
+    the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
+    spare a sender of tiny pieces from being read anew with each.
     """
 
-    __slots__ = ("body", "early", "expected", "follows", "frames", "in_chunks", "mix", "waiting")
+    __slots__ = (
+        "body", "early", "expected", "follows", "frames", "in_chunks", "least", "mix", "searched",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self, mix: int) -> None:
         """Begin with no byte seen."""
         self.mix = mix
         self.expected = NOT_YET
         self.waiting = b""
+        self.least = self.searched = 0
         self.body: Body | None = None
         self.frames: Frames | None = None
         self.early: dict[int, bytes] = {}
@@ -44,6 +51,22 @@ class Side:
             self.expected = (self.expected + size) % WHOLE
             self.follows = True
 
+    def puts_off(self, data: bytes) -> bool:
+        """Keep an unfinished message's bytes unread if they cannot have made it whole."""
+        if not (self.least or self.searched):
+            return False
+        at, self.searched = self.searched, 0
+        if not (len(data) < self.least or (at and not may_end(data, at))):
+            self.least = 0
+            return False
+        self.searched = len(data) if at else 0
+        self.waiting, self.follows = data, True
+        return True
+
+    def drop(self) -> None:
+        """Drop an unfinished message."""
+        self.waiting, self.least, self.searched = b"", 0, 0
+
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
         kept = len(self.waiting) + (len(self.body) if self.body else 0)
@@ -53,7 +76,8 @@ class Side:
 
     def forget(self) -> None:
         """Drop what is unfinished."""
-        self.waiting, self.early, self.body, self.frames = b"", {}, None, None
+        self.drop()
+        self.early, self.body, self.frames = {}, None, None
         self.follows = self.in_chunks = False
 
 

@@ -281,8 +281,9 @@ class _Segments:
         mix = np.uint64(told.mix)
         low, high = self._sorted.searchsorted(mix), self._sorted.searchsorted(mix, "right")
         places = self._wanted(self._order[low:high], told)
-        found: list[int] = [place for place in places.tolist() if not queued[place]]
-        queued[found] = True
+        places = places[~queued[places]]
+        queued[places] = True
+        found: list[int] = places.tolist()
         return found
 
     def _wanted(self, places: Int64s, told: Side) -> Int64s:

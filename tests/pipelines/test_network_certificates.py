@@ -76,6 +76,14 @@ def test_a_certificate_is_read_however_it_is_cut(cuts: set[int]) -> None:
     assert answered(WHOLE, cuts) == READ
 
 
+@pytest.mark.parametrize("step", [1, 7, 1_000])
+@pytest.mark.parametrize("piece", [1, 3, 50])
+def test_a_certificate_in_tiny_records_is_read(piece: int, step: int) -> None:
+    chain = chosen() + certificates(DER, b"another" * 20)
+    sent = b"".join(record(chain[at : at + piece]) for at in range(0, len(chain), piece))
+    assert answered(sent, range(step, len(sent), step)) == READ
+
+
 def test_a_certificate_in_the_record_of_the_hello_is_read() -> None:
     assert answered(record(chosen() + certificates(DER))) == READ
 

@@ -1,5 +1,6 @@
 """Give the sensor what nobody should send: no exception, no hang, no more time, bounded memory."""
 
+import struct
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipelines.network.udp_watch import UdpWatch
 from pipelines.parsers import pcap
 from storage.errors import InvalidBatch
 from tests.pipelines.network_frames import capture, mutants, tcp, udp
+from tests.pipelines.test_network_http2 import watched
+from tests.pipelines.test_network_tcp import record
 from tests.shared import shared_data
 
 WORDS = (
@@ -136,6 +139,50 @@ def test_quic_of_any_bytes_is_opened_or_not(garbage: bytes, frames: bytes) -> No
     for offset, piece in quic.crypto_frames(frames):
         crypto.add(offset, piece)
     crypto.message()
+
+
+def records(message: bytes, size: int) -> bytes:
+    """Begin a handshake message of that size, in records of a byte each."""
+    begun = message[:1] + (size - 4).to_bytes(3, "big") + message[4:] + bytes(2_900 - len(message))
+    head = b"\x16\3\3\0\4" + begun[:4]
+    return head + b"".join(b"\x16\3\3\0\1" + bytes([byte]) for byte in begun[4:])
+
+
+CHAIN = b"\x0b\0\0\0" + (15_993).to_bytes(3, "big") + (15_000).to_bytes(3, "big")
+SERVER = b"\x16\3\3\0\x2a\2\0\0\x26\3\3" + bytes(33) + b"\xc0\x2f\0"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(records(b"\1\0\0\0\3\3", 15_900), id="hello"),
+        pytest.param(SERVER + records(CHAIN, 16_000), id="certificates"),
+        pytest.param(b"GET /" + b"a" * 16_000, id="head"),
+    ],
+)
+def test_a_message_in_tiny_pieces_is_not_read_anew_with_each(sent: bytes) -> None:
+    # It was: 4 ms a segment, where a datagram takes a hundredth of a millisecond.
+    pieces = [sent[:60], *(sent[at : at + 10] for at in range(60, len(sent), 10))]
+    places = [0, *range(60, len(sent), 10)]
+    frames = [tcp(piece, dport=443, seq=1 + at) for piece, at in zip(pieces, places, strict=True)]
+    flood, plain = capture(frames), capture([udp(b"x" * 20)] * len(frames))
+    spent = [(read(flood)[0], read(plain)[0]) for _ in range(3)]
+    assert min(s for s, _ in spent) < 30 * min(s for _, s in spent)
+
+
+def vast_hello(number: int) -> bytes:
+    """Offer 7,000 ciphers, other ones for each number."""
+    ciphers = b"".join(struct.pack(">H", 0x1000 + n + number) for n in range(7_000))
+    body = b"\3\3" + bytes(33) + struct.pack(">H", len(ciphers)) + ciphers + b"\1\0"
+    return record(b"\1" + len(body).to_bytes(3, "big") + body)
+
+
+def test_of_a_hello_without_an_answer_only_its_row_is_held() -> None:
+    # As the lists of its numbers it takes 280 KB, and as much again in the fingerprints' memory.
+    watcher, now, _ = watched(map(vast_hello, range(60)))
+    assert len(watcher) == 60
+    assert now < watcher.held_bytes + 60 * 4_096
+    assert watcher.held_bytes < 60 * 4_096
 
 
 def test_unfinished_messages_of_many_connections_are_bounded_and_counted(

@@ -15,6 +15,8 @@ from pipelines.network.protocols.tls import GREASE, ClientHello, ServerHello
 Numbers = tuple[int, ...]
 MAX_KNOWN: Final = 1_024
 """Hellos whose fingerprints are kept: the same programs greet again and again. Some 1 KB each."""
+MAX_USUAL: Final = 256
+"""Numbers of a hello whose fingerprint is kept: a hello of 7,000 would take half a megabyte."""
 
 _SNI, _ALPN = 0, 16
 _NONE: Final = "0" * 12
@@ -26,10 +28,9 @@ _JA4_VERSIONS: Final = {
 
 def ja3(hello: ClientHello) -> str:
     """Give the JA3 of a client."""
-    return _ja3(
-        hello.version, tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.groups),
-        tuple(hello.formats),
-    )  # fmt: skip
+    lists = (hello.ciphers, hello.extensions, hello.groups, hello.formats)
+    give = _ja3 if sum(map(len, lists)) <= MAX_USUAL else _ja3.__wrapped__
+    return give(hello.version, *map(tuple, lists))
 
 
 @lru_cache(maxsize=MAX_KNOWN)
@@ -47,16 +48,17 @@ def _ja3s(version: int, cipher: int, extensions: Numbers) -> str:
 
 def ja3s(hello: ServerHello) -> str:
     """Give the JA3S of a server's choice."""
-    return _ja3s(hello.version, hello.cipher, tuple(hello.extensions))
+    give = _ja3s if len(hello.extensions) <= MAX_USUAL else _ja3s.__wrapped__
+    return give(hello.version, hello.cipher, tuple(hello.extensions))
 
 
 def ja4(hello: ClientHello, *, over: str = "t") -> str:
     """Give the JA4 of a client; `over`: t for TCP, q for QUIC, d for DTLS."""
     offered = max((n for n in hello.versions if n in _JA4_VERSIONS), default=hello.version)
     first = hello.alpn[0] if hello.alpn else b""
-    return _ja4(
-        over, offered, tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.algorithms), first
-    )
+    lists = (hello.ciphers, hello.extensions, hello.algorithms)
+    give = _ja4 if sum(map(len, lists)) <= MAX_USUAL else _ja4.__wrapped__
+    return give(over, offered, *map(tuple, lists), first)
 
 
 @lru_cache(maxsize=MAX_KNOWN)

@@ -65,6 +65,11 @@ def may_begin(data: bytes) -> bool:
     return len(data) < 20 and any(s.startswith(begun) for s in _STARTS)
 
 
+def may_end(data: bytes, at: int) -> bool:
+    """Tell whether a head, in whose bytes up to `at` no end was found, is to be read now."""
+    return len(data) >= MAX_HEAD or _END.search(data, max(at - 3, 0)) is not None
+
+
 def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     """Read the head with which the bytes begin; None: more bytes are needed.
 

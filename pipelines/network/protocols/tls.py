@@ -17,6 +17,8 @@ LAST_WITH_CERTIFICATE: Final = 0x0303
 
 _pair = Struct(">HH").unpack_from
 _HANDSHAKE: Final = 22
+_CERTIFICATE: Final = 11
+FEW_RECORDS: Final = 16
 _DRAFTS: Final = 0x7F
 BEFORE: Final = ((20, 1), (21, 2))
 """Type and size of records that may precede a hello."""
@@ -63,6 +65,36 @@ def version_name(number: int) -> str:
 
 GREASE: Final = frozenset(0x0A0A + 0x1010 * i for i in range(16))
 """Values that mean nothing (RFC 8701)."""
+
+
+def joined(data: bytes) -> tuple[bytes, int]:
+    """Give what the handshake records hold as far as it came, and how many records they are."""
+    found: list[bytes] = []
+    at = count = 0
+    while len(data) - at >= 5:
+        size = int.from_bytes(data[at + 3 : at + 5], "big")
+        if (data[at], size) not in BEFORE or found:
+            found.append(data[at + 5 : at + 5 + size])
+        at += 5 + size
+        count += 1
+    return b"".join(found), count
+
+
+def least_size(data: bytes) -> int:
+    """Give how many bytes there must be before a hello, or what follows it, can be whole.
+
+    0 where the records are few: to read them anew with each segment then costs little.
+    """
+    stream, count = joined(data)
+    if count <= FEW_RECORDS:
+        return 0
+    at = 0
+    while len(stream) - at >= 4:
+        begin, size = at, int.from_bytes(stream[at + 1 : at + 4], "big")
+        if stream[at] == _CERTIFICATE and len(stream) - at >= 10:
+            size = 6 + int.from_bytes(stream[at + 7 : at + 10], "big")  # the first one will do
+        at = begin + 4 + size
+    return len(data) + max(at - len(stream), 1)
 
 
 def cut_hello(data: bytes) -> bytes | None:
