@@ -51,15 +51,25 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_asked_bytes", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_hellos",
-        "_of", "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
+        "_asked", "_asked_bytes", "_bodiless", "_calls", "_certifier", "_cut", "_files",
+        "_has_calls", "_hellos", "_of", "_server", "_turned", "ends", "evicted", "keys",
+        "last_ns", "sides",
     )  # fmt: skip
 
     def __init__(
-        self, ends: Ends, keys: tuple[Key, Key], mixes: tuple[int, int], *, files: bool = False
+        self,
+        ends: Ends,
+        keys: tuple[Key, Key],
+        mixes: tuple[int, int],
+        *,
+        files: bool = False,
+        calls: bool = True,
     ) -> None:
-        """Begin with nothing seen; keys and mixes of the sides 0 and 1. `files`: read bodies."""
-        self._files = files
+        """Begin with nothing seen; keys and mixes of the sides 0 and 1.
+
+        `files`: read bodies; `calls`: those of HTTP/2 are wanted.
+        """
+        self._files, self._has_calls = files, calls
         self._of: HttpHead | None = None
         self.ends, self._turned = ends, ends.turned()
         self.keys = keys
@@ -193,7 +203,9 @@ class Conversation:
             self._heads(time_ns, side, data, found)
 
     def _switched(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
-        """Read HTTP/2 from here on."""
+        """Read HTTP/2 from here on, if it is wanted."""
+        if not self._has_calls:
+            return
         frames = self.sides[side].frames = http2.Frames()
         self._framed(time_ns, side, frames, data, found)
 

@@ -82,7 +82,7 @@ class TcpWatch:
 
     def __init__(self, kinds: Collection[str] = KINDS) -> None:
         """Begin with no connection known; `kinds` of rows are to be found, no others."""
-        self._has_ports, self._files = OT in kinds, FILES in kinds
+        self._has_ports, self._files, self._http2 = OT in kinds, FILES in kinds, HTTP2 in kinds
         self._has_text = not _TEXTS.isdisjoint(kinds)
         self._known: dict[int, Conversation] = {}
         self._following: dict[int, Side] = {}
@@ -161,7 +161,7 @@ class TcpWatch:
             self._let_go(both, found)
             known = None
         if begins:
-            known = known or segments.conversation(one, files=self._files)
+            known = known or segments.conversation(one, files=self._files, calls=self._http2)
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:
@@ -307,12 +307,16 @@ class _Segments:
         key = tuple([column.item(row) for column in self._keys])
         return _Segment._make([key, *(column.item(place) for column in self._columns)])
 
-    def conversation(self, one: "_Segment", *, files: bool) -> Conversation:
+    def conversation(self, one: "_Segment", *, files: bool, calls: bool) -> Conversation:
         """Begin the conversation of a segment, which is sent by its side 1."""
         version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
         turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
         return Conversation(
-            ends_between(TCP, *one.key), (turned, one.key), (one.back, one.mix), files=files
+            ends_between(TCP, *one.key),
+            (turned, one.key),
+            (one.back, one.mix),
+            files=files,
+            calls=calls,
         )
 
 
