@@ -161,13 +161,13 @@ SERVER = b"\x16\3\3\0\x2a\2\0\0\x26\3\3" + bytes(33) + b"\xc0\x2f\0"
     ],
 )
 def test_a_message_in_tiny_pieces_is_not_read_anew_with_each(sent: bytes) -> None:
-    # It was: 4 ms a segment, where a datagram takes a hundredth of a millisecond.
+    # Twenty times a datagram of that size; it was a hundred (the head) to 1,600 times.
     pieces = [sent[:60], *(sent[at : at + 10] for at in range(60, len(sent), 10))]
     places = [0, *range(60, len(sent), 10)]
     frames = [tcp(piece, dport=443, seq=1 + at) for piece, at in zip(pieces, places, strict=True)]
     flood, plain = capture(frames), capture([udp(b"x" * 20)] * len(frames))
     spent = [(read(flood)[0], read(plain)[0]) for _ in range(3)]
-    assert min(s for s, _ in spent) < 30 * min(s for _, s in spent)
+    assert min(s for s, _ in spent) < 60 * min(s for _, s in spent)
 
 
 def vast_hello(number: int) -> bytes:
