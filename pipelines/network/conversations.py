@@ -9,9 +9,10 @@ MAX_CONVERSATIONS connections, beyond which the longest untouched go. What is le
 
 from typing import Final
 
+from pipelines.network.asked import Asked
 from pipelines.network.calls import SWITCHED, Calls
 from pipelines.network.hellos import Handshake
-from pipelines.network.protocols import http, http2, tls
+from pipelines.network.protocols import http, http2, ssh, tls
 from pipelines.network.protocols.bodies import Body
 from pipelines.network.protocols.certificates import cut_certificate
 from pipelines.network.protocols.http import HttpHead
@@ -24,7 +25,6 @@ from pipelines.network.sightings import (
     SSH,
     Ends,
     Sighting,
-    Value,
     function_fields,
     http_fields,
     sighting,
@@ -34,7 +34,6 @@ MAX_CONVERSATIONS: Final = 16_384
 MAX_HELD: Final = 32 << 20
 MAX_WAITING: Final = 16_384 + 2_048
 MAX_EARLY: Final = 16
-MAX_ASKED: Final = 64
 TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 """Records with which a segment that holds a hello may begin."""
 _PREFACE: Final = http2.PREFACE[:4]
@@ -51,7 +50,7 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_asked_bytes", "_bodiless", "_calls", "_certifier", "_cut", "_files",
+        "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files",
         "_has_calls", "_hellos", "_of", "_server", "_turned", "ends", "evicted", "keys",
         "last_ns", "sides",
     )  # fmt: skip
@@ -80,8 +79,7 @@ class Conversation:
         self._hellos: Handshake | None = None
         self._certifier: Side | None = None
         self._calls: Calls | None = None
-        self._asked: list[tuple[int, Ends, HttpHead]] = []
-        self._asked_bytes = 0
+        self._asked = Asked()
         cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
         self._cut = cutters[1] or cutters[0]
@@ -90,7 +88,7 @@ class Conversation:
     @property
     def held_bytes(self) -> int:
         """Give the bytes of what belongs to no side alone: requests and hellos that wait."""
-        held = self._asked_bytes + (self._calls.held_bytes if self._calls else 0)
+        held = self._asked.held_bytes + (self._calls.held_bytes if self._calls else 0)
         return held + self._hellos.held_bytes if self._hellos else held
 
     def add(
@@ -262,15 +260,14 @@ class Conversation:
         found.extend(hellos.certify(certificate or b""))
 
     def _banner(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
-        end = data.find(b"\n", 0, 256)
-        if end < 0:
-            if len(data) < 256:
-                self._keep(self.sides[side], data)
-            return
-        line = data[:end].rstrip(b"\r").decode("utf-8", "replace")
-        ends = self.ends if side else self._turned
-        fields: dict[str, Value] = {"banner": line, "is_server": ends.src_port < ends.dst_port}
-        found.append(sighting(SSH, time_ns, ends, fields))
+        line = ssh.banner_in(data)
+        if line is None:
+            self._keep(self.sides[side], data)
+        elif line:
+            ends = self.ends if side else self._turned
+            is_server = ends.src_port < ends.dst_port
+            said = sighting(SSH, time_ns, ends, {"banner": line, "is_server": is_server})
+            found.append(said)
 
     def _heads(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         told = self.sides[side]
@@ -285,7 +282,7 @@ class Conversation:
                 return
             if head.status == SWITCHED and http.names_http2(data[: head.size]) and self._asked:
                 self._calls = Calls()
-                self._calls.upgrade(*self._asked[0])
+                self._calls.upgrade(*self._asked.first)
                 self._head(time_ns, side, head, found)
                 self._switched(time_ns, side, data[head.size :], found)
                 return
@@ -363,10 +360,7 @@ class Conversation:
     def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
         ends = self.ends if side else self._turned
         if head.method is not None:
-            if len(self._asked) >= MAX_ASKED:
-                found.append(self._answered(None))
-            self._asked.append((time_ns, ends, head))
-            self._asked_bytes += http.held_bytes(head)
+            self._asked.add(time_ns, ends, head, found)
             self._of = head
             return
         status = head.status or 0
@@ -374,17 +368,11 @@ class Conversation:
         if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
         if self._asked:
-            self._of = self._asked[0][2]
+            self._of = self._asked.first[2]
             self._bodiless |= self._of.method in ("HEAD", "CONNECT")
-            found.append(self._answered(status))
+            found.append(self._asked.answered(status))
         else:
             found.append(sighting(HTTP, time_ns, ends.turned(), http_fields(None, status)))
-
-    def _answered(self, status: int | None) -> Sighting:
-        """Let the oldest request go, with its answer's status."""
-        time_ns, ends, head = self._asked.pop(0)
-        self._asked_bytes -= http.held_bytes(head)
-        return sighting(HTTP, time_ns, ends, http_fields(head, status))
 
     def close(self, found: list[Sighting]) -> None:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""
@@ -395,7 +383,7 @@ class Conversation:
             if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
                 self._cut_off(told, found)
         while self._asked:
-            found.append(self._answered(None))
+            found.append(self._asked.answered(None))
         if self._hellos is not None:
             found.extend(self._hellos.close())
         if self._calls is not None:
