@@ -18,15 +18,14 @@ from typing import IO, Final
 
 import structlog
 
-from storage.restarts import recent
+from storage.restarts import STEADY_S, recent
 
 log = structlog.get_logger()
 
 STOP_WAIT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
-STEADY_S: Final = 60.0
-"""A process that lived so long starts again without a longer pause than the first."""
+"""Of a process that did not live for STEADY_S; one that did starts again after the first."""
 LOG_BYTES: Final = 32 << 20
 """A log is moved to NAME.log.1 at this size: two such files a process are the most there can be."""
 _LOOK_AT_LOGS_S: Final = 10.0

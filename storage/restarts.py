@@ -12,6 +12,8 @@ STATE_FILE: Final = "up.json"
 WINDOW_S: Final = 300.0
 MOST_DEATHS: Final = 3
 """A process that dies more often within WINDOW_S does no work that one could rely on."""
+STEADY_S: Final = 60.0
+"""One that has lived so long since is well again; longer than the supervisor's longest pause."""
 
 
 def recent(deaths_at: list[float], now_s: float) -> list[float]:
@@ -26,14 +28,19 @@ def recent(deaths_at: list[float], now_s: float) -> list[float]:
 def restarting(data_dir: Path, now_s: float) -> dict[str, int]:
     """Give name -> deaths within WINDOW_S of the processes that died more than MOST_DEATHS times.
 
-    `now_s`: UTC seconds since 1970. Nothing where no supervisor tells, or what it told is broken.
+    Those that have lived for STEADY_S since are left out. `now_s`: UTC seconds since 1970. Nothing
+    where no supervisor tells, or what it told is broken.
     """
     try:
         told = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))["deaths"]
-        counts = {str(name): len(recent(times, now_s)) for name, times in told.items()}
+        lately = {str(name): recent(times, now_s) for name, times in told.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return {name: count for name, count in sorted(counts.items()) if count > MOST_DEATHS}
+    return {
+        name: len(times)
+        for name, times in sorted(lately.items())
+        if len(times) > MOST_DEATHS and now_s - max(times) < STEADY_S
+    }
 
 
 def in_words(restarts: dict[str, int]) -> str:

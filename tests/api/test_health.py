@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from storage.restarts import MOST_DEATHS, STATE_FILE, WINDOW_S
+from storage.restarts import MOST_DEATHS, STATE_FILE, STEADY_S
 from storage.tenant import Role
 from tests.api.conftest import START_US, Front
 
@@ -21,7 +21,7 @@ def test_a_house_whose_process_dies_again_and_again_is_not_ready_and_says_why(fr
     answer = browser.get("/v1/health/ready")
     assert answer.status_code == 503
     assert f"pipelines died {MOST_DEATHS + 1} times in 5 minutes" in answer.text
-    front.clock.forward(int(WINDOW_S))
+    front.clock.forward(int(STEADY_S))
     assert browser.get("/v1/health/ready").status_code == 200
 
 
