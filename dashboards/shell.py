@@ -293,6 +293,20 @@ def _register_router(console: Console, modules: Mapping[str, ModuleType]) -> Non
         grant="",
     )(route)
 
+    def made_anew(scope: Scope, search: str | None, path: str | None) -> Any:  # noqa: ANN401  Dash's own values
+        is_anew = any(page.anew and page.match(path or "/") is not None for page in pages)
+        return (
+            _open(console, modules, scope, path or "/", search or "")[1] if is_anew else no_update
+        )
+
+    console.scoped_callback(
+        Output("page", "children", allow_duplicate=True),
+        Input(URL, "search"),
+        State(URL, "pathname"),
+        grant="",
+        prevent_initial_call=True,
+    )(made_anew)
+
 
 def _register_search(console: Console) -> None:
     def find(scope: Scope, text: str | None) -> Part:

@@ -23,7 +23,8 @@ class Page:
     """Describe a page: `path` may end in one `<name>` part; `grant` is what its visitor needs.
 
     `nav` = its place within its `group` of the navigation (0 = not there), `group` one of GROUPS;
-    `under` = path of the page whose navigation entry is marked while this one is open.
+    `under` = path of the page whose navigation entry is marked while this one is open; `anew`: the
+    page is made anew when the URL's query changes (others change themselves by it).
     """
 
     path: str
@@ -34,6 +35,7 @@ class Page:
     nav: int = 0
     under: str = ""
     group: str = "Investigate"
+    anew: bool = False
 
     @property
     def stem(self) -> str:

@@ -25,6 +25,7 @@ PAGE: Final = Page(
     why="Risk says which host, person or vendor to look at first.",
     icon="alert",
     nav=4,
+    anew=True,
 )
 _ROW_PX: Final = 58
 _RANKED: Final = (

@@ -28,6 +28,7 @@ PAGE: Final = Page(
     icon="rules",
     nav=1,
     group="Detection",
+    anew=True,
 )
 KINDS: Final = {
     "rule": "Rule",

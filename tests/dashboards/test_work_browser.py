@@ -39,3 +39,15 @@ def test_a_hold_opens_beside_the_list_and_escape_closes_it(
     page.keyboard.press("Escape")
     page.wait_for_url("**/payments*", wait_until="commit")
     page.wait_for_selector("text=Only a person of finance", state="detached")
+
+
+@pytest.mark.parametrize(("path", "chip"), [("/risk", "Vendor"), ("/rules", "Cannot run")])
+def test_a_chip_changes_what_is_shown(
+    filled: House, served: str, browser: Browser, path: str, chip: str
+) -> None:
+    page = signed_in(browser, filled, served, "light")
+    page.goto(f"{served}{path}")
+    page.click(f".chips a:has-text('{chip}')")
+    page.wait_for_selector(f".chips a.chip:not(.soft):has-text('{chip}')")
+    page.go_back()
+    page.wait_for_selector(".chips a.chip:not(.soft):has-text('All')")
