@@ -226,48 +226,47 @@ def test_a_look_is_bounded_and_says_so(
     assert search.looked == _copies.Looked(10, 10, 10 * program.stat().st_size, 0, True)
 
 
+@contextlib.contextmanager
+def stopped_agent(program: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Give an agent that blocks the program and stands still."""
+    words = [sys.executable, "-m", "tests.agent.blocker", str(folder), _digest(program)]
+    with (
+        subprocess.Popen([program, "60"]),
+        subprocess.Popen(words, stdout=subprocess.PIPE) as agent,
+    ):
+        try:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == b"blocked\n"
+            agent.send_signal(signal.SIGSTOP)
+            yield agent
+        finally:
+            agent.kill()
+
+
 def test_a_stopped_agent_holds_starts_of_blocked_programs_and_no_others(
     program: Path, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "tests.agent.blocker", str(tmp_path), _digest(program)]
-    with (
-        subprocess.Popen([program, "60"]),
-        subprocess.Popen(words, stdout=subprocess.PIPE) as agent,
-    ):
-        try:
-            assert agent.stdout is not None
-            assert agent.stdout.readline() == b"blocked\n"
-            agent.send_signal(signal.SIGSTOP)
-            for _ in range(3):
-                assert subprocess.run(["/bin/sleep", "0"], check=False, timeout=5).returncode == 0
-            # By a shell: it is the one that waits, not this test.
-            with subprocess.Popen(["/bin/sh", "-c", f"{program} 0; echo $?"], stdout=-1) as held:
-                with pytest.raises(subprocess.TimeoutExpired):
-                    held.wait(1)
-                agent.send_signal(signal.SIGCONT)
-                out, _ = held.communicate(timeout=10)
-                assert out == b"126\n"
-        finally:
-            agent.kill()
+    with stopped_agent(program, tmp_path) as agent:
+        for _ in range(3):
+            assert subprocess.run(["/bin/sleep", "0"], check=False, timeout=5).returncode == 0
+        # By a shell: it is the one that waits, not this test.
+        with subprocess.Popen(["/bin/sh", "-c", f"{program} 0; echo $?"], stdout=-1) as held:
+            with pytest.raises(subprocess.TimeoutExpired):
+                held.wait(1)
+            agent.send_signal(signal.SIGCONT)
+            out, _ = held.communicate(timeout=10)
+            assert out == b"126\n"
 
 
 def test_a_killed_agent_holds_nothing(program: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.agent.blocker", str(tmp_path), _digest(program)]
     with (
-        subprocess.Popen([program, "60"]),
-        subprocess.Popen(words, stdout=subprocess.PIPE) as agent,
+        stopped_agent(program, tmp_path) as agent,
+        subprocess.Popen([f"exec {program} 0"], shell=True) as held,  # noqa: S602  a shell is to wait
     ):
-        try:
-            assert agent.stdout is not None
-            assert agent.stdout.readline() == b"blocked\n"
-            agent.send_signal(signal.SIGSTOP)
-            with subprocess.Popen([f"exec {program} 0"], shell=True) as held:  # noqa: S602  a shell is to wait
-                with pytest.raises(subprocess.TimeoutExpired):
-                    held.wait(0.5)
-                agent.kill()
-                assert held.wait(10) == 0
-        finally:
-            agent.kill()
+        with pytest.raises(subprocess.TimeoutExpired):
+            held.wait(0.5)
+        agent.kill()
+        assert held.wait(10) == 0
 
 
 def test_a_look_sees_the_hosts_tmp_from_a_unit_that_has_its_own(
