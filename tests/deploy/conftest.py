@@ -104,8 +104,24 @@ class Place:
 
 
 def gone(processes: Sequence[psutil.Process], wait_s: float = 60) -> bool:
-    """Answer whether all of them end in time."""
-    return not psutil.wait_procs(processes, timeout=wait_s)[1]
+    """Answer whether all of them end in time.
+
+    psutil's own waiting opens a pidfd, which Linux 6.16 refuses with ENOENT, unforeseen there,
+    while a process is being reaped.
+    """
+    end_s = time.monotonic() + wait_s
+    while any(map(_lives, processes)):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def until(is_so: Callable[[], bool], wait_s: float = 90) -> None:
