@@ -16,8 +16,8 @@ from pipelines.network.protocols import http, http2, ssh, tls
 from pipelines.network.protocols.bodies import Body
 from pipelines.network.protocols.certificates import cut_certificate
 from pipelines.network.protocols.http import HttpHead
-from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sides import NOT_YET, WHOLE, Side, distance, nearest
+from pipelines.network.protocols.industrial import CUTTERS, told_of
+from pipelines.network.sides import NOT_YET, WHOLE, Key, Side, distance, nearest
 from pipelines.network.sightings import (
     FILES,
     HTTP,
@@ -39,8 +39,6 @@ TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 _PREFACE: Final = http2.PREFACE[:4]
 FAR: Final = 1 << 20
 """A segment this far off its place belongs to another connection of the same ends."""
-Key = tuple[int, ...]
-"""One direction's IP version, addresses and ports, as numbers."""
 
 
 class Conversation:
@@ -116,7 +114,7 @@ class Conversation:
             begins = False
         elif off > 0:
             if told.follows:
-                self._hold(told, sequence, payload)
+                told.hold(sequence, payload)
                 if len(told.early) <= MAX_EARLY:
                     return
                 self._skip_gap(time_ns, side, found)
@@ -127,11 +125,6 @@ class Conversation:
         if not (begins or told.follows):
             return
         self._in_order(time_ns, side, payload, found)
-
-    def _hold(self, told: Side, sequence: int, payload: bytes) -> None:
-        known = told.early.get(sequence, b"")
-        if len(payload) > len(known):
-            told.early[sequence] = payload
 
     def _skip_gap(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Give a message up whose middle does not come; read what was held behind the gap."""
@@ -187,7 +180,9 @@ class Conversation:
             if not data:
                 return
         if self._cut is not None:
-            calls, rest = self._cut(data, from_server=side == self._server)
+            cut, rest = self._cut(data, from_server=side == self._server)
+            calls, untold = told_of(cut)
+            self.evicted += untold
             ends = self.ends if side else self._turned
             found.extend(sighting(OT, time_ns, ends, function_fields(call)) for call in calls)
             self._keep(told, rest)
@@ -215,6 +210,7 @@ class Conversation:
             blocks, at = frames.take(data)
         except ValueError:
             told.frames = None
+            self.evicted += 1
             return
         self._calls = self._calls or Calls()
         for block in blocks:
@@ -233,7 +229,8 @@ class Conversation:
     def _hello(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         try:
             message = tls.cut_hello(data)
-        except ValueError:
+        except ValueError as error:
+            self.evicted += isinstance(error, tls.TooManyRecords)
             return
         if message is None:
             self._keep(self.sides[side], data, tls.least_size(data))
@@ -271,7 +268,9 @@ class Conversation:
 
     def _heads(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         told = self.sides[side]
-        while data:
+        for _ in range(http.MAX_HEADS):
+            if not data:
+                return
             try:
                 head = http.read_head(data)
             except ValueError:
@@ -305,6 +304,7 @@ class Conversation:
                     told.skip(missing)
                 return
             data = data[head.size + body :]
+        self.evicted += bool(data)
 
     def _behind_chunks(self, told: Side, data: bytes, at: int) -> bytes:
         """Give what stands behind a body in chunks; nothing yet where it goes on."""

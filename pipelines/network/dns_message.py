@@ -5,7 +5,7 @@ Every loop is bounded: a name follows at most 64 pointers, each to an earlier pl
 most 255 bytes; a message gives at most MAX_ANSWERS answers.
 """
 
-import codecs
+import re
 import socket
 import struct
 from typing import Final, NamedTuple
@@ -13,23 +13,21 @@ from typing import Final, NamedTuple
 from pipelines.network.names import dns_code, dns_type
 
 MAX_ANSWERS: Final = 256
+MAX_STRINGS: Final = 64
+"""Of a TXT record: a longer one says so at its end."""
 _MAX_NAME: Final = 255
 _MAX_POINTERS: Final = 64
 _MAX_QUESTIONS: Final = 64
 _MAX_RECORDS: Final = 1_024
 _QUESTION: Final = b"\xc0\x0c"
+_POINTERS: Final = b"\xc0"
 _OPCODES: Final = frozenset((0, 1, 2, 4, 5, 6))
-
-_CLAIMED: Final = bytes(
-    0 if b < 0xC0 else 1 if b < 0xE0 else 2 if b < 0xF0 else 3 if b < 0xF8 else 4 if b < 0xFC else 5
-    for b in range(256)
-)
-"""How many bytes should follow, by a UTF-8 sequence's first byte."""
 
 _head = struct.Struct(">HHHHHH").unpack_from
 _pair = struct.Struct(">HH").unpack_from
 _short = struct.Struct(">H").unpack_from
 _record = struct.Struct(">HHIH").unpack_from
+_address_record = struct.Struct(">HHIH4B").unpack_from
 
 
 class DnsMessage(NamedTuple):
@@ -61,9 +59,10 @@ def read_message(data: bytes, *, is_cut: bool = False) -> DnsMessage | None:
     if questions == 0 and not (is_response or answers or authorities or additional):
         return None
     at, query, qtype = 12, None, None
+    tails: Tails = {}
     for asked in range(questions):
         try:
-            name, at = read_name(data, at)
+            name, at = read_name(data, at, tails)
             kind, _ = _pair(data, at)
         except (struct.error, IndexError, ValueError):
             if asked:
@@ -105,45 +104,74 @@ def is_exact_message(data: bytes) -> bool:
     if questions != 1 or flags & 0x40 or (flags >> 11) & 15 not in _OPCODES:
         return False
     try:
+        tails: Tails = {}
         at = read_name(data, 12)[1] + 4
         for _ in range(min(sum(records), _MAX_RECORDS)):
-            at = read_name(data, at)[1]
+            at = read_name(data, at, tails)[1]
             at += 10 + _record(data, at)[3]
     except (struct.error, IndexError, ValueError):
         return False
     return at == len(data)
 
 
-def read_name(data: bytes, at: int) -> tuple[str, int]:
+Tails = dict[int, tuple[bytes, int]]
+"""What pointers of a message led to: the rest of the name, and how many more were followed."""
+
+
+def read_name(data: bytes, at: int, tails: Tails | None = None) -> tuple[str, int]:
     """Read a name and give it with the offset behind it; the root is '.'.
 
     Bytes are read as UTF-8 (mDNS), what is none becomes U+FFFD. ValueError or IndexError where
     the name is none: cut off, a pointer forward or in a circle, or longer than 255 bytes.
+    `tails`: of the message's other names, so that no place is read twice.
     """
+    start, length = at, data[at]
     labels: list[bytes] = []
-    behind, size, pointers = -1, 0, 0
-    length = data[at]
+    pointers = 0
     while length:
         if length < 64:
-            size += length + 1
-            label = data[at + 1 : at + 1 + length]
-            if size > _MAX_NAME or len(label) < length:
-                raise ValueError("a name is too long, or cut off")
-            labels.append(label)
+            labels.append(data[at + 1 : at + 1 + length])
             at += length + 1
-        elif length >= 0xC0:
-            target = (length & 0x3F) << 8 | data[at + 1]
-            if behind < 0:
-                behind = at + 2
-            pointers += 1
-            if target >= at or pointers > _MAX_POINTERS:
-                raise ValueError("a compression pointer does not lead back")
-            at = target
         else:
-            raise ValueError("a label is too long")
+            tail, pointers = _followed(data, at, {} if tails is None else tails, 1)
+            if tail:
+                labels.append(tail)
+            at += 1
+            break
         length = data[at]
-    text = _decoded(b".".join(labels)) if labels else "."
-    return text, (at + 1 if behind < 0 else behind)
+        if at - start >= _MAX_NAME:
+            raise ValueError("a name is too long")
+    raw = b".".join(labels)
+    if len(raw) >= _MAX_NAME or pointers > _MAX_POINTERS:
+        raise ValueError("a name is too long, or follows too many pointers")
+    return (_decoded(raw) if labels else "."), at + 1
+
+
+def _followed(data: bytes, at: int, tails: Tails, depth: int) -> tuple[bytes, int]:
+    """Follow the pointer that stands there; ValueError where it is none, or leads on too far."""
+    target = (data[at] & 0x3F) << 8 | data[at + 1]
+    if data[at] < 0xC0 or target >= at or depth > _MAX_POINTERS:
+        raise ValueError("a compression pointer does not lead back")
+    if target in tails:
+        return tails[target]
+    labels: list[bytes] = []
+    at, pointers = target, 1
+    length = data[at]
+    while 0 < length < 64:
+        labels.append(data[at + 1 : at + 1 + length])
+        at += length + 1
+        length = data[at]
+        if at - target >= _MAX_NAME:
+            raise ValueError("a name is too long")
+    if length:
+        tail, more = _followed(data, at, tails, depth + 1)
+        pointers += more
+        if tail:
+            labels.append(tail)
+    found = tails[target] = b".".join(labels), pointers
+    if len(found[0]) >= _MAX_NAME:
+        raise ValueError("a name is too long")
+    return found
 
 
 def _decoded(raw: bytes) -> str:
@@ -151,70 +179,97 @@ def _decoded(raw: bytes) -> str:
 
     That is how Wireshark shows names, and it keeps the lengths of binary labels (DNS tunnels) true.
     """
-    return raw.decode("utf-8", _BROKEN)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass
+    # What is broken stands as one surrogate a byte at first: an error handler for each took
+    # twenty times as long.
+    text = raw.decode("utf-8", "surrogateescape")
+    if _CLAIMS.search(text):
+        text = _CLAIMS.sub("\udc80", text)
+    return text.translate(_BROKEN)
 
 
-def _replaced(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    data, end = error.object, error.start + 1
-    claimed = _CLAIMED[data[end - 1]]
-    if claimed:
-        last = min(end + claimed, len(data))
-        while end < last and 0x80 <= data[end] < 0xC0:
-            end += 1
-    return "\ufffd", end
+def _claims() -> re.Pattern[str]:
+    """Match the broken characters of more than one byte, as `surrogateescape` writes them."""
+    kinds = ((0xC0, 0xDF, 1), (0xE0, 0xEF, 2), (0xF0, 0xF7, 3), (0xF8, 0xFB, 4), (0xFC, 0xFF, 5))
+    each = (
+        f"[{chr(0xDC00 + low)}-{chr(0xDC00 + high)}][\udc80-\udcbf]{{1,{most}}}"
+        for low, high, most in kinds
+    )
+    return re.compile("|".join(each))
 
 
-_BROKEN: Final = "inopsio.broken_character"
-codecs.register_error(_BROKEN, _replaced)
+_CLAIMS: Final = _claims()
+_BROKEN: Final = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 
 def _answers(data: bytes, at: int, count: int) -> list[str]:
     found: list[str] = []
+    tails: Tails = {}
+    # Nearly always the name is a pointer to the question's, which was read.
+    sound = {_QUESTION} if at > 12 else set()
+    last = len(data) - 14
     try:
         for _ in range(count):
-            # Nearly always the name is a pointer to the question's, which was read.
-            at = at + 2 if at > 12 and data[at : at + 2] == _QUESTION else read_name(data, at)[1]
+            name = data[at : at + 2]
+            if name in sound:
+                at += 2
+            else:
+                begun, at = at, read_name(data, at, tails)[1]
+                if at == begun + 2 and name >= _POINTERS:
+                    sound.add(name)
+            if at <= last:
+                kind, _class, _ttl, size, a, b, c, d = _address_record(data, at)
+                if kind == 1 and size == 4:
+                    found.append(f"{a}.{b}.{c}.{d}")
+                    at += 14
+                    continue
             kind, _class, _ttl, size = _record(data, at)
             at += 10
             if at + size > len(data):
                 break
-            found.append(_answer(data, at, kind, size))
+            found.append(_answer(data, at, kind, size, tails))
             at += size
     except (struct.error, IndexError, ValueError):
         pass  # the rest is cut off or garbage: what was read before stays
     return found
 
 
-def _answer(data: bytes, at: int, kind: int, size: int) -> str:
+def _answer(data: bytes, at: int, kind: int, size: int, tails: Tails) -> str:
     """Write one answer's data: addresses and names as such, the rest as its type and size."""
-    if kind == 1 and size == 4:
-        return socket.inet_ntop(socket.AF_INET, data[at : at + 4])
     if kind == 28 and size == 16:
         return socket.inet_ntop(socket.AF_INET6, data[at : at + 16])
     if kind in (2, 5, 12, 39):
-        return read_name(data, at)[0]
+        return read_name(data, at, tails)[0]
     if kind == 15:
-        return f"{_short(data, at)[0]} {read_name(data, at + 2)[0]}"
+        return f"{_short(data, at)[0]} {read_name(data, at + 2, tails)[0]}"
     if kind == 33:
         priority, weight, port = struct.unpack_from(">HHH", data, at)
-        return f"{priority} {weight} {port} {read_name(data, at + 6)[0]}"
+        return f"{priority} {weight} {port} {read_name(data, at + 6, tails)[0]}"
     if kind in (64, 65):
-        return f"{_short(data, at)[0]} {read_name(data, at + 2)[0]}"
+        return f"{_short(data, at)[0]} {read_name(data, at + 2, tails)[0]}"
     if kind == 6:
-        primary, after = read_name(data, at)
-        return f"{primary} {read_name(data, after)[0]}"
+        primary, after = read_name(data, at, tails)
+        return f"{primary} {read_name(data, after, tails)[0]}"
     if kind in (16, 99):
         return _strings(data[at : at + size])
     return f"{dns_type(kind)} ({size} bytes)"
 
 
 def _strings(data: bytes) -> str:
-    """Write the character-strings of a TXT record one behind the other, quoted where several."""
-    parts, at = [], 0
-    while at < len(data):
+    """Write the character-strings of a TXT record one behind the other, quoted where several.
+
+    The first MAX_STRINGS of them; three points stand for the rest.
+    """
+    parts: list[str] = []
+    at = 0
+    while at < len(data) and len(parts) < MAX_STRINGS:
         end = at + 1 + data[at]
         parts.append(_decoded(data[at + 1 : end]))
         at = end
-    return parts[0] if len(parts) == 1 else " ".join(f'"{part}"' for part in parts)
+    if len(parts) == 1:
+        return parts[0]
+    quoted = " ".join([f'"{part}"' for part in parts])
+    return quoted if at >= len(data) else f"{quoted} ..."

@@ -19,6 +19,8 @@ DNS_PORTS: Final = (53, 5353, 5355)
 MAX_HTTP2: Final = 32
 """Directions of clear-text HTTP/2 that are followed at a time, for DNS over HTTPS seen behind a
 proxy that ends TLS."""
+MAX_AT_ONCE: Final = 16
+"""Messages that one TCP segment may complete; the others of a longer queue are counted only."""
 _AT_DNS: Final = table_of(DNS_PORTS)
 MAX_WITHOUT_DNS: Final = 262_144
 _SYN: Final = 2
@@ -38,12 +40,16 @@ class DnsSighting(NamedTuple):
 
 
 class DnsWatch:
-    """Find DNS messages block by block; holds the unfinished TCP messages of bounded streams."""
+    """Find DNS messages block by block; holds the unfinished TCP messages of bounded streams.
+
+    `evicted`: messages that were not read, since too many came at once.
+    """
 
     def __init__(self) -> None:
         """Begin with no stream known."""
         self._streams = Streams()
         self._http2: dict[End, int] = {}
+        self.evicted = 0
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[DnsSighting]:
         """Give the block's messages in the order of the capture."""
@@ -68,15 +74,15 @@ class DnsWatch:
                 continue  # other addresses with the ports of a connection that is followed
             payload = block.octets[start:stop]
             found = [payload] if is_udp else self._follow(end, sequence, flags, payload)
+            if len(found) > MAX_AT_ONCE:
+                self.evicted += len(found) - MAX_AT_ONCE
+                del found[MAX_AT_ONCE:]
+            ends = None
             for data in found:
                 message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
                 if message is not None:
-                    src, src_port, dst, dst_port = end
-                    proto = "udp" if is_udp else "tcp"
-                    uid = community_id(src, dst, protocol, src_port, dst_port)
-                    yield DnsSighting(
-                        time_ns, text(src), src_port, text(dst), dst_port, proto, uid, message
-                    )
+                    ends = ends or _told(end, "udp" if is_udp else "tcp", protocol)
+                    yield DnsSighting(time_ns, *ends, message)
 
     def _follow(self, end: End, sequence: int, flags: int, payload: bytes) -> list[bytes]:
         """Add a segment to its stream and give the messages that are whole now."""
@@ -114,6 +120,12 @@ def _ends(headers: Headers, rows: Int64s) -> Iterator[End]:
         headers.dst_port[rows].tolist(),
         strict=True,
     )
+
+
+def _told(end: End, proto: str, protocol: int) -> tuple[str, int, str, int, str, str]:
+    src, src_port, dst, dst_port = end
+    uid = community_id(src, dst, protocol, src_port, dst_port)
+    return text(src), src_port, text(dst), dst_port, proto, uid
 
 
 def _is_cut(octets: bytes, start: int, stop: int) -> bool:

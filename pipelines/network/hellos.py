@@ -11,6 +11,7 @@ from pipelines.network.protocols.fingerprints import ja3, ja3s, ja4
 from pipelines.network.protocols.tls import (
     CLIENT_HELLO,
     LAST_WITH_CERTIFICATE,
+    MAX_NUMBERS,
     ClientHello,
     ServerHello,
     read_client,
@@ -100,11 +101,13 @@ class Handshake:
 
 
 def _of_client(client: ClientHello, over: str) -> dict[str, Value]:
+    lists = client.ciphers, client.extensions, client.groups, client.algorithms
+    is_usual = max(map(len, lists)) <= MAX_NUMBERS
     return _UNKNOWN | {
         "sni": client.sni,
         "alpn": _names(client.alpn),
-        "ja3": ja3(client),
-        "ja4": ja4(client, over=over),
+        "ja3": ja3(client) if is_usual else None,
+        "ja4": ja4(client, over=over) if is_usual else None,
     }
 
 

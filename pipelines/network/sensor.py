@@ -114,7 +114,7 @@ class _Readers:
 
     @property
     def evicted(self) -> int:
-        return self._tcp.evicted + self._udp.evicted
+        return self._messages.evicted + self._tcp.evicted + self._udp.evicted
 
     def read(self, block: PacketBlock, headers: Headers) -> _Read:
         """Give a block's messages; in `headers` whole datagrams then stand for their fragments."""

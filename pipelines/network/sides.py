@@ -8,6 +8,8 @@ from pipelines.network.protocols.http2 import Frames
 
 NOT_YET: Final = -1
 """Instead of a sequence number, before a side has sent."""
+Key = tuple[int, ...]
+"""One direction's IP version, addresses and ports, as numbers."""
 HALF: Final = 1 << 31
 WHOLE: Final = 1 << 32
 
@@ -50,6 +52,12 @@ class Side:
         if size < HALF // 2:
             self.expected = (self.expected + size) % WHOLE
             self.follows = True
+
+    def hold(self, sequence: int, payload: bytes) -> None:
+        """Keep a segment that came early; of two that begin alike the longer one."""
+        known = self.early.get(sequence, b"")
+        if len(payload) > len(known):
+            self.early[sequence] = payload
 
     def puts_off(self, data: bytes) -> bool:
         """Keep an unfinished message's bytes unread if they cannot have made it whole."""

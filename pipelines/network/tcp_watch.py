@@ -17,14 +17,13 @@ from pipelines.network.conversations import (
     MAX_WAITING,
     TLS_RECORDS,
     Conversation,
-    Key,
 )
 from pipelines.network.headers import LATER_FRAGMENT, Headers, read_uint64
 from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sides import Side
+from pipelines.network.sides import WHOLE, Key, Side
 from pipelines.network.sightings import (
     FILES,
     HTTP,
@@ -183,7 +182,7 @@ class TcpWatch:
         followed, expected, _ = before
         if told.follows:
             self._following[told.mix] = told
-            if not followed or expected != told.expected:
+            if not followed or segments.is_beyond(told, expected):
                 return segments.needed(told, queued)
         elif followed:
             self._following.pop(told.mix, None)
@@ -212,6 +211,7 @@ class _Segments:
     ) -> None:
         self.rows, self.octets = rows, block.octets
         self._loaded: dict[int, _Segment] = {}
+        self._looked: dict[int, int] = {}
         self.time_ns = block.time_ns[rows]
         self.start, self.end = headers.payload[rows], headers.payload_end[rows]
         self.sequence = headers.sequence[rows]
@@ -273,8 +273,17 @@ class _Segments:
             chosen |= (mixes[place] == self.mix) & (ahead > 0) & (ahead <= WINDOW)
         return np.flatnonzero(chosen)
 
+    def is_beyond(self, told: Side, expected: int) -> bool:
+        """Tell whether a side, which expected that, has moved out of what was looked through.
+
+        To look anew at each step would cost a sender of tiny pieces nothing, and us the square.
+        """
+        looked = self._looked.setdefault(told.mix, expected)
+        return told.expected != expected and (told.expected - looked) % WHOLE > WINDOW // 2
+
     def needed(self, told: Side, queued: Bools) -> list[int]:
         """Give the places of the segments of one side that are wanted now, and mark them."""
+        self._looked[told.mix] = told.expected
         if self._order is None:
             self._order = np.argsort(self.mix, kind="stable")
             self._sorted = self.mix[self._order]

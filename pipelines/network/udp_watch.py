@@ -14,6 +14,7 @@ from pipelines.network.protocols.industrial import (
     CUTTERS,
     DNP3_PORT,
     ENIP_PORT,
+    told_of,
 )
 from pipelines.network.sightings import (
     ARP,
@@ -56,11 +57,12 @@ _VERSIONS: Final = np.array(sorted(quic.VERSIONS), np.int64)
 class _Quic:
     """Hold one QUIC connection until both hellos are read."""
 
-    __slots__ = ("asked", "client", "crypto", "hellos", "keys", "left", "told")
+    __slots__ = ("answering", "asked", "client", "crypto", "hellos", "keys", "left", "told")
 
     def __init__(self, client: Ends) -> None:
         self.client = client
-        self.keys: dict[tuple[int, bytes], tuple[quic.Keys, quic.Keys]] = {}
+        self.keys: dict[tuple[int, bytes], quic.Keys] = {}
+        self.answering: dict[tuple[int, bytes], quic.Keys] = {}
         self.crypto = (quic.Crypto(), quic.Crypto())
         self.hellos = Handshake("q")
         self.left = MAX_DATAGRAMS
@@ -138,7 +140,7 @@ class UdpWatch:
             elif text:
                 yield from _simple_service(time_ns, ends, data)
             else:
-                yield from _functions(time_ns, ends, data)
+                yield from self._functions(time_ns, ends, data)
 
     def close(self) -> Iterator[Sighting]:
         """Give the hellos that got no answer."""
@@ -165,10 +167,20 @@ class UdpWatch:
                 known.told = piece.kind == dtls.SERVER_HELLO
                 yield from known.hellos.add(time_ns, ends, message)
 
+    def _functions(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
+        from_server = ends.dst_port not in _INDUSTRIAL
+        port = ends.src_port if from_server else ends.dst_port
+        calls, untold = told_of(CUTTERS[port](data, from_server=from_server)[0])
+        self.evicted += untold
+        for call in calls:
+            yield sighting(OT, time_ns, ends, function_fields(call))
+
     def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
         known = self._quic.get(ends) or self._quic.get(ends.turned())
         for packet in quic.initials(data):
             if known is None:
+                if len(data) < quic.LEAST_DATAGRAM:
+                    return
                 known = self._quic[ends] = _Quic(ends)
                 if len(self._quic) > MAX_QUIC:
                     self.evicted += 1
@@ -192,18 +204,20 @@ class UdpWatch:
 
 def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: bool) -> bytes | None:
     """Open a packet with the keys of this connection; after a Retry the client has new ones."""
-    which = 0 if from_client else 1
-    for keys in known.keys.values():
-        payload = quic.opened(data, packet, keys[which])
+    if not from_client:
+        for own in known.keys.keys() - known.answering.keys():
+            known.answering[own] = quic.server_keys(*own)
+    for keys in (known.keys if from_client else known.answering).values():
+        payload = quic.opened(data, packet, keys)
         if payload is not None:
             return payload
     own = packet.version, packet.destination
     if not from_client or own in known.keys or len(known.keys) >= MAX_KEYS:
         return None
-    both = quic.keys_of(packet.version, packet.destination)
-    payload = quic.opened(data, packet, both[0])
+    keys = quic.client_keys(*own)
+    payload = quic.opened(data, packet, keys)
     if payload is not None:
-        known.keys[own] = both
+        known.keys[own] = keys
     return payload
 
 
@@ -223,13 +237,6 @@ def _simple_service(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]
         asked = head if head.method else None
         told = ends if asked else ends.turned()
         yield sighting(HTTP, time_ns, told, http_fields(asked, head.status))
-
-
-def _functions(time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
-    from_server = ends.dst_port not in _INDUSTRIAL
-    port = ends.src_port if from_server else ends.dst_port
-    for call in CUTTERS[port](data, from_server=from_server)[0]:
-        yield sighting(OT, time_ns, ends, function_fields(call))
 
 
 def arp_sightings(block: PacketBlock, headers: Headers) -> Iterator[Sighting]:

@@ -134,7 +134,7 @@ def test_industrial_protocols_of_any_bytes_are_cut_to_less(
 def test_quic_of_any_bytes_is_opened_or_not(garbage: bytes, frames: bytes) -> None:
     head = b"\xc3\0\0\0\1\4abcd\0\0"
     for packet in quic.initials(head + garbage):
-        quic.opened(head + garbage, packet, quic.keys_of(1, b"abcd")[0])
+        quic.opened(head + garbage, packet, quic.client_keys(1, b"abcd"))
     crypto = quic.Crypto()
     for offset, piece in quic.crypto_frames(frames):
         crypto.add(offset, piece)
@@ -213,7 +213,7 @@ def test_one_connection_that_never_finishes_holds_little() -> None:
 def test_quic_connections_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp_watch, "MAX_QUIC", 20)
     watcher = UdpWatch()
-    initial = b"\xc3\0\0\0\1\4abcd\0\0\x40\x80" + bytes(200)
+    initial = b"\xc3\0\0\0\1\4abcd\0\0\x40\x80" + bytes(1_200)
     for block in read_packets([capture(udp(initial, sport=p) for p in range(1_000, 1_100))]):
         list(watcher.find(block, read_headers(block, LAYERS)))
     assert len(watcher) <= 20

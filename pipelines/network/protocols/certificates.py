@@ -13,7 +13,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from pipelines.network.protocols.tls import BEFORE
+from pipelines.network.protocols.tls import BEFORE, MAX_RECORDS
 
 MAX_KNOWN: Final = 512
 """Certificates whose reading is kept: a server shows the same one again and again. Some 3 KB."""
@@ -31,8 +31,11 @@ def cut_certificate(data: bytes) -> bytes | None:
     b"" where none will come (a session is taken up again, the server has none); None: more bytes
     are needed.
     """
-    stream, at = b"", 0
+    stream, at, count = b"", 0, 0
     while True:
+        count += 1
+        if count > MAX_RECORDS:
+            return b""
         found = _first_certificate(stream)
         if found is not None or len(data) - at < 5:
             return found

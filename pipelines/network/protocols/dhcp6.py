@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from struct import Struct
 from typing import Final
 
 from pipelines.network.protocols.dhcp import DhcpMessage
@@ -10,9 +11,10 @@ TYPES: Final = (
     "", "SOLICIT", "ADVERTISE", "REQUEST", "CONFIRM", "RENEW", "REBIND", "REPLY", "RELEASE",
     "DECLINE", "RECONFIGURE", "INFORMATION-REQUEST", "RELAY-FORW", "RELAY-REPL",
 )  # fmt: skip
-MAX_OPTIONS: Final = 256
+MAX_OPTIONS: Final = 96
 MAX_RELAYS: Final = 8
 
+_pair: Final = Struct(">HH").unpack_from
 _RELAYS: Final = (12, 13)
 _CLIENT, _FOR_NOW, _FOR_TIME, _ADDRESS, _RELAYED, _UNICAST, _VENDOR = 1, 3, 4, 5, 9, 12, 16
 _PREFIXES, _PREFIX, _NAME = 25, 26, 39
@@ -58,7 +60,7 @@ def _options(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     for _ in range(MAX_OPTIONS):
         if at + 4 > len(data):
             return
-        kind, size = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4])
+        kind, size = _pair(data, at)
         if at + 4 + size > len(data):
             return
         yield kind, data[at + 4 : at + 4 + size]

@@ -1,5 +1,6 @@
 """Cut hellos out of DTLS datagrams (RFC 6347, 9147), in the form that TLS has over TCP."""
 
+from struct import Struct
 from typing import Final, NamedTuple
 
 from pipelines.network.protocols.tls import CLIENT_HELLO, MAX_MESSAGE, SERVER_HELLO
@@ -11,6 +12,9 @@ VERSIONS: Final = (0xFEFF, 0xFEFD, 0x0100)
 MAX_RECORDS: Final = 8
 MAX_PIECES: Final = 16
 _HANDSHAKE: Final = 22
+_HELLOS: Final = (CLIENT_HELLO, SERVER_HELLO)
+_heads: Final = Struct(">BHHHIHBBHHBHBH").unpack_from
+"""Of the record, then of the handshake message; numbers of three bytes are a byte and two."""
 
 
 class Piece(NamedTuple):
@@ -28,19 +32,20 @@ def pieces(datagram: bytes) -> list[Piece]:
     found: list[Piece] = []
     at = 0
     for _ in range(MAX_RECORDS):
-        if len(datagram) - at < 25 or datagram[at] != _HANDSHAKE or any(datagram[at + 3 : at + 5]):
+        if len(datagram) - at < 25:
             break
-        end = at + 13 + int.from_bytes(datagram[at + 11 : at + 13], "big")
-        if int.from_bytes(datagram[at + 1 : at + 3], "big") not in VERSIONS or end > len(datagram):
+        (
+            record, version, epoch, _, _, length, kind, high, size, number, offset_high, offset,
+            part_high, part,
+        ) = _heads(datagram, at)  # fmt: skip
+        end = at + 13 + length
+        if record != _HANDSHAKE or epoch or version not in VERSIONS or end > len(datagram):
             break
-        head, size = datagram[at + 13 : at + 25], int.from_bytes(datagram[at + 22 : at + 25], "big")
-        piece = Piece(
-            head[0], int.from_bytes(head[4:6], "big"), int.from_bytes(head[1:4], "big"),
-            int.from_bytes(head[6:9], "big"), datagram[at + 25 : at + 25 + size],
-        )  # fmt: skip
-        fits = len(piece.data) == size and piece.offset + size <= piece.size <= MAX_MESSAGE
-        if piece.kind in (CLIENT_HELLO, SERVER_HELLO) and fits and at + 25 + size <= end:
-            found.append(piece)
+        size, offset, part = high << 16 | size, offset_high << 16 | offset, part_high << 16 | part
+        fits = offset + part <= size <= MAX_MESSAGE and at + 25 + part <= end
+        # Of pieces so small (but the last) no hello would ever be whole.
+        if fits and kind in _HELLOS and (part * MAX_PIECES >= size or offset + part == size):
+            found.append(Piece(kind, number, size, offset, datagram[at + 25 : at + 25 + part]))
         at = end
     return found
 
@@ -60,6 +65,8 @@ class Hello:
             self._number, self._parts = piece.number, {}
         if len(self._parts) < MAX_PIECES:
             self._parts.setdefault(piece.offset, piece.data)
+        if sum(map(len, self._parts.values())) < piece.size:
+            return None
         whole = b""
         for offset, data in sorted(self._parts.items()):
             if offset > len(whole):

@@ -4,10 +4,11 @@ The Huffman code of appendix B is canonical: the lengths of the codes say all of
 one direction must see each of its header blocks in order; after an error it knows nothing more.
 """
 
+import re
 from collections import deque
 from functools import lru_cache
 from sys import getsizeof
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 MAX_TABLE: Final = 65_536
 """Bytes of the dynamic table that a side may have, 32 more for each field in it."""
@@ -87,31 +88,31 @@ def _tree() -> list[list[int]]:
 _TREE: Final = _tree()
 
 
-class _Node(dict[int, "tuple[_Node, bytes]"]):
-    """Give for the next byte: the node behind it, and the symbols that it ends.
+_Node = list[Any]
+"""For each next byte the node behind it and the symbols that it ends, or None; then its number.
 
-    Made as they are needed: text needs few of the 65,536 (some 8 MB).
-    """
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __missing__(self, byte: int) -> "tuple[_Node, bytes]":
-        number, out = self.number, bytearray()
-        for place in range(7, -1, -1):
-            number = _TREE[number][byte >> place & 1]
-            if number == _FAILS:
-                raise ValueError("no such code")
-            if number < 0:
-                out.append(~number)
-                number = 0
-        step = self[byte] = _NODES[number], bytes(out)
-        return step
+Steps are made as they are needed: text needs few of the 65,536 (some 8 MB).
+"""
 
 
-_NODES: Final = tuple(map(_Node, range(len(_TREE))))
+def _step(node: _Node, byte: int) -> tuple[_Node, bytes]:
+    """Make a step that was not needed before; ValueError where no code goes on so."""
+    number, out = node[_NUMBER], bytearray()
+    for place in range(7, -1, -1):
+        number = _TREE[number][byte >> place & 1]
+        if number == _FAILS:
+            raise ValueError("no such code")
+        if number < 0:
+            out.append(~number)
+            number = 0
+    step = node[byte] = _NODES[number], bytes(out)
+    return step
+
+
+_NUMBER: Final = 256
+_NODES: Final[tuple[_Node, ...]] = tuple(
+    [*[None] * _NUMBER, number] for number in range(len(_TREE))
+)
 
 
 def _padding() -> frozenset[int]:
@@ -136,13 +137,21 @@ def unpacked(data: bytes, most: int = MAX_LIST) -> bytes:
     out: list[bytes] = []
     add, node = out.append, _NODES[0]
     for begin in range(0, len(data), _SLICE):
-        for byte in data[begin : begin + _SLICE]:
-            node, symbols = node[byte]
-            add(symbols)
+        rest = iter(data[begin : begin + _SLICE])
+        while True:
+            byte = 0
+            try:
+                for byte in rest:
+                    node, symbols = node[byte]
+                    add(symbols)
+                break
+            except TypeError:
+                node, symbols = _step(node, byte)
+                add(symbols)
         out[:] = (b"".join(out),)
         if len(out[0]) > most:
             return out[0]
-    if node.number not in _PADDING:
+    if node[_NUMBER] not in _PADDING:
         raise ValueError("the end is no padding")
     return b"".join(out)
 
@@ -163,6 +172,11 @@ def _text(data: bytes) -> _Text:
     return _Text(data[:MAX_TEXT].decode("utf-8", "replace"), len(data))
 
 
+_STATIC_TEXTS: Final = tuple(
+    (_Text(name, len(name)), _Text(value, len(value))) for name, value in _STATIC
+)
+
+
 class _Entry(NamedTuple):
     """Hold a field of the table: `size` as the standard counts it, `held` in memory."""
 
@@ -178,12 +192,12 @@ class HpackReader:
     A field that is told once and named a thousand times is one text in memory.
     """
 
-    __slots__ = ("_limit", "_size", "_table", "held_bytes")
+    __slots__ = ("_limit", "_size", "_table", "held_bytes", "literals")
 
     def __init__(self) -> None:
         """Begin with an empty table; `held_bytes`: what it takes in memory."""
         self._table: deque[_Entry] = deque()
-        self._size = self.held_bytes = 0
+        self._size = self.held_bytes = self.literals = 0
         self._limit = _FIRST_TABLE
 
     @property
@@ -192,37 +206,58 @@ class HpackReader:
         return self._size
 
     def read(self, block: bytes) -> list[Field]:
-        """Give a block's fields, cut at MAX_TEXT; ValueError where it is none or breaks a bound."""
+        """Give a block's fields, cut at MAX_TEXT; ValueError where it is none or breaks a bound.
+
+        Of fields that are named alone, one byte each and many in a row, each is given once.
+        `literals` then counts the block's other fields.
+        """
         found: list[Field] = []
-        at = total = 0
+        at = total = self.literals = 0
         while at < len(block):
             first = block[at]
             if first >= 0x80:
-                number, at = _number(block, at, 7)
-                name, value = self._known(number)
+                named, at = _run(block, at) if first < 0xFF else (b"", at)
+                if not named:
+                    number, at = _number(block, at, 7)
+                    total += self._named(number, 1, found)
+                for byte in named if len(named) < _MANY else dict.fromkeys(named):
+                    times = 1 if len(named) < _MANY else named.count(byte)
+                    total += self._named(byte & 0x7F, times, found)
             elif first & 0xE0 == 0x20:
                 size, at = _number(block, at, 5)
+                if found:
+                    raise ValueError("the table's size is changed in the middle")
                 self._resize(size)
-                continue
             else:
-                is_kept = first >= 0x40
-                # What is longer than the table is not kept in it: to know that it is will do.
-                most = max(self._limit, MAX_TEXT) if is_kept else MAX_TEXT
-                number, at = _number(block, at, 6 if is_kept else 4)
-                name, at = (self._known(number)[0], at) if number else _string(block, at, most)
-                value, at = _string(block, at, most)
-                if is_kept:
-                    self._keep(name, value)
-            total += name.size + value.size + FIELD_SIZE
+                name, value, at = self._literal(block, at, first)
+                total += name.size + value.size + FIELD_SIZE
+                found.append((name.text, value.text))
             if total > MAX_LIST:
                 raise ValueError("a block of too many header fields")
-            found.append((name.text, value.text))
         return found
+
+    def _literal(self, block: bytes, at: int, first: int) -> tuple[_Text, _Text, int]:
+        """Read a field whose value stands there; give it, and where the next begins."""
+        self.literals += 1
+        is_kept = first >= 0x40
+        # What is longer than the table is not kept in it: to know that it is will do.
+        most = max(self._limit, MAX_TEXT) if is_kept else MAX_TEXT
+        number, at = _number(block, at, 6 if is_kept else 4)
+        name, at = (self._known(number)[0], at) if number else _string(block, at, most)
+        value, at = _string(block, at, most)
+        if is_kept:
+            self._keep(name, value)
+        return name, value, at
+
+    def _named(self, number: int, times: int, found: list[Field]) -> int:
+        """Take a field by its number; give what the standard counts for it."""
+        name, value = self._known(number)
+        found.append((name.text, value.text))
+        return times * (name.size + value.size + FIELD_SIZE)
 
     def _known(self, number: int) -> tuple[_Text, _Text]:
         if 0 < number <= len(_STATIC):
-            name, value = _STATIC[number - 1]
-            return _Text(name, len(name)), _Text(value, len(value))
+            return _STATIC_TEXTS[number - 1]
         if not 0 < number - len(_STATIC) <= len(self._table):
             raise ValueError("a header field that nobody told")
         return self._table[number - len(_STATIC) - 1][:2]
@@ -246,6 +281,16 @@ class HpackReader:
             gone = self._table.pop()
             self._size -= gone.size
             self.held_bytes -= gone.held
+
+
+_NAMED: Final = re.compile(rb"[\x80-\xfe]+")
+_MANY: Final = 16
+
+
+def _run(block: bytes, at: int) -> tuple[bytes, int]:
+    """Give the fields in a row that are named by one byte each, and where the next begins."""
+    told = _NAMED.match(block, at)
+    return (told.group(), told.end()) if told else (b"", at)
 
 
 def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from sys import getsizeof
 from typing import Final, NamedTuple
 
 MAX_HEAD: Final = 16_384
+MAX_HEADS: Final = 16
+"""Heads that are read of what comes at once; the rest of a longer queue is let go."""
 METHODS: Final = (
     "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PROPFIND",
     "PROPPATCH", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT",
@@ -24,10 +26,17 @@ _REQUEST: Final = re.compile(
 )
 _OLD_REQUEST: Final = re.compile(rb"(GET|POST|HEAD) +(/\S*) *\r?\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.\d +(\d{3})[^\r\n]*\r?\n")
-_END: Final = re.compile(rb"\r?\n\r?\n")
+_LAST_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _VALUE: Final = re.compile(rb"[^\r\n]*")
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_SMALL: Final = re.compile(
+    b"(?:"
+    + b"|".join(rb"(?i:%x)(?:;[^\r\n]*)?\r\n[\x00-\xff]{%d}\r\n" % (n, n) for n in range(1, 16))
+    + b")++"
+)
+"""Chunks of a few bytes, one after the other: one by one they would cost more than they hold."""
+_BEHIND_DIGIT: Final = (b"\r", b";")
 _MAX_CHUNK_LINE: Final = 256
 _CODED: Final = re.compile(rb"\ntransfer-encoding:[ \t]*\S")
 _STARTS: Final = (*(m.encode() + b" " for m in METHODS), b"HTTP/1.")
@@ -67,7 +76,7 @@ def may_begin(data: bytes) -> bool:
 
 def may_end(data: bytes, at: int) -> bool:
     """Tell whether a head, in whose bytes up to `at` no end was found, is to be read now."""
-    return len(data) >= MAX_HEAD or _END.search(data, max(at - 3, 0)) is not None
+    return len(data) >= MAX_HEAD or _end(data, max(at - 3, 0), len(data)) is not None
 
 
 def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
@@ -78,10 +87,10 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     """
     if not may_begin(data):
         raise ValueError("no HTTP head")
-    end = _END.search(data, 0, MAX_HEAD)
+    end = _end(data, 0, MAX_HEAD)
     if end is None and len(data) < MAX_HEAD and not is_all:
         return None
-    head = data[: end.end() if end else MAX_HEAD]
+    head = data[: end or MAX_HEAD]
     small = head.lower()
     asked = None if head.startswith(b"HTTP") else _REQUEST.match(head) or _OLD_REQUEST.match(head)
     if asked is not None:
@@ -108,6 +117,9 @@ def behind_chunks(data: bytes, at: int) -> tuple[int, bool]:
     ((12, True), (261, False))
     """
     while at < len(data):
+        if data[at + 1 : at + 2] in _BEHIND_DIGIT and (several := _SMALL.match(data, at)):
+            at = several.end()
+            continue
         told = _CHUNK.match(data, at)
         if told is None:
             if len(data) - at > _MAX_CHUNK_LINE or not data[at : at + 1].isalnum():
@@ -116,11 +128,18 @@ def behind_chunks(data: bytes, at: int) -> tuple[int, bool]:
         size = int(told.group(1), 16)
         if size == 0:
             # Trailer fields may follow, and an empty line does.
-            end = _END.search(data, told.end() - 2, told.end() + MAX_HEAD)
-            return (end.end(), True) if end else (at, False)
+            last = _LAST_LINE.search(data, told.end() - 2, told.end() + MAX_HEAD)
+            return (last.end(), True) if last else (at, False)
         at = told.end() + size
         at += 1 if data[at : at + 1] == b"\n" else 2
     return at, False
+
+
+def _end(data: bytes, at: int, until: int) -> int | None:
+    """Find where the empty line behind a head ends; a fixed text is found ten times as fast."""
+    usual = data.find(b"\n\r\n", at, until)
+    short = data.find(b"\n\n", at, until if usual < 0 else usual + 1)
+    return short + 2 if short >= 0 else usual + 3 if usual >= 0 else None
 
 
 def is_chunked(small: bytes) -> bool:

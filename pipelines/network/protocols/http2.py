@@ -13,6 +13,10 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_BLOCK: Final = 16_384
 MAX_PIECES: Final = 64
 """Frames over which a block may be spread: endless empty ones are an attack (CVE-2024-27316)."""
+MAX_AHEAD: Final = 256
+"""Header blocks, or short fields in them, that a side may send beyond what its bytes allow."""
+LEAST_BYTES: Final = 16
+"""Bytes of a stream, bodies included, for each block; every second literal field counts as one."""
 FRAMES_COST: Final = 1_280
 """Bytes of memory that a side takes with nothing held."""
 
@@ -47,11 +51,12 @@ def begins_with_settings(data: bytes) -> bool:
 class Frames:
     """Read one side's frames, piece by piece and in order."""
 
-    __slots__ = ("_begun", "_fields", "_pieces", "_preface", "_stream")
+    __slots__ = ("_ahead", "_begun", "_fields", "_pieces", "_preface", "_stream")
 
     def __init__(self) -> None:
         """Begin before the first frame, or the client's preface."""
         self._fields = HpackReader()
+        self._ahead = MAX_AHEAD
         self._begun: bytearray | None = None
         self._pieces = 0
         self._stream = 0
@@ -87,9 +92,12 @@ class Frames:
                 block = self._block(kind, flags, stream, data[at + _HEAD : end])
                 if block is not None:
                     found.append(block)
+                if self._ahead + at // LEAST_BYTES < 0:
+                    raise ValueError("more header blocks than a client has use for")
             elif self._begun is not None:
                 raise ValueError("a header block is not ended")
             at = end
+        self._ahead = min(self._ahead + 4 + at // LEAST_BYTES, MAX_AHEAD)
         return found, at
 
     def _block(self, kind: int, flags: int, stream: int, data: bytes) -> Block | None:
@@ -98,6 +106,7 @@ class Frames:
             raise ValueError("a header block begins in the middle")
         if self._begun is not None:
             self._begun += data
+            self._ahead -= 1
         else:
             if flags & _IS_PADDED:
                 data = data[1 : max(len(data) - data[0], 1)] if data else b""
@@ -113,7 +122,9 @@ class Frames:
         if not flags & _ENDS_BLOCK:
             return None
         whole, self._begun = bytes(self._begun), None
-        return _said(self._stream, self._fields.read(whole))
+        fields = self._fields.read(whole)
+        self._ahead -= 1 + self._fields.literals // 2
+        return _said(self._stream, fields)
 
 
 def _said(stream: int, fields: list[Field]) -> Block | None:

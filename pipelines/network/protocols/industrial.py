@@ -6,10 +6,18 @@ are whole and what is left; bytes that cannot begin a message are dropped.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from struct import Struct
 from typing import Final, NamedTuple
 
 MAX_LEFT: Final = 65_560
 """No message of these protocols is longer, so no more is ever kept waiting."""
+MAX_TOLD: Final = 16
+"""Calls of one segment that are told one by one; behind them only what none before it said."""
+MAX_NEW: Final = 16
+"""So many reads, and as many writes, are told of those behind them."""
+MAX_KNOWN: Final = 4_096
+"""Calls that are held to be given again: the same ones are made all day."""
 MODBUS_PORT, S7_PORT, DNP3_PORT, ENIP_PORT = 502, 102, 20_000, 44_818
 
 
@@ -30,6 +38,24 @@ class Function(NamedTuple):
 
 
 Cut = tuple[list[Function], bytes]
+_modbus_head: Final = Struct(">HHBB").unpack_from
+_call: Final = lru_cache(maxsize=MAX_KNOWN)(Function)
+
+
+def told_of(calls: list[Function]) -> tuple[list[Function], int]:
+    """Give what is told of a segment's calls, and how many are left out.
+
+    A write behind a hundred reads is told as well as the first read.
+    """
+    if len(calls) <= MAX_TOLD:
+        return calls, 0
+    first = calls[:MAX_TOLD]
+    fresh = [call for call in dict.fromkeys(calls[MAX_TOLD:]) if call not in first]
+    reads = [call for call in fresh if not call.is_write][:MAX_NEW]
+    writes = [call for call in fresh if call.is_write][:MAX_NEW]
+    told = [*first, *reads, *writes]
+    return told, len(calls) - len(told)
+
 
 _MODBUS: Final = {
     1: "read coils", 2: "read discrete inputs", 3: "read holding registers",
@@ -82,25 +108,26 @@ _MULTIPLE, _MOST_SERVICES = 0x0A, 64
 def cut_modbus(data: bytes, *, from_server: bool) -> Cut:
     """Cut Modbus/TCP: transaction, protocol 0, length, unit, function."""
     found: list[Function] = []
-    at = 0
-    while len(data) - at >= 8:
-        size = int.from_bytes(data[at + 4 : at + 6], "big")
-        if data[at + 2 : at + 4] != b"\0\0" or not 2 <= size <= 260:
+    at, last = 0, len(data) - 8
+    while at <= last:
+        protocol, size, unit, raw = _modbus_head(data, at + 2)
+        if protocol or not 2 <= size <= 260:
             return found, b""
-        if len(data) - at < 6 + size:
+        end = at + 6 + size
+        if end > len(data):
             break
-        raw = data[at + 7]
-        code = raw & 0x7F
-        name = _MODBUS.get(code, str(code))
         failed = from_server and raw & 0x80 and size >= 3
-        found.append(
-            Function(
-                "modbus", raw, name, not from_server, code in _MODBUS_WRITES and not from_server,
-                data[at + 6], data[at + 8] if failed else None,
-            )
-        )  # fmt: skip
-        at += 6 + size
+        found.append(_modbus_call(raw, unit, data[at + 8] if failed else None, from_server))
+        at = end
     return found, data[at:]
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _modbus_call(raw: int, unit: int, failure: int | None, from_server: bool) -> Function:
+    code = raw & 0x7F
+    is_write = code in _MODBUS_WRITES and not from_server
+    name = _MODBUS.get(code, str(code))
+    return Function("modbus", raw, name, not from_server, is_write, unit, failure)
 
 
 def cut_dnp3(data: bytes, *, from_server: bool) -> Cut:
@@ -124,7 +151,7 @@ def cut_dnp3(data: bytes, *, from_server: bool) -> Cut:
             is_request = code < 129
             unit = int.from_bytes(data[at + 4 : at + 6], "little")
             name = _DNP3.get(code, str(code))
-            found.append(Function("dnp3", code, name, is_request, code in _DNP3_WRITES, unit, None))
+            found.append(_call("dnp3", code, name, is_request, code in _DNP3_WRITES, unit, None))
         at += size
     return found, data[at:]
 
@@ -159,13 +186,13 @@ def _s7(cotp: bytes, *, from_server: bool) -> Function | None:
     if role == 7:
         # User data (SZL, blocks, clock): its group is the lower half of the type and group byte.
         group = body[15] & 0x0F if len(body) > 15 else 0
-        return Function(
+        return _call(
             "s7comm", 0x100 | group, f"user data {group}", not from_server, False, None, None
         )
     code = body[start] if len(body) > start and int.from_bytes(body[6:8], "big") else 0
     name = _S7_FUNCTIONS.get(code, f"0x{code:02x}")
     is_write = role == 1 and code in _S7_WRITES
-    return Function("s7comm", code, name, role == 1, is_write, None, failure or None)
+    return _call("s7comm", code, name, role == 1, is_write, None, failure or None)
 
 
 def cut_enip(data: bytes, *, from_server: bool) -> Cut:
@@ -180,9 +207,7 @@ def cut_enip(data: bytes, *, from_server: bool) -> Cut:
         if len(data) - at < 24 + size:
             break
         status = int.from_bytes(data[at + 8 : at + 12], "little") or None
-        found.append(
-            Function("enip", command, _ENIP[command], not from_server, False, None, status)
-        )
+        found.append(_call("enip", command, _ENIP[command], not from_server, False, None, status))
         if command in (0x6F, 0x70):
             found += _cip_items(data[at + 30 : at + 24 + size])
         at += 24 + size
@@ -219,7 +244,7 @@ def _cip(body: bytes, depth: int) -> list[Function]:
         failure = body[2] or None if len(body) > 2 else None
     name = _CIP.get(code, f"0x{code:02x}")
     is_write = is_request and code in _CIP_WRITES
-    found = [Function("cip", body[0], name, is_request, is_write, None, failure)]
+    found = [_call("cip", body[0], name, is_request, is_write, None, failure)]
     if code == _MULTIPLE and depth and len(data) >= 2:
         count = min(int.from_bytes(data[:2], "little"), _MOST_SERVICES)
         starts = [

@@ -4,7 +4,6 @@ Keys come from the first destination connection id that a client uses; both dire
 own. Nothing later than the Initial packets can be read by anybody on the way.
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAX_PACKETS: Final = 4
 """Coalesced packets that are looked at in one datagram."""
+LEAST_DATAGRAM: Final = 1_200
+"""What a client's first datagram must have; a server drops a smaller one (RFC 9000, 14.1)."""
 MAX_FRAMES: Final = 512
 MAX_CRYPTO: Final = 16_384
 
@@ -51,16 +52,19 @@ class Initial(NamedTuple):
     """`start` of its head, `number`: where the packet number lies, `end` of its payload."""
 
 
-def keys_of(version: int, destination: bytes) -> tuple[Keys, Keys]:
-    """Derive the client's and the server's keys from the client's first destination id."""
-    secret = hmac.digest(_SALTS[version], destination, "sha256")
+def client_keys(version: int, destination: bytes) -> Keys:
+    """Derive the client's keys from its first destination id."""
+    return _keys(version, destination, b"client in")
+
+
+def server_keys(version: int, destination: bytes) -> Keys:
+    """Derive the server's keys, from the same id."""
+    return _keys(version, destination, b"server in")
+
+
+def _keys(version: int, destination: bytes, side: bytes) -> Keys:
+    secret = _expand(hmac.digest(_SALTS[version], destination, "sha256"), side, 32)
     word = b"quicv2" if version == _V2 else b"quic"
-    return _keys(_expand(secret, b"client in", 32), word), _keys(
-        _expand(secret, b"server in", 32), word
-    )
-
-
-def _keys(secret: bytes, word: bytes) -> Keys:
     return Keys(
         _expand(secret, word + b" key", 16),
         _expand(secret, word + b" iv", 12),
@@ -72,12 +76,16 @@ def _expand(secret: bytes, label: bytes, size: int) -> bytes:
     """Do HKDF-Expand-Label (RFC 8446, 7.1) for one block of output."""
     name = b"tls13 " + label
     info = size.to_bytes(2, "big") + bytes([len(name)]) + name + b"\0"
-    return hmac.digest(secret, info + b"\x01", hashlib.sha256)[:size]
+    return hmac.digest(secret, info + b"\x01", "sha256")[:size]
 
 
 def initials(datagram: bytes) -> Iterator[Initial]:
-    """Find the Initial packets at the beginning of a datagram."""
+    """Find the Initial packets at the beginning of a datagram, all to one destination id.
+
+    What is for another one must be dropped by who receives it (RFC 9000, 12.2).
+    """
     at = 0
+    first = None
     for _ in range(MAX_PACKETS):
         if len(datagram) - at < 21 or datagram[at] & 0xC0 != 0xC0:
             return
@@ -87,8 +95,9 @@ def initials(datagram: bytes) -> Iterator[Initial]:
         size = datagram[at + 5]
         destination = datagram[at + 6 : at + 6 + size]
         behind = at + 6 + size
-        if size > 20 or behind >= len(datagram):
+        if size > 20 or behind >= len(datagram) or first not in (None, destination):
             return
+        first = destination
         behind += 1 + datagram[behind]
         kind = datagram[at] >> 4 & 3
         if kind != (1 if version == _V2 else 0):

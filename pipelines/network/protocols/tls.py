@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 MAX_MESSAGE: Final = 16_384
 """A hello is longer only when somebody plays games."""
+MAX_NUMBERS: Final = 512
+"""Ciphers, extensions, groups, algorithms of a hello, each: one of more gets no fingerprint."""
 CLIENT_HELLO: Final = 1
 SERVER_HELLO: Final = 2
 LAST_WITH_CERTIFICATE: Final = 0x0303
@@ -19,6 +21,8 @@ _pair = Struct(">HH").unpack_from
 _HANDSHAKE: Final = 22
 _CERTIFICATE: Final = 11
 FEW_RECORDS: Final = 16
+MAX_RECORDS: Final = 1_024
+"""Records over which a hello, or a certificate behind it, may be spread."""
 _DRAFTS: Final = 0x7F
 BEFORE: Final = ((20, 1), (21, 2))
 """Type and size of records that may precede a hello."""
@@ -67,11 +71,15 @@ GREASE: Final = frozenset(0x0A0A + 0x1010 * i for i in range(16))
 """Values that mean nothing (RFC 8701)."""
 
 
+class TooManyRecords(ValueError):
+    """Say that a message is spread over more than MAX_RECORDS records."""
+
+
 def joined(data: bytes) -> tuple[bytes, int]:
     """Give what the handshake records hold as far as it came, and how many records they are."""
     found: list[bytes] = []
     at = count = 0
-    while len(data) - at >= 5:
+    while len(data) - at >= 5 and count <= MAX_RECORDS:
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         if (data[at], size) not in BEFORE or found:
             found.append(data[at + 5 : at + 5 + size])
@@ -100,10 +108,12 @@ def least_size(data: bytes) -> int:
 def cut_hello(data: bytes) -> bytes | None:
     """Give the handshake message with which the records begin; None: more bytes are needed.
 
-    ValueError where the bytes are no hello.
+    ValueError where the bytes are no hello, TooManyRecords where they may be one.
     """
     message, at = b"", 0
-    while len(data) - at >= 5:
+    for _ in range(MAX_RECORDS):
+        if len(data) - at < 5:
+            return None
         kind, major = data[at], data[at + 1]
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         if major != 3 or size > MAX_MESSAGE + 256 or not size:
@@ -115,18 +125,24 @@ def cut_hello(data: bytes) -> bytes | None:
         if kind != _HANDSHAKE:
             raise ValueError("no handshake record")
         message += data[at + 5 : at + 5 + size]
-        if message and message[0] not in (CLIENT_HELLO, SERVER_HELLO):
-            raise ValueError("no hello")
-        if len(message) >= 4:
-            whole = 4 + int.from_bytes(message[1:4], "big")
-            if whole > MAX_MESSAGE:
-                raise ValueError("the hello is too long")
-            if len(message) >= whole:
-                return message[:whole]
+        if _is_whole_hello(message):
+            return message[: 4 + int.from_bytes(message[1:4], "big")]
         if len(data) < at + 5 + size:
             return None
         at += 5 + size
-    return None
+    raise TooManyRecords("a hello in too many records")
+
+
+def _is_whole_hello(message: bytes) -> bool:
+    """Tell whether a hello is there to its end; ValueError where it is none, or too long."""
+    if message and message[0] not in (CLIENT_HELLO, SERVER_HELLO):
+        raise ValueError("no hello")
+    if len(message) < 4:
+        return False
+    whole = 4 + int.from_bytes(message[1:4], "big")
+    if whole > MAX_MESSAGE:
+        raise ValueError("the hello is too long")
+    return len(message) >= whole
 
 
 def read_client(message: bytes) -> ClientHello | None:
@@ -191,7 +207,7 @@ def _extensions(message: bytes, at: int) -> tuple[list[int], dict[int, bytes]]:
     at += 2
     types: list[int] = []
     found: dict[int, bytes] = {}
-    while at + 4 <= end:
+    while at + 4 <= end and len(types) <= MAX_NUMBERS:
         kind, size = _pair(message, at)
         behind = at + 4 + size
         types.append(kind)
