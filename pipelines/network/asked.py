@@ -1,6 +1,5 @@
 """Hold the HTTP requests of a connection that wait for their answers, in the order they came."""
 
-from collections import deque
 from typing import Final
 
 from pipelines.network.protocols import http
@@ -17,7 +16,7 @@ class Asked:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._waiting: deque[tuple[int, Ends, HttpHead]] = deque()
+        self._waiting: list[tuple[int, Ends, HttpHead]] = []
         self.held_bytes = 0
 
     def __len__(self) -> int:
@@ -38,6 +37,6 @@ class Asked:
 
     def answered(self, status: int | None) -> Sighting:
         """Let the oldest go, with its answer's status."""
-        time_ns, ends, head = self._waiting.popleft()
+        time_ns, ends, head = self._waiting.pop(0)
         self.held_bytes -= http.held_bytes(head)
         return sighting(HTTP, time_ns, ends, http_fields(head, status))

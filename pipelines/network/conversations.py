@@ -31,7 +31,9 @@ from pipelines.network.sightings import (
 )
 
 MAX_CONVERSATIONS: Final = 16_384
-MAX_HELD: Final = 32 << 20
+MAX_HELD: Final = 48 << 20
+COST: Final = 2_048
+"""Bytes of memory that a connection takes with nothing held."""
 MAX_WAITING: Final = 16_384 + 2_048
 MAX_EARLY: Final = 16
 TLS_RECORDS: Final = (0x14, 0x15, 0x16)
@@ -48,9 +50,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files",
-        "_has_calls", "_hellos", "_of", "_server", "_turned", "ends", "evicted", "keys",
-        "last_ns", "sides",
+        "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_has_calls", "_hellos",
+        "_of", "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +86,8 @@ class Conversation:
 
     @property
     def held_bytes(self) -> int:
-        """Give the bytes of what belongs to no side alone: requests and hellos that wait."""
-        held = self._asked.held_bytes + (self._calls.held_bytes if self._calls else 0)
+        """Give the bytes of what belongs to no side alone: itself, requests, hellos that wait."""
+        held = COST + self._asked.held_bytes + (self._calls.held_bytes if self._calls else 0)
         return held + self._hellos.held_bytes if self._hellos else held
 
     def add(

@@ -49,7 +49,17 @@ class DnsWatch:
         """Begin with no stream known."""
         self._streams = Streams()
         self._http2: dict[End, int] = {}
-        self.evicted = 0
+        self._untold = 0
+
+    @property
+    def evicted(self) -> int:
+        """Give how many messages, and unfinished ones of streams, were let go."""
+        return self._untold + self._streams.evicted
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of unfinished messages."""
+        return self._streams.held_bytes
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[DnsSighting]:
         """Give the block's messages in the order of the capture."""
@@ -75,7 +85,7 @@ class DnsWatch:
             payload = block.octets[start:stop]
             found = [payload] if is_udp else self._follow(end, sequence, flags, payload)
             if len(found) > MAX_AT_ONCE:
-                self.evicted += len(found) - MAX_AT_ONCE
+                self._untold += len(found) - MAX_AT_ONCE
                 del found[MAX_AT_ONCE:]
             ends = None
             for data in found:

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from pipelines.network import conversations, reassembly, streams
 from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting, DnsWatch
 from pipelines.network.flow_rows import flow_rows
@@ -17,9 +18,25 @@ from pipelines.network.reassembly import Reassembly
 from pipelines.network.sightings import ARP, KINDS, Sighting
 from pipelines.network.tcp_watch import TcpWatch
 from pipelines.network.tunnels import LAYERS
-from pipelines.network.udp_watch import UdpWatch, arp_sightings
+from pipelines.network.udp_watch import (
+    MAX_DTLS_BYTES,
+    MAX_QUIC_BYTES,
+    UdpWatch,
+    arp_sightings,
+)
 from storage.errors import InvalidBatch
 
+MAX_HELD_BYTES: Final = (
+    conversations.MAX_HELD
+    + MAX_QUIC_BYTES
+    + MAX_DTLS_BYTES
+    + streams.MAX_ALL_BYTES
+    + reassembly.MAX_HELD_BYTES
+)
+"""What all buffers of unfinished messages may take together: 84 MiB.
+
+Each kind has a share of its own, so that a flood of the one does not let the other's go.
+"""
 LIVE_STEP_NS: Final = 5_000_000_000
 """How often a live capture looks for flows that are over or silent."""
 
@@ -68,7 +85,7 @@ def watch_blocks(
 
     `now_ns`: the clock of a live capture: flows that are over or silent are given as they end.
     """
-    table, fragments, readers = FlowTable(), FragmentPorts(), _Readers(others, dns=dns)
+    table, fragments, readers = FlowTable(), FragmentPorts(), Readers(others, dns=dns)
     unknown: set[int] = set()
     problem: InvalidBatch | None = None
     looked_ns = now_ns() if now_ns else 0
@@ -103,17 +120,25 @@ def watch_blocks(
 _Read = tuple[list[DnsSighting], list[Sighting]]
 
 
-class _Readers:
+class Readers:
     """Hold what reads messages, of packets whose fragments were put together."""
 
     def __init__(self, others: Collection[str], *, dns: bool) -> None:
+        """Begin with nothing seen; `others`: the kinds wanted beside DNS."""
         self._others, self._dns = others, dns
         self._messages = DnsWatch()
         self._tcp, self._udp = TcpWatch(others), UdpWatch(others)
         self._datagrams = Reassembly(LAYERS)
 
     @property
+    def held_bytes(self) -> int:
+        """Give the bytes of all that is unfinished or waits for an answer."""
+        parts = self._messages, self._tcp, self._udp, self._datagrams
+        return sum(part.held_bytes for part in parts)
+
+    @property
     def evicted(self) -> int:
+        """Give how many messages and connections were let go."""
         return self._messages.evicted + self._tcp.evicted + self._udp.evicted
 
     def read(self, block: PacketBlock, headers: Headers) -> _Read:
@@ -127,9 +152,11 @@ class _Readers:
         return found, rows
 
     def let_silent_go(self, now_ns: int) -> Iterator[Sighting]:
+        """Give what silent connections of a live capture left unanswered."""
         return self._tcp.let_silent_go(now_ns)
 
     def close(self) -> _Read:
+        """Give what is unfinished or unanswered at the capture's end."""
         found, rows = self._beginnings(None)
         return found, [*rows, *self._tcp.close(), *self._udp.close()]
 

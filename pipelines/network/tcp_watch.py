@@ -160,7 +160,9 @@ class TcpWatch:
             self._let_go(both, found)
             known = None
         if begins:
-            known = known or segments.conversation(one, files=self._files, calls=self._http2)
+            if known is None:
+                known = segments.conversation(one, files=self._files, calls=self._http2)
+                self._held += known.held_bytes
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:

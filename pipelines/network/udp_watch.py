@@ -31,15 +31,22 @@ from pipelines.network.sightings import (
     http_fields,
     sighting,
 )
+from pipelines.network.waiting import Waiting
 
 MAX_QUIC: Final = 4_096
-"""QUIC connections that are followed at a time, some 17 KB each at worst, 1 KB as a rule."""
+"""QUIC connections that are followed at a time, some 3 KB each as a rule."""
+MAX_QUIC_BYTES: Final = 16 << 20
 MAX_KEYS: Final = 4
 MAX_DATAGRAMS: Final = 32
 """Initial packets that are opened of one connection: a hello needs two or three."""
 
 MAX_DTLS: Final = 1_024
-"""DTLS connections that are followed at a time, some 33 KB each at worst."""
+"""DTLS connections that are followed at a time, some 1 KB each as a rule."""
+MAX_DTLS_BYTES: Final = 4 << 20
+QUIC_COST: Final = 2_048
+"""Bytes of memory that a QUIC connection takes with nothing held, its ends included."""
+KEYS_COST: Final = 1_024
+DTLS_COST: Final = 1_024
 
 _DHCP_PORTS: Final = (67, 68)
 _DHCP6_PORTS: Final = (546, 547)
@@ -68,6 +75,13 @@ class _Quic:
         self.left = MAX_DATAGRAMS
         self.asked = self.told = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of memory that this connection takes."""
+        pieces = self.crypto[0].held_bytes + self.crypto[1].held_bytes
+        keys = len(self.keys) + len(self.answering)
+        return QUIC_COST + KEYS_COST * keys + pieces + self.hellos.held_bytes
+
 
 class _Dtls:
     """Hold one DTLS connection until both hellos are read."""
@@ -79,6 +93,12 @@ class _Dtls:
         self.hellos = Handshake("d")
         self.sides = (dtls.Hello(), dtls.Hello())
 
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of memory that this connection takes."""
+        pieces = self.sides[0].held_bytes + self.sides[1].held_bytes
+        return DTLS_COST + pieces + self.hellos.held_bytes
+
 
 class UdpWatch:
     """Find sightings block by block in bounded memory; `evicted` counts what was let go."""
@@ -86,12 +106,17 @@ class UdpWatch:
     def __init__(self, kinds: Collection[str] = KINDS) -> None:
         """Begin with no connection known; `kinds` of rows are to be found, no others."""
         self._kinds = kinds
-        self._quic: dict[Ends, _Quic] = {}
-        self._dtls: dict[Ends, _Dtls] = {}
+        self._quic = Waiting[_Quic](MAX_QUIC, MAX_QUIC_BYTES)
+        self._dtls = Waiting[_Dtls](MAX_DTLS, MAX_DTLS_BYTES)
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._quic)
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of hellos that are unfinished or wait for their answers."""
+        return self._quic.held_bytes + self._dtls.held_bytes
 
     def find(self, block: PacketBlock, headers: Headers) -> Iterator[Sighting]:
         """Give this block's sightings in the order of the capture."""
@@ -144,28 +169,26 @@ class UdpWatch:
 
     def close(self) -> Iterator[Sighting]:
         """Give the hellos that got no answer."""
-        for known in self._quic.values():
+        for known in self._quic.close():
             yield from known.hellos.close()
-        for one in self._dtls.values():
+        for one in self._dtls.close():
             yield from one.hellos.close()
-        self._quic, self._dtls = {}, {}
 
     def _secured(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
-        known = self._dtls.get(ends) or self._dtls.get(ends.turned())
+        known = self._dtls.of(ends)
         for piece in dtls.pieces(data):
             if known is None or (known.told and piece.kind == dtls.CLIENT_HELLO):
                 is_server = piece.kind == dtls.SERVER_HELLO
-                client = ends.turned() if is_server else ends
-                known = self._dtls[client] = _Dtls(client)
-                if len(self._dtls) > MAX_DTLS:
-                    self.evicted += 1
-                    yield from self._dtls.pop(next(iter(self._dtls))).hellos.close()
+                known = _Dtls(ends.turned() if is_server else ends)
             if known.told:
                 continue
             message = known.sides[known.client == ends].add(piece)
             if message:
                 known.told = piece.kind == dtls.SERVER_HELLO
                 yield from known.hellos.add(time_ns, ends, message)
+            for gone in self._dtls.keep(known.client, known):
+                self.evicted += 1
+                yield from gone.hellos.close()
 
     def _functions(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
         from_server = ends.dst_port not in _INDUSTRIAL
@@ -176,30 +199,30 @@ class UdpWatch:
             yield sighting(OT, time_ns, ends, function_fields(call))
 
     def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
-        known = self._quic.get(ends) or self._quic.get(ends.turned())
+        known = self._quic.of(ends)
+        if known is None and len(data) < quic.LEAST_DATAGRAM:
+            return
         for packet in quic.initials(data):
-            if known is None:
-                if len(data) < quic.LEAST_DATAGRAM:
-                    return
-                known = self._quic[ends] = _Quic(ends)
-                if len(self._quic) > MAX_QUIC:
-                    self.evicted += 1
-                    yield from self._quic.pop(next(iter(self._quic))).hellos.close()
+            known = known or _Quic(ends)
             from_client = known.client == ends
             if (known.asked if from_client else known.told) or not known.left:
                 continue
             known.left -= 1
             payload = _opened(known, data, packet, from_client=from_client)
-            if payload is None:
-                continue
-            crypto = known.crypto[from_client]
-            for offset, piece in quic.crypto_frames(payload):
-                crypto.add(offset, piece)
-            message = crypto.message()
+            message = None
+            if payload is not None:
+                crypto = known.crypto[from_client]
+                for offset, piece in quic.crypto_frames(payload):
+                    crypto.add(offset, piece)
+                message = crypto.message()
             if message:
+                known.crypto[from_client].forget()
                 known.asked |= from_client
                 known.told |= not from_client
                 yield from known.hellos.add(time_ns, ends, message)
+            for gone in self._quic.keep(known.client, known):
+                self.evicted += 1
+                yield from gone.hellos.close()
 
 
 def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: bool) -> bytes | None:

@@ -446,13 +446,13 @@ def fragments_tiny() -> Frames:
     data = udp(bytes(8_000), dport=9)[34:]
     for number in count():
         for at in range(0, len(data), 8):
-            yield _fragment(number, at, data[at : at + 8], more=at + 8 < len(data))
+            yield fragment(number, at, data[at : at + 8], more=at + 8 < len(data))
 
 
 def fragments_alone() -> Frames:
     """Give fragments of ever other datagrams, of which nothing more comes."""
     for number in count():
-        yield _fragment(number, 0, struct.pack(">HHHH", number & 0xFFFF, 9, 64, 0), more=True)
+        yield fragment(number, 0, struct.pack(">HHHH", number & 0xFFFF, 9, 64, 0), more=True)
 
 
 def fragments_shuffled() -> Frames:
@@ -463,27 +463,27 @@ def fragments_shuffled() -> Frames:
     for number in count():
         chance.shuffle(places)
         for at in places:
-            yield _fragment(number, at, data[at : at + 8], more=at + 8 < len(data))
+            yield fragment(number, at, data[at : at + 8], more=at + 8 < len(data))
 
 
 def fragments_overlapping() -> Frames:
     """Give fragments with gaps of eight bytes, then long ones over all of the gaps."""
     for number in count():
         for at in range(16, 1_600, 16):
-            yield _fragment(number, at, bytes(8), more=True)
+            yield fragment(number, at, bytes(8), more=True)
         for _ in range(50):
-            yield _fragment(number, 8, bytes(1_400), more=True)
+            yield fragment(number, 8, bytes(1_400), more=True)
 
 
 def fragments_repeated() -> Frames:
     """Give a whole datagram's fragment again and again."""
     data = udp(bytes(64), dport=9)[34:]
-    yield _fragment(1, 0, data[:40], more=True)
+    yield fragment(1, 0, data[:40], more=True)
     while True:
-        yield _fragment(1, 40, data[40:], more=False)
+        yield fragment(1, 40, data[40:], more=False)
 
 
-def _fragment(number: int, at: int, data: bytes, *, more: bool) -> bytes:
+def fragment(number: int, at: int, data: bytes, *, more: bool) -> bytes:
     head = struct.pack(
         ">BBHHHBBH", 0x45, 0, 20 + len(data), number & 0xFFFF, at >> 3 | 0x2000 * more, 64, 17, 0
     )

@@ -11,6 +11,8 @@ VERSIONS: Final = (0xFEFF, 0xFEFD, 0x0100)
 """Of the record: DTLS 1.0, 1.2 (1.3 too), and Cisco's early one."""
 MAX_RECORDS: Final = 8
 MAX_PIECES: Final = 16
+PIECE_COST: Final = 160
+"""Bytes of memory that a fragment takes beside its data."""
 _HANDSHAKE: Final = 22
 _HELLOS: Final = (CLIENT_HELLO, SERVER_HELLO)
 _heads: Final = Struct(">BHHHIHBBHHBHBH").unpack_from
@@ -53,18 +55,20 @@ def pieces(datagram: bytes) -> list[Piece]:
 class Hello:
     """Put the fragments of one side's newest hello together."""
 
-    __slots__ = ("_number", "_parts")
+    __slots__ = ("_number", "_parts", "held_bytes")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin with nothing; `held_bytes`: what the fragments take in memory."""
         self._number, self._parts = -1, dict[int, bytes]()
+        self.held_bytes = 0
 
     def add(self, piece: Piece) -> bytes | None:
         """Take a fragment; give the message, as over TCP, once it is whole."""
         if piece.number != self._number:
-            self._number, self._parts = piece.number, {}
-        if len(self._parts) < MAX_PIECES:
-            self._parts.setdefault(piece.offset, piece.data)
+            self._number, self._parts, self.held_bytes = piece.number, {}, 0
+        if len(self._parts) < MAX_PIECES and piece.offset not in self._parts:
+            self._parts[piece.offset] = piece.data
+            self.held_bytes += len(piece.data) + PIECE_COST
         if sum(map(len, self._parts.values())) < piece.size:
             return None
         whole = b""
@@ -74,7 +78,7 @@ class Hello:
             whole += data[len(whole) - offset :]
         if len(whole) < piece.size:
             return None
-        self._parts = {}
+        self._parts, self.held_bytes = {}, 0
         return _as_tls(piece.kind, whole)
 
 

@@ -18,6 +18,8 @@ LEAST_DATAGRAM: Final = 1_200
 """What a client's first datagram must have; a server drops a smaller one (RFC 9000, 14.1)."""
 MAX_FRAMES: Final = 512
 MAX_CRYPTO: Final = 16_384
+PIECE_COST: Final = 160
+"""Bytes of memory that a frame takes beside its data."""
 
 _V1, _V2 = 0x00000001, 0x6B3343CF
 _SALT_1: Final = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
@@ -179,16 +181,24 @@ def _behind_ack(payload: bytes, at: int, *, counts: bool) -> int:
 class Crypto:
     """Put one direction's CRYPTO frames in order; at most MAX_CRYPTO bytes."""
 
+    __slots__ = ("_pieces", "held_bytes")
+
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin with nothing; `held_bytes`: what the frames take in memory."""
         self._pieces: dict[int, bytes] = {}
+        self.held_bytes = 0
 
     def add(self, offset: int, data: bytes) -> None:
         """Add a frame; what lies beyond the bound, or in too many pieces, is dropped."""
         if offset + len(data) <= MAX_CRYPTO and len(self._pieces) < MAX_FRAMES:
-            known = self._pieces.get(offset, b"")
-            if len(data) > len(known):
+            known = self._pieces.get(offset)
+            if known is None or len(data) > len(known):
                 self._pieces[offset] = data
+                self.held_bytes += len(data) + (PIECE_COST if known is None else -len(known))
+
+    def forget(self) -> None:
+        """Drop the frames: their message was read."""
+        self._pieces, self.held_bytes = {}, 0
 
     def message(self) -> bytes | None:
         """Give the first handshake message if it is whole."""
