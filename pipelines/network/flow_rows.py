@@ -7,7 +7,8 @@ import polars as pl
 
 from pipelines.network.addresses import packed, texts
 from pipelines.network.community_id import community_ids
-from pipelines.network.flow_table import ACCEPTING, FIN, OPENING, RST, Flows
+from pipelines.network.flow_table import ACCEPTING, FIN, OPENING, RST
+from pipelines.network.flows import Flows
 from pipelines.network.internet import TCP
 from pipelines.network.names import protocol_names
 from pipelines.network.packets import Bools, Int64s

@@ -4,20 +4,21 @@ Flows are a structure of arrays. A block's packets are turned into the same colu
 flow of one packet), joined with the open flows they touch, sorted by key, cut where a flow ends
 (silence longer than its time-out, or a new TCP handshake) and added up. A 64-bit mix of the key
 sorts quickly; the real key columns are compared as well, so a forged collision costs time, never
-truth. State: at most MAX_OPEN flows of some 130 bytes; beyond that the longest silent are closed.
+truth. State: at most MAX_OPEN flows of some 130 bytes; beyond that an eighth of them, the longest
+silent, are closed early and counted.
 """
 
-from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.network.flows import Flows, OpenFlows
 from pipelines.network.headers import Headers
 from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 
-MAX_OPEN: Final = 65_536
+MAX_OPEN: Final = 262_144
 _TIDY_AT: Final = 16_384
 TCP_TIMEOUT_S: Final = 3_600
 OTHER_TIMEOUT_S: Final = 600
@@ -34,6 +35,7 @@ ACCEPTING: Final = 512
 """Flag bit of the table's own: a SYN with ACK was seen from this side."""
 
 _NO_SYN: Final = -1
+_ROUNDS: Final = 16
 _PLACES: Final = np.uint64(1 << 18)
 _KEY: Final = ("a_high", "a_low", "b_high", "b_low", "ends")
 _SUMS: Final = ("a_packets", "b_packets", "a_bytes", "b_bytes")
@@ -43,71 +45,17 @@ _MIX: Final = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flows:
-    """Hold flows as columns; side `a` is the lower (address, port), `b` the other.
-
-    `ends` packs version, protocol, a's port and b's port; `first_ns` and `last_ns` are the times
-    of the earliest and latest packet; `a_first` is 1 where a sent the first packet; `syn_side`
-    (1 = a, 0 = b, -1 = none) and `syn_sequence` belong to the latest SYN without ACK.
-    """
-
-    mix: UInt64s
-    a_high: UInt64s
-    a_low: UInt64s
-    b_high: UInt64s
-    b_low: UInt64s
-    ends: UInt64s
-    first_ns: Int64s
-    last_ns: Int64s
-    a_packets: Int64s
-    b_packets: Int64s
-    a_bytes: Int64s
-    b_bytes: Int64s
-    a_flags: Int64s
-    b_flags: Int64s
-    a_first: Int64s
-    syn_side: Int64s
-    syn_sequence: Int64s
-
-    def __len__(self) -> int:
-        return len(self.mix)
-
-    def take(self, rows: Int64s | Bools) -> "Flows":
-        """Keep or reorder rows."""
-        if rows.dtype == np.bool_:
-            rows = np.flatnonzero(rows)  # once, not for each column
-        return Flows(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    def joined(self, other: "Flows") -> "Flows":
-        """Put the other flows behind these."""
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Flows(*(np.concatenate(pair) for pair in pairs))
-
-    @classmethod
-    def none(cls) -> "Flows":
-        """Give no flows."""
-        unsigned, signed = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        return cls(*(unsigned,) * 6, *(signed,) * 11)
-
-    @property
-    def protocol(self) -> Int64s:
-        """Give the IP protocol numbers."""
-        return ((self.ends >> np.uint64(32)) & np.uint64(0xFF)).astype(np.int64)
-
-    @property
-    def version(self) -> Int64s:
-        """Give the IP versions."""
-        return (self.ends >> np.uint64(40)).astype(np.int64)
-
-
 class FlowTable:
-    """Keep the open flows of one capture; `add` a block, then `close` at its end."""
+    """Keep the open flows of one capture; `add` a block, then `close` at its end.
+
+    `cut`: how many flows were closed early for want of room; what follows of them counts as others.
+    """
 
     def __init__(self) -> None:
         """Begin with no flow open."""
-        self._open = Flows.none()
+        self._open = OpenFlows()
         self._now_ns = 0
+        self.cut = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -119,9 +67,11 @@ class FlowTable:
             return Flows.none()
         packets = _as_flows(block, headers, rows)
         self._now_ns = max(self._now_ns, int(packets.last_ns.max()))
-        touched = _may_be_among(self._open.mix, packets.mix)
-        merged, is_last = _fold(self._open.take(touched).joined(packets))
-        self._open = self._open.take(~touched).joined(merged.take(is_last))
+        held = self._open.rows
+        touched = np.flatnonzero(_may_be_among(held.mix, packets.mix))
+        merged, is_last = _fold(held.take(touched).joined(packets))
+        # Each key is open once, so there are at least as many that stay as were touched.
+        self._open.put(touched, merged.take(is_last))
         return merged.take(~is_last).joined(self._tidied())
 
     def end_silent(self, now_ns: int) -> Flows:
@@ -129,32 +79,33 @@ class FlowTable:
 
         A flow that goes on for LONGEST_S is given so far; what follows counts as another one.
         """
-        flows = self._open
+        flows = self._open.rows
         is_tcp = flows.protocol == TCP
         either, both = flows.a_flags | flows.b_flags, flows.a_flags & flows.b_flags
         is_over = is_tcp & (((both & FIN) != 0) | ((either & RST) != 0))
         wait_s = np.where(is_over, LINGER_S, np.where(is_tcp, LIVE_TCP_S, LIVE_OTHER_S))
         gone = now_ns - flows.last_ns > wait_s * 1_000_000_000
         gone |= now_ns - flows.first_ns > LONGEST_S * 1_000_000_000
-        ended, self._open = flows.take(gone), flows.take(~gone)
-        return ended
+        return self._open.take_out(gone)
 
     def close(self) -> Flows:
         """Give the flows that are still open, and forget them."""
-        rest, self._open = self._open, Flows.none()
+        rest, self._open = self._open.rows, OpenFlows()
         return rest
 
     def _tidied(self) -> Flows:
         """Close the flows past their time-out, and the longest silent beyond the bound."""
         if len(self._open) <= _TIDY_AT:
             return Flows.none()
-        gone = self._now_ns - self._open.last_ns > _timeout_ns(self._open.protocol)
-        over = len(self._open) - int(gone.sum()) - MAX_OPEN
+        flows = self._open.rows
+        gone = self._now_ns - flows.last_ns > _timeout_ns(flows.protocol)
+        over = len(flows) - int(gone.sum()) - MAX_OPEN
         if over > 0:
-            waiting = np.where(gone, np.iinfo(np.int64).max, self._open.last_ns)
+            over += MAX_OPEN // 8  # so that it is not done anew with each block
+            self.cut += over
+            waiting = np.where(gone, np.iinfo(np.int64).max, flows.last_ns)
             gone[np.argpartition(waiting, over)[:over]] = True
-        ended, self._open = self._open.take(gone), self._open.take(~gone)
-        return ended
+        return self._open.take_out(gone)
 
 
 def _may_be_among(mixes: UInt64s, others: UInt64s) -> Bools:
@@ -256,40 +207,61 @@ def _differs(rows: Flows) -> Bools:
 
 
 def _ends_before(rows: Flows, group_starts: Bools) -> Bools:
-    """Tell at which rows a new flow of the same key begins: after silence, or by a new SYN."""
-    cut = np.zeros(len(rows), np.bool_)
-    cut[1:] = rows.first_ns[1:] - rows.last_ns[:-1] > _timeout_ns(rows.protocol[1:])
-    syn = np.flatnonzero(rows.syn_side != _NO_SYN)
-    if len(syn):
-        # What a flow before the silence said does not count for the one behind it.
-        cut[syn[_reopens(rows, syn, group_starts | cut)]] = True
-    return cut & ~group_starts
+    """Tell at which rows a new flow of the same key begins: after silence, or by a new SYN.
+
+    What counts for a row is its own flow, and where that begins is what is asked: the first guess
+    is mended until it stands, which takes a second look where ends were used anew.
+    """
+    silent = _is_silent(rows, rows.last_ns) & ~group_starts
+    goes_back = bool(silent.any() and (rows.last_ns[1:] < rows.last_ns[:-1]).any())
+    syn = np.flatnonzero((rows.syn_side != _NO_SYN) & ~group_starts)
+    cut = silent
+    for _ in range(_ROUNDS):
+        again = silent.copy()
+        if goes_back:  # silence counts from the flow's latest packet, not from the last to come
+            again &= _is_silent(rows, _latest(rows.last_ns, group_starts | cut))
+        if len(syn):
+            again[syn] |= _reopens(rows, syn, group_starts | cut)
+        if (again == cut).all():
+            break
+        cut = again
+    return cut
 
 
-def _reopens(rows: Flows, syn: Int64s, group_starts: Bools) -> Bools:
+def _is_silent(rows: Flows, latest_ns: Int64s) -> Bools:
+    """Tell which rows come longer than the time-out behind the latest of the row before."""
+    silent = np.zeros(len(rows), np.bool_)
+    silent[1:] = rows.first_ns[1:] - latest_ns[:-1] > _timeout_ns(rows.protocol[1:])
+    return silent
+
+
+def _latest(values: Int64s, starts: Bools) -> Int64s:
+    """Give at each row the greatest value since the last start."""
+    order = np.argsort(values, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    before = np.cumsum(starts) * len(values)
+    latest: Int64s = values[order[np.maximum.accumulate(before + rank) - before]]
+    return latest
+
+
+def _reopens(rows: Flows, syn: Int64s, starts: Bools) -> Bools:
     """Tell which SYNs open another connection between the same ends, and are not sent again.
 
     A SYN does so when its side has spoken before (other than by the same SYN), or when the
-    connection was finished or reset in between.
+    connection was finished or reset in between. No row of `syn` is the first of its key.
     """
-    starts = np.flatnonzero(group_starts)
-    group = np.searchsorted(starts, syn, "right") - 1
-    before = np.empty_like(syn)  # the row since which to look: the SYN before, or the group's start
-    before[0] = -1
-    before[1:] = np.where(group[1:] == group[:-1], syn[:-1], -1)
-    has_syn = before >= 0
-    since = np.where(has_syn, before, starts[group])
+    begins = np.flatnonzero(starts)
+    since = begins[np.searchsorted(begins, syn, "left") - 1]  # where the flow before it begins
+    with_syn = np.flatnonzero(rows.syn_side != _NO_SYN)
+    before = with_syn[np.maximum(np.searchsorted(with_syn, syn, "left") - 1, 0)]
     side = rows.syn_side[syn]
-    same_side = has_syn & (rows.syn_side[since] == side)
-    is_other = rows.syn_sequence[since] != rows.syn_sequence[syn]
-    flags = rows.a_flags | rows.b_flags
-    single = rows.a_packets + rows.b_packets == 1
-    ending = ((flags & (FIN | RST)) != 0) & ~(single & (rows.syn_side != _NO_SYN))
-    ended = _any_between(ending, since, syn)
+    same_side = (before >= since) & (before < syn) & (rows.syn_side[before] == side)
+    is_other = rows.syn_sequence[before] != rows.syn_sequence[syn]
+    ended = _any_between(((rows.a_flags | rows.b_flags) & (FIN | RST)) != 0, since, syn)
     spoke_a = _any_between(rows.a_packets > 0, since, syn)
     spoke_b = _any_between(rows.b_packets > 0, since, syn)
-    spoke = np.where(side == 1, spoke_a, spoke_b)
-    return ended | np.where(same_side, is_other, spoke)
+    return ended | np.where(same_side, is_other, np.where(side == 1, spoke_a, spoke_b))
 
 
 def _any_between(mask: Bools, since: Int64s, until: Int64s) -> Bools:

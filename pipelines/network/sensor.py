@@ -10,7 +10,8 @@ from pipelines.network import conversations, reassembly, streams
 from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting, DnsWatch
 from pipelines.network.flow_rows import flow_rows
-from pipelines.network.flow_table import Flows, FlowTable
+from pipelines.network.flow_table import FlowTable
+from pipelines.network.flows import Flows
 from pipelines.network.fragments import FragmentPorts
 from pipelines.network.headers import Headers, read_headers
 from pipelines.network.packets import PacketBlock

@@ -127,8 +127,13 @@ def test_open_flows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_table, "_TIDY_AT", 10)
     table = FlowTable()
     ended = table.add(*as_block([(t, (t, 1), B, -1, 0) for t in range(30)]))
-    assert (len(table), len(ended)) == (10, 20)
+    assert (len(table), len(ended), table.cut) == (9, 21, 21)
     assert ended.first_ns.max() < table.close().first_ns.min()
+
+
+def test_silence_counts_from_the_latest_packet_also_where_times_go_back() -> None:
+    found: list[Packet] = [(t, A, B, SYN, 1) for t in (1, 0, 3_601)]
+    assert len(flows(found)) == len(flows(found, 1)) == 1
 
 
 def test_silence_ends_a_flow_also_for_a_syn_that_comes_late_with_an_old_time() -> None:
