@@ -12,6 +12,7 @@ WRONG_USE: Final = 2
 PARTLY: Final = 3
 """Done, but some input was refused; each refusal was named with file, place and reason."""
 
+_HAND_OVER_BYTES: Final = 1 << 20
 _Item = TypeVar("_Item")
 
 
@@ -23,8 +24,13 @@ def emit(row: Mapping[str, object]) -> None:
 
 def emit_all(rows: Iterable[Mapping[str, object]]) -> None:
     """Print JSON objects, one a line, and hand them over together."""
-    lines = [orjson.dumps(r, default=str, option=orjson.OPT_APPEND_NEWLINE) for r in rows]
-    sys.stdout.buffer.write(b"".join(lines))
+    lines = bytearray()  # not a list: each line that is kept would keep its first, larger room
+    for row in rows:
+        lines += orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        if len(lines) > _HAND_OVER_BYTES:
+            sys.stdout.buffer.write(lines)
+            lines = bytearray()
+    sys.stdout.buffer.write(lines)
     sys.stdout.buffer.flush()
 
 

@@ -24,10 +24,14 @@ def backup_(
 
     Parameters
     ----------
-    to: the folder to make; it gets its name when it is whole.
-    check_only: instead, read a backup and say whether every file is as it was written.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    to
+        the folder to make; it gets its name when it is whole.
+    check_only
+        instead, read a backup and say whether every file is as it was written.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     began = time.monotonic()
     if check_only is not None:

@@ -33,9 +33,12 @@ def detect(
 
     Parameters
     ----------
-    paths: files, folders, archives (zip, gz, zst, tar); a zip counts as one file.
-    rules: a folder of Sigma rules, may be given several times (default: the house's own).
-    json: print one JSON object for each (file, rule) that hits.
+    paths
+        files, folders, archives (zip, gz, zst, tar); a zip counts as one file.
+    rules
+        a folder of Sigma rules, may be given several times (default: the house's own).
+    json
+        print one JSON object for each (file, rule) that hits.
     """
     if not paths:
         raise InvalidInput("name at least one file or folder")

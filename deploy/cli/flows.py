@@ -1,6 +1,7 @@
 """`inopsio flows`: show what packet captures hold; needs no running system."""
 
 import importlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from deploy.output import DONE, FAILED, PARTLY, WRONG_USE, emit_all, say, show, 
 from pipelines.network import sightings
 from pipelines.network.capture import read_packets
 from pipelines.network.dns_messages import DnsSighting
+from pipelines.network.flow_table import MAX_OPEN
 from pipelines.network.packets import PacketBlock
 from pipelines.network.ring import Ring
 from pipelines.network.sensor import watch_blocks
@@ -22,6 +24,7 @@ from storage.errors import InvalidInput, Unavailable
 KINDS: Final = ("flows", "dns", *sightings.KINDS, sightings.FILES)
 ALL: Final = "all"
 CHUNK_BYTES: Final = 1 << 20
+_SECOND_NS: Final = 1_000_000_000
 
 FLOW_COLUMNS: Final = (
     "src_ip", "src_port", "dst_ip", "dst_port", "proto", "packets_out", "packets_in", "bytes_out",
@@ -57,7 +60,7 @@ def register(app: cyclopts.App) -> None:
 
 
 def flows(
-    *captures: Path,
+    *captures: str,
     kind: str = "flows",
     json: bool = False,
     live: str | None = None,
@@ -72,18 +75,26 @@ def flows(
 
     Parameters
     ----------
-    captures: pcap or pcapng files, or folders of them.
-    kind: flows, dns, tls (with QUIC and DTLS), http, http2 (in clear text), dhcp, dhcp6, arp, ssh,
+    captures
+        pcap or pcapng files, or folders of them; /dev/stdin for a pipe.
+    kind
+        flows, dns, tls (with QUIC and DTLS), http, http2 (in clear text), dhcp, dhcp6, arp, ssh,
         ot (Modbus, DNP3, S7comm, ENIP) or files (HTTP bodies); several with a comma between;
         all = all but files.
-    json: one JSON object a line, with the file as given.
-    live: an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
-    seconds: how long to listen.
-    flow: only the rows of one flow, by its community-id.
-    explain: take the flow's first packets apart, layer by layer, with scapy.
-    packets: how many of them.
+    json
+        one JSON object a line, with the file as given.
+    live
+        an interface to listen at instead of files; needs Linux and CAP_NET_RAW.
+    seconds
+        how long to listen.
+    flow
+        only the rows of one flow, by its community-id.
+    explain
+        take the flow's first packets apart, layer by layer, with scapy.
+    packets
+        how many of them.
     """
-    kinds = KINDS[:-1] if kind == ALL else tuple(dict.fromkeys(kind.split(",")))
+    kinds = _kinds(kind)
     unknown = [one for one in kinds if one not in KINDS]
     if unknown:
         now = ", ".join((*KINDS, ALL))
@@ -97,36 +108,58 @@ def flows(
     if not captures:
         say("inopsio flows: name at least one capture file or folder")
         return WRONG_USE
-    files = list(_files(captures))
     refused = 0
-    for file in files:
+    for name, file in _files(captures):
         try:
             blocks = read_packets(_chunks(file))
             if explain and flow is not None:
                 _explain(blocks, flow, packets)
             else:
-                _show(file, blocks, kinds, json=json, flow=flow)
+                _show(name, blocks, kinds, json=json, flow=flow)
         except BrokenPipeError:
             raise
-        except (InvalidInput, OSError) as error:
-            say(f"{file}: {error}")
+        except InvalidInput as error:
+            say(f"{name}: {error}")
             refused += 1
     if not refused:
         return DONE
-    return FAILED if not any(path.exists() for path in captures) else PARTLY
+    return PARTLY if any(os.path.lexists(path) for path in captures) else FAILED
 
 
-def _files(captures: Iterable[Path]) -> Iterator[Path]:
-    """Give each file, and of each folder the captures in it, in order of their names."""
-    for path in captures:
-        if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and _is_named_so(p))
-        else:
-            yield path
+def _kinds(asked: str) -> Kinds:
+    """Give the kinds that are asked for, each once."""
+    each = (KINDS[:-1] if one == ALL else (one,) for one in asked.split(","))
+    return tuple(dict.fromkeys(kind for some in each for kind in some))
+
+
+def _files(captures: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Give each file with its name as given, and of each folder the captures in it, sorted."""
+    for given in captures:
+        path = Path(given)
+        if not path.is_dir():
+            yield _as_text(given), path
+            continue
+        held = [p for p in sorted(path.rglob("*")) if p.is_file() and _is_named_so(p)]
+        for one in held:
+            yield _as_text(f"{given.rstrip('/')}/{one.relative_to(path)}"), one
+        if not held:
+            say(f"{given}: no captures in it (files that end with {', '.join(_ENDINGS)})")
+
+
+def _as_text(name: str) -> str:
+    r"""Write a file name's bytes as text, those that are no UTF-8 as escapes.
+
+    >>> _as_text(os.fsdecode(b"bad\xff.pcap"))
+    'bad\\xff.pcap'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+_ENDINGS: Final = (".pcap", ".pcapng", ".cap", ".dmp")
 
 
 def _is_named_so(path: Path) -> bool:
-    return path.suffix.lower() in (".pcap", ".pcapng", ".cap", ".dmp")
+    return path.suffix.lower() in _ENDINGS
 
 
 def _listen(interface: str, seconds: float, kinds: Kinds, *, json: bool) -> int:
@@ -135,7 +168,7 @@ def _listen(interface: str, seconds: float, kinds: Kinds, *, json: bool) -> int:
     try:
         with Ring(interface) as ring:
             blocks = ring.blocks(lambda: time.monotonic() >= end)
-            _show(Path(interface), blocks, kinds, json=json)
+            _show(interface, blocks, kinds, json=json)
             ring.count()
     except Unavailable as refused:
         say(f"inopsio flows: {refused}")
@@ -145,39 +178,49 @@ def _listen(interface: str, seconds: float, kinds: Kinds, *, json: bool) -> int:
 
 
 def _shown(
-    file: Path, blocks: Iterator[PacketBlock], kinds: Kinds, flow: str | None
+    name: str, blocks: Iterator[PacketBlock], kinds: Kinds, flow: str | None
 ) -> Iterator[list[Kept]]:
     """Give, stretch by stretch, the rows with their kinds."""
     others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
     for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
-        rows = [
-            *(("flows", row) for row in _flow_rows(seen.flows)),
-            *(("dns", _dns_row(message)) for message in seen.dns),
-            *((row.kind, _row(row)) for row in seen.others if row.kind in kinds),
-        ]
-        yield [one for one in rows if flow is None or one[1]["community_id"] == flow]
+        parts = (
+            *((("flows", row) for row in _flow_rows(part)) for part in seen.flows.iter_slices()),
+            (("dns", _dns_row(message)) for message in seen.dns),
+            ((row.kind, _row(row)) for row in seen.others if row.kind in kinds),
+        )
+        for part in parts:
+            yield [one for one in part if flow is None or one[1]["community_id"] == flow]
         if seen.evicted:
-            say(f"{file}: {seen.evicted} unfinished messages or connections were let go")
+            say(f"{name}: {seen.evicted} unfinished messages or connections were let go")
+        if seen.cut:
+            say(f"{name}: over {MAX_OPEN} flows at once: {seen.cut} of them were ended early")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    if not file.is_file():
-        raise InvalidInput(f"{file}: not a regular file")
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise InvalidInput(error.strerror or str(error)) from error
 
 
 def _flow_rows(frame: pl.DataFrame) -> Iterator[Row]:
     rows = frame.with_columns(
-        (pl.col("start_ns") / 1e9).alias("start"), (pl.col("end_ns") / 1e9).alias("end")
+        _seconds("start_ns").alias("start"), _seconds("end_ns").alias("end")
     ).select(FLOW_COLUMNS)
     yield from rows.iter_rows(named=True)
 
 
+def _seconds(column: str) -> pl.Expr:
+    """Give nanoseconds as seconds: the float next to it, which one division would miss."""
+    time_ns = pl.col(column)
+    return time_ns // _SECOND_NS + time_ns % _SECOND_NS / _SECOND_NS
+
+
 def _dns_row(seen: DnsSighting) -> Row:
     return {
-        "time": seen.time_ns / 1e9,
+        "time": seen.time_ns / _SECOND_NS,
         "src_ip": seen.src_ip,
         "src_port": seen.src_port,
         "dst_ip": seen.dst_ip,
@@ -195,7 +238,7 @@ def _dns_row(seen: DnsSighting) -> Row:
 
 def _row(seen: Sighting) -> Row:
     return {
-        "time": seen.time_ns / 1e9,
+        "time": seen.time_ns / _SECOND_NS,
         "src_ip": seen.src_ip,
         "src_port": seen.src_port,
         "dst_ip": seen.dst_ip,
@@ -214,7 +257,7 @@ def _explain(blocks: Iterator[PacketBlock], flow: str, packets: int) -> None:
 
 
 def _show(
-    file: Path,
+    name: str,
     blocks: Iterator[PacketBlock],
     kinds: Kinds,
     *,
@@ -222,9 +265,8 @@ def _show(
     flow: str | None = None,
 ) -> None:
     """Print rows as they come; a table needs all of a file's rows first to be aligned."""
-    name = str(file)
     if json:
-        for stretch in _shown(file, blocks, kinds, flow):
+        for stretch in _shown(name, blocks, kinds, flow):
             if len(kinds) == 1:
                 emit_all({"file": name, **row} for _, row in stretch)
             else:
@@ -232,12 +274,12 @@ def _show(
         return
     held: dict[str, list[Row]] = {kind: [] for kind in kinds}
     try:
-        for stretch in _shown(file, blocks, kinds, flow):
+        for stretch in _shown(name, blocks, kinds, flow):
             for kind, row in stretch:
                 held[kind].append(row)
     finally:
         for kind, rows in held.items():
             named = {"flows": "flows", "dns": "DNS messages"}.get(kind, f"{kind} rows")
-            say(f"{file}: {len(rows)} {named}")
+            say(f"{name}: {len(rows)} {named}")
             if rows:
                 table(rows, COLUMNS[kind])

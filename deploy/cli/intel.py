@@ -47,12 +47,18 @@ def intel_import(
 
     Parameters
     ----------
-    file: a .json with STIX objects, or a .csv with the columns type,value,valid_from.
-    tenant: who they count for.
-    feed: what the feed is called (default: the file's name).
-    match: look for those that are new in the history at once.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    file
+        a .json with STIX objects, or a .csv with the columns type,value,valid_from.
+    tenant
+        who they count for.
+    feed
+        what the feed is called (default: the file's name).
+    match
+        look for those that are new in the history at once.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     name = feed or file.stem
     raw = _bytes(file)
@@ -99,10 +105,14 @@ def intel_match(
 
     Parameters
     ----------
-    tenant: whose history.
-    days: how many days back.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    tenant
+        whose history.
+    days
+        how many days back.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     if not 1 <= days <= 3650:
         raise InvalidInput("--days is 1 to 3650")
@@ -136,9 +146,12 @@ def intel_list(*, tenant: str, data: Path | None = None, json: bool = False) -> 
 
     Parameters
     ----------
-    tenant: whose.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object a feed, then one a subscription, then one a sighting.
+    tenant
+        whose.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a feed, then one a subscription, then one a sighting.
     """
     with opened(settings_for(data)) as house:
         known_tenant(house, tenant)
@@ -172,16 +185,26 @@ def intel_subscribe(
 
     Parameters
     ----------
-    feed: what the feed is called.
-    kind: taxii, misp, stix or csv.
-    url: of the TAXII server or API root, the folder of the MISP feed, the bundle or the CSV.
-    tenant: who it counts for.
-    collection: of TAXII, its id, alias or title (default: the only one).
-    auth: how the secret is sent: none, basic (name:password), bearer, key (bare, as MISP wants it).
-    secret_file: a file that holds the secret, or - for standard input.
-    every: minutes from poll to poll.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    feed
+        what the feed is called.
+    kind
+        taxii, misp, stix or csv.
+    url
+        of the TAXII server or API root, the folder of the MISP feed, the bundle or the CSV.
+    tenant
+        who it counts for.
+    collection
+        of TAXII, its id, alias or title (default: the only one).
+    auth
+        how the secret is sent: none, basic (name:password), bearer, key (bare, as MISP wants it).
+    secret_file
+        a file that holds the secret, or - for standard input.
+    every
+        minutes from poll to poll.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     secret = Secret(_secret(secret_file)) if secret_file else Secret("")
     new = NewSubscription(feed, kind, url, collection, auth, secret, every)
@@ -202,10 +225,14 @@ def intel_poll(feed: str, *, tenant: str, data: Path | None = None, json: bool =
 
     Parameters
     ----------
-    feed: name of a subscription.
-    tenant: whose.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    feed
+        name of a subscription.
+    tenant
+        whose.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         known_tenant(house, tenant)
@@ -236,10 +263,14 @@ def intel_unsubscribe(
 
     Parameters
     ----------
-    feed: name of the subscription.
-    tenant: whose.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    feed
+        name of the subscription.
+    tenant
+        whose.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         known_tenant(house, tenant)
@@ -264,10 +295,14 @@ def intel_drop(feed: str, *, tenant: str, data: Path | None = None, json: bool =
 
     Parameters
     ----------
-    feed: name of the feed.
-    tenant: whose.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    feed
+        name of the feed.
+    tenant
+        whose.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     with opened(settings_for(data)) as house:
         known_tenant(house, tenant)

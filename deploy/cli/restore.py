@@ -17,9 +17,12 @@ def restore_(of: Path, *, data: Path | None = None, json: bool = False) -> int:
 
     Parameters
     ----------
-    of: the backup's folder.
-    data: the data folder to make (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    of
+        the backup's folder.
+    data
+        the data folder to make (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     began = time.monotonic()
     settings = settings_for(data)

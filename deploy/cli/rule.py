@@ -33,8 +33,10 @@ def rule_lint(*folders: Path, json: bool = False) -> int:
 
     Parameters
     ----------
-    folders: folders of Sigma rules, or single files; every .yml and .yaml below is looked at.
-    json: print one JSON object a rule.
+    folders
+        folders of Sigma rules, or single files; every .yml and .yaml below is looked at.
+    json
+        print one JSON object a rule.
     """
     if not folders:
         raise InvalidInput("name at least one folder of rules")
@@ -74,10 +76,14 @@ def rule_test(
 
     Parameters
     ----------
-    rules: files or folders of Sigma rules; they may rest on the house's own.
-    data: a file, folder or archive of logs, may be given several times.
-    expect: how many events they must hit in all.
-    json: print one JSON object for each (file, rule) that hits.
+    rules
+        files or folders of Sigma rules; they may rest on the house's own.
+    data
+        a file, folder or archive of logs, may be given several times.
+    expect
+        how many events they must hit in all.
+    json
+        print one JSON object for each (file, rule) that hits.
     """
     if not rules:
         raise InvalidInput("name at least one rule")
@@ -130,12 +136,18 @@ def rule_backtest(
 
     Parameters
     ----------
-    rule: a file with a Sigma rule, correlation or filter.
-    tenant: whose history.
-    days: how many days back.
-    until: the moment they end at (default now).
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    rule
+        a file with a Sigma rule, correlation or filter.
+    tenant
+        whose history.
+    days
+        how many days back.
+    until
+        the moment they end at (default now).
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     if not 1 <= days <= 366:
         raise InvalidInput("--days is 1 to 366")
@@ -181,12 +193,18 @@ def rule_cost(
 
     Parameters
     ----------
-    rules: files or folders of Sigma rules (default: the house's own).
-    data: a file, folder or archive of logs, may be given several times.
-    events: how many events are taken, the first.
-    most: how many rules are shown; --json prints all.
-    keep: write the costs down in the data folder, where the console's list of rules shows them.
-    json: print one JSON object a rule.
+    rules
+        files or folders of Sigma rules (default: the house's own).
+    data
+        a file, folder or archive of logs, may be given several times.
+    events
+        how many events are taken, the first.
+    most
+        how many rules are shown; --json prints all.
+    keep
+        write the costs down in the data folder, where the console's list of rules shows them.
+    json
+        print one JSON object a rule.
     """
     refused: list[str] = []
 
@@ -230,12 +248,18 @@ def rule_deploy(
 
     Parameters
     ----------
-    rules: files, or folders of which every .yml and .yaml is taken.
-    tenant: whose rules.
-    dry_run: only say what would change.
-    comment: why, for the list of versions.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object a rule.
+    rules
+        files, or folders of which every .yml and .yaml is taken.
+    tenant
+        whose rules.
+    dry_run
+        only say what would change.
+    comment
+        why, for the list of versions.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a rule.
     """
     files = _files(rules)
     settings = settings_for(data)
@@ -295,10 +319,14 @@ def rule_versions_(
 
     Parameters
     ----------
-    rule_id: id of the rule.
-    tenant: whose rule.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object a version, with its text.
+    rule_id
+        id of the rule.
+    tenant
+        whose rule.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object a version, with its text.
     """
     with opened(settings_for(data)) as house:
         known_tenant(house, tenant)
@@ -321,11 +349,16 @@ def rule_rollback(
 
     Parameters
     ----------
-    rule_id: id of the rule.
-    to: number of the version.
-    tenant: whose rule.
-    data: data folder (default INOPSIO_DATA_DIR).
-    json: print one JSON object.
+    rule_id
+        id of the rule.
+    to
+        number of the version.
+    tenant
+        whose rule.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    json
+        print one JSON object.
     """
     settings = settings_for(data)
     with opened(settings) as house:

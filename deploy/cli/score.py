@@ -33,11 +33,16 @@ def score(
 
     Parameters
     ----------
-    series: CSV files with a header line, plain or gzip.
-    time: the column with the time: ISO 8601 (no zone: UTC) or seconds since 1970.
-    value: the column with the number.
-    alerts: print one line per onset of something unusual, with its reason, not one per row.
-    json: print one JSON object a line.
+    series
+        CSV files with a header line, plain or gzip.
+    time
+        the column with the time: ISO 8601 (no zone: UTC) or seconds since 1970.
+    value
+        the column with the number.
+    alerts
+        print one line per onset of something unusual, with its reason, not one per row.
+    json
+        print one JSON object a line.
     """
     if not series:
         raise InvalidInput("name at least one CSV file")

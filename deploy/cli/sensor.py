@@ -39,11 +39,16 @@ def sensor(
 
     Parameters
     ----------
-    interface: where to listen, for example eth0.
-    out: folder of events.ndjson and metrics.prom; without it events go to standard output.
-    max_mb: most MiB of events that the folder holds; the older half goes first.
-    fanout: number of a group of sensors that share one interface's flows.
-    name: what the sensor is called in its events; the host's name if not said.
+    interface
+        where to listen, for example eth0.
+    out
+        folder of events.ndjson and metrics.prom; without it events go to standard output.
+    max_mb
+        most MiB of events that the folder holds; the older half goes first.
+    fanout
+        number of a group of sensors that share one interface's flows.
+    name
+        what the sensor is called in its events; the host's name if not said.
     """
     if max_mb < LEAST_MB:
         say(f"inopsio sensor: --max-mb must be {LEAST_MB} or more")

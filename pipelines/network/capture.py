@@ -30,6 +30,7 @@ _PCAP_MAGICS: Final = {
     b"\xa1\xb2\xcd\x34": (">", 1_000, 24),
 }
 _PCAP_HEAD: Final = 24
+_PACKED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX")
 
 
 def is_capture(head: bytes) -> bool:
@@ -52,7 +53,10 @@ def read_packets(
     octets = b"".join((*first, bytes(PADDING)))
     head = octets[: min(_PCAP_HEAD, len(octets) - PADDING)]
     if not is_capture(head):
-        raise InvalidBatch("not a capture file: neither pcap nor pcapng begins so", format="pcap")
+        way_out = "; it is compressed: unpack it first" if head[:4].startswith(_PACKED) else ""
+        raise InvalidBatch(
+            f"not a capture file: neither pcap nor pcapng begins so{way_out}", format="pcap"
+        )
     is_new = head[:4] == PCAPNG_MAGIC
     reader = PcapngReader() if is_new else PcapReader(head)
     used = 0 if is_new else _PCAP_HEAD

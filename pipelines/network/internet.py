@@ -210,8 +210,8 @@ def udp(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     return Rows(row, rows.at + 8, end, kind)
 
 
-TUNNEL_PORTS: Final = (2152, 3544, 4789, 6081, 8472)
-"""GTP-U, Teredo, VXLAN, GENEVE, and the VXLAN port of older Linux."""
+TUNNEL_PORTS: Final = (1701, 2152, 3544, 4789, 4790, 6081, 6635, 8472)
+"""L2TP, GTP-U, Teredo, VXLAN, its generic extension, GENEVE, MPLS, and VXLAN of older Linux."""
 
 
 def _tunnel_table() -> Int64s:

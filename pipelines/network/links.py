@@ -11,6 +11,7 @@ from pipelines.network.headers import (
     LINK,
     NOTHING,
     PPP,
+    PROTOCOL,
     Headers,
     Layer,
     Rows,
@@ -145,12 +146,29 @@ def radiotap(octets: bytes, rows: Rows, _: Headers) -> Rows:
     return rows.onward(field_at(octets, "<u2", rows.at + 2), LINK + 105)
 
 
-def per_packet_information(octets: bytes, rows: Rows, _: Headers) -> Rows:
+def per_packet_information(octets: bytes, rows: Rows, headers: Headers) -> Rows:
     """Step over a PPI head, which names the link type under it."""
     rows = rows.with_room(8)
-    return rows.onward(
-        field_at(octets, "<u2", rows.at + 2), field_at(octets, "<u4", rows.at + 4) + LINK
-    )
+    link = field_at(octets, "<u4", rows.at + 4)
+    strange = {int(one) for one in np.unique(link) if int(one) + LINK not in LINK_LAYERS}
+    headers.unknown_links |= frozenset(sorted(strange)[:_MAX_TOLD])
+    kind = np.where(link < PROTOCOL - LINK, link + LINK, NOTHING)
+    return rows.onward(field_at(octets, "<u2", rows.at + 2), kind)
+
+
+def prism(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over Prism's radio head, whose length stands in the sender's order, or AVS's."""
+    rows = rows.with_room(8)
+    big, little = u32(octets, rows.at + 4), field_at(octets, "<u4", rows.at + 4)
+    return rows.onward(np.minimum(big, little), LINK + 105)
+
+
+def packet_filter_log(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over the head of OpenBSD's pf, padded to four bytes; its second byte is the family."""
+    rows = rows.with_room(4)
+    family = u8(octets, rows.at + 1)
+    kind = np.select([family == 2, np.isin(family, (10, 24, 28, 30))], [IPV4, IPV6], NOTHING)
+    return rows.onward((u8(octets, rows.at) + 3) & ~3, kind)
 
 
 def wireless(octets: bytes, rows: Rows, _: Headers) -> Rows:
@@ -183,14 +201,20 @@ def netfilter_log(octets: bytes, rows: Rows, _: Headers) -> Rows:
 
 
 _MAX_FIELDS: Final = 24
+_MAX_TOLD: Final = 8
 _NFLOG_PACKET: Final = 9
 
 
 def frame_relay(octets: bytes, rows: Rows, _: Headers) -> Rows:
-    """Step over Frame Relay's address of two bytes, control, and RFC 2427's protocol."""
-    rows = rows.with_room(4)
-    number = np.where(u8(octets, rows.at + 2) == 3, u8(octets, rows.at + 3), 0)
-    return rows.onward(4, np.select([number == 0xCC, number == 0x8E], [IPV4, IPV6], NOTHING))
+    """Step over Frame Relay's address of two bytes, control, and RFC 2427's protocol or SNAP."""
+    rows = rows.with_room(10)
+    at = rows.at + 2
+    padded = (u8(octets, at) == 3) & (u8(octets, at + 1) == 0)
+    number = np.where(u8(octets, at) == 3, u8(octets, at + 1 + padded), 0)
+    snap = number == 0x80
+    kind = np.select([number == 0xCC, number == 0x8E], [IPV4, IPV6], NOTHING)
+    kind = np.where(snap, u16(octets, at + 5 + padded), kind)
+    return rows.onward(np.where(snap, 9, 4) + padded, kind)
 
 
 def service_header(octets: bytes, rows: Rows, _: Headers) -> Rows:
@@ -226,7 +250,10 @@ LINK_LAYERS: Final[dict[int, Layer]] = {
     LINK + 108: null,
     LINK + 109: _fixed(12, RAW_IP),
     LINK + 113: linux_sll,
+    LINK + 117: packet_filter_log,
+    LINK + 119: prism,
     LINK + 127: radiotap,
+    LINK + 163: prism,
     LINK + 166: _fixed(2, PPP),
     LINK + 192: per_packet_information,
     LINK + 204: _fixed(1, PPP),

@@ -69,6 +69,8 @@ class PcapngReader:
                 problem = f"block behind packet {self.packets} claims {size} bytes"
             elif at + size > end:
                 break
+            elif struct.unpack_from(self._order + "I", data, at + size - 4)[0] != size:
+                problem = f"block behind packet {self.packets} ends with another length"
             else:
                 problem = self._block_found(kind, data, at, size, found)
                 at += 0 if problem else size

@@ -47,7 +47,8 @@ class Seen:
     """Hold what a stretch of a capture showed: flows that ended, messages of protocols.
 
     `evicted`, in the last stretch only: connections and unfinished messages that were let go for
-    want of room or of a segment that never came. `flows`: as
+    want of room or of a segment that never came; `cut`: flows that were ended early for want of
+    room, so that what follows of them counts as others. `flows`: as
     `pipelines.network.flow_rows.flow_rows` gives them.
     """
 
@@ -55,6 +56,7 @@ class Seen:
     dns: list[DnsSighting]
     others: list[Sighting] = field(default_factory=list)
     evicted: int = 0
+    cut: int = 0
 
 
 def watch(
@@ -110,7 +112,7 @@ def watch_blocks(
             rows += readers.let_silent_go(looked_ns)
         yield Seen(flow_rows(ended), found, rows)
     found, rest = readers.close()
-    yield Seen(flow_rows(table.close()), found, rest, readers.evicted)
+    yield Seen(flow_rows(table.close()), found, rest, readers.evicted, table.cut)
     if problem is not None:
         raise problem
     if unknown:

@@ -1,6 +1,8 @@
-"""Read tunnel heads: IP in IP, GRE, VXLAN, GENEVE, GTP-U, Teredo; each leads to an inner packet.
+"""Read tunnel heads, each of which leads to an inner packet.
 
-Sources: RFC 2003, 2473, 2784, 2890, 2637 (PPTP), 7348, 8926, 4380, 3GPP TS 29.281.
+IP in IP, EtherIP, GRE, VXLAN and its generic extension, GENEVE, L2TP, MPLS in UDP, GTP-U, Teredo.
+Sources: RFC 2003, 2473, 2784, 2890, 2637 (PPTP), 2661 (L2TP), 3378 (EtherIP), 4380, 7348, 7510,
+8926, draft-ietf-nvo3-vxlan-gpe, 3GPP TS 29.281.
 """
 
 from typing import Final
@@ -23,6 +25,8 @@ from pipelines.network.links import ETHERNET, IPV4, IPV6, LINK_LAYERS, RAW_IP, e
 
 _ERSPAN_1_2: Final = 0x88BE
 _ERSPAN_3: Final = 0x22EB
+_MPLS: Final = 0x8847
+_SERVICE_HEADER: Final = 0x894F
 
 
 def _inner(kind: int) -> Layer:
@@ -61,6 +65,35 @@ def vxlan(octets: bytes, rows: Rows, _: Headers) -> Rows:
     rows = rows.with_room(8)
     told = (u8(octets, rows.at) & 0x08) != 0
     return rows.onward(8, np.where(told, ETHERNET, NOTHING))
+
+
+def vxlan_gpe(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over the head of VXLAN's generic extension, which names what it carries."""
+    rows = rows.with_room(8)
+    told = (u8(octets, rows.at) & 0x0C) == 0x0C
+    following = u8(octets, rows.at + 3)
+    kinds = [IPV4, IPV6, ETHERNET, _SERVICE_HEADER, _MPLS]
+    kind = np.select([following == one for one in range(1, 6)], kinds, NOTHING)
+    return rows.onward(8, np.where(told, kind, NOTHING))
+
+
+def ether_ip(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over EtherIP's two bytes, whose first four bits are 3."""
+    rows = rows.with_room(2)
+    return rows.onward(2, np.where(u8(octets, rows.at) >> 4 == 3, ETHERNET, NOTHING))
+
+
+def l2tp(octets: bytes, rows: Rows, _: Headers) -> Rows:
+    """Step over the head of an L2TP data message (version 2) to its PPP frame."""
+    rows = rows.with_room(12)
+    flags = u16(octets, rows.at)
+    is_data = ((flags & 0x8000) == 0) & ((flags & 15) == 2)
+    at = rows.at + 2 + np.where((flags & 0x4000) != 0, 2, 0) + 4  # length; tunnel and session
+    at += np.where((flags & 0x0800) != 0, 4, 0)  # sequence numbers
+    padded = (flags & 0x0200) != 0
+    room = at + 2 <= rows.end
+    at += np.where(padded & room, 2 + u16(octets, np.where(room, at, rows.at)), 0)
+    return Rows(rows.row, at, rows.end, np.where(is_data & room, PPP, NOTHING))
 
 
 def geneve(octets: bytes, rows: Rows, _: Headers) -> Rows:
@@ -109,12 +142,16 @@ LAYERS: Final[dict[int, Layer]] = {
     PROTOCOL + 4: _inner(IPV4),
     PROTOCOL + 41: _inner(IPV6),
     PROTOCOL + 47: gre,
-    PROTOCOL + 137: LINK_LAYERS[0x8847],
+    PROTOCOL + 97: ether_ip,
+    PROTOCOL + 137: LINK_LAYERS[_MPLS],
     _ERSPAN_3: erspan3,
+    TUNNEL + 1701: l2tp,
     TUNNEL + 2152: gtp_user,
     TUNNEL + 3544: teredo,
     TUNNEL + 4789: vxlan,
+    TUNNEL + 4790: vxlan_gpe,
     TUNNEL + 6081: geneve,
+    TUNNEL + 6635: _inner(_MPLS),
     TUNNEL + 8472: vxlan,
 }
 """Every kind of header the house can read, by its number in `pipelines.network.headers`."""

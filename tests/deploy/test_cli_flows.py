@@ -1,3 +1,7 @@
+import gzip
+import os
+import struct
+import threading
 from pathlib import Path
 
 import cyclopts
@@ -8,6 +12,7 @@ from scapy.packet import Raw
 
 from deploy.cli import flows
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
+from pipelines.network import flow_table
 from tests.pipelines.test_parser_pcap import CAPTURE, ENDS, ETHER, capture
 
 
@@ -73,6 +78,47 @@ def test_damaged_capture_is_shown_as_far_as_it_goes_and_named(
     out, err = capfdbinary.readouterr()
     assert [r["file"] for r in rows(out.decode())] == [str(file)] * 2 + [str(broken)]
     assert f"{broken}: the capture ends inside packet 2" in err.decode()
+
+
+def test_a_file_is_named_as_given_and_its_times_are_the_captures(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    strange = os.fsdecode(b"bad\xff\n.pcap")
+    octets = bytearray(CAPTURE)
+    struct.pack_into("<II", octets, 24, 1_464_132_421, 960_780)
+    Path(strange).write_bytes(octets)
+    assert run("flows", ".//a.pcap", f"./{strange}", "--json") == DONE
+    out = capfdbinary.readouterr().out.decode()
+    assert {row["file"] for row in rows(out)} == {".//a.pcap", "./bad\\xff\n.pcap"}
+    assert '"end":1464132421.96078,' in out
+
+
+def test_a_pipe_is_read_and_a_packed_capture_or_an_empty_folder_named(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    pipe, packed, empty = (file.with_name(name) for name in ("pipe", "c.pcap.gz", "empty"))
+    os.mkfifo(pipe)
+    packed.write_bytes(gzip.compress(CAPTURE))
+    empty.mkdir()
+    writer = threading.Thread(target=lambda: pipe.write_bytes(CAPTURE))
+    writer.start()
+    assert run("flows", pipe, packed, empty, "--kind", "dns,all", "--json") == PARTLY
+    writer.join()
+    out, err = capfdbinary.readouterr()
+    assert {row["file"] for row in rows(out.decode())} == {str(pipe)}
+    assert f"{packed}: not a capture file" in err.decode()
+    assert "unpack it first" in err.decode()
+    assert f"{empty}: no captures in it" in err.decode()
+
+
+def test_flows_that_are_ended_early_are_told(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_table, "MAX_OPEN", 1)
+    monkeypatch.setattr(flow_table, "_TIDY_AT", 0)
+    assert run("flows", file, "--json") == DONE
+    assert "flows at once: 1 of them were ended early" in capfdbinary.readouterr().err.decode()
 
 
 def test_without_json_it_is_a_table(file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

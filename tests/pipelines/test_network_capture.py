@@ -135,3 +135,13 @@ def test_garbage_behind_a_good_beginning_never_gives_another_error(
             assert (found.start + found.captured <= len(found.octets)).all()
     except InvalidBatch as refused:
         assert refused.format == "pcap"  # noqa: PT017  either outcome is right
+
+
+def test_a_block_whose_two_lengths_differ_ends_the_capture_there() -> None:
+    sound = section("<") + interface("<", 1) + enhanced("<", 0, 5, FRAMES[0])
+    torn = bytearray(enhanced("<", 0, 6, FRAMES[1]))
+    torn[-4] ^= 4
+    blocks = read_packets([sound + bytes(torn)])
+    assert frames([next(b for b in blocks if len(b))]) == [FRAMES[0]]
+    with pytest.raises(InvalidBatch, match="behind packet 1 ends with another length"):
+        list(blocks)

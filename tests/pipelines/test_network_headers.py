@@ -88,6 +88,12 @@ FRAMED = {
     "geneve": (ETHER / OUTER / UDP(dport=6081) / GENEVE() / ETHER / V4 / BASE, 4),
     "gtp": (ETHER / OUTER / UDP(dport=2152) / GTP_U_Header(teid=1) / V4 / BASE, 4),
     "teredo": (ETHER / OUTER / UDP(sport=3544, dport=3544) / V6 / BASE, 6),
+    "vxlan gpe": (ETHER / OUTER / UDP(dport=4790) / Raw(b"\x0c\0\0\1" + bytes(4)) / V4 / BASE, 4),
+    "ether ip": (ETHER / IP(src="10.0.0.1", dst="10.0.0.2", proto=97) / Raw(b"\x30\0")
+                 / ETHER / V4 / BASE, 4),
+    "mpls in udp": (ETHER / OUTER / UDP(dport=6635) / MPLS(s=1, label=9) / V4 / BASE, 4),
+    "l2tp": (ETHER / OUTER / UDP(sport=1701, dport=1701)
+             / Raw(b"\x4a\2\0\1\0\7\0\7\0\1\0\2\0\2\0\0\xff\3\0\x21") / V4 / BASE, 4),
     "mac in mac": (ether(0x88E7) / Raw(bytes(4)) / ETHER / V4 / BASE, 4),
     "service header": (ether(0x894F) / Raw(b"\x0f\xc6\1\3" + bytes(20)) / ETHER / V4 / BASE, 4),
     "nested": (ETHER / OUTER / GRE() / OUTER / UDP(dport=4789) / VXLAN() / ETHER
@@ -114,6 +120,12 @@ def test_innermost_ends_are_found_under(name: str) -> None:
         (104, b"\x0f\x00\x08\x00" + bytes(V4 / BASE), 4),
         (105, b"\x88\x01" + bytes(24) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4 / BASE), 4),
         (107, b"\x18\x41\x03\xcc" + bytes(V4 / BASE), 4),
+        (107, b"\x18\x41\x03\0\x80\0\0\0\x86\xdd" + bytes(V6 / BASE), 6),
+        (117, b"\x3d\x1c" + bytes(62) + bytes(V6 / BASE), 6),
+        (119, b"\x44\0\0\0\x90\0\0\0" + bytes(136) + b"\x08\x01" + bytes(22)
+         + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4 / BASE), 4),
+        (163, b"\x80\x21\x10\2\0\0\0\x40" + bytes(56) + b"\x08\x01" + bytes(22)
+         + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4 / BASE), 4),
         (113, CookedLinux() / V4 / BASE, 4),
         (127, b"\0\0\x08\0\0\0\0\0\x08\x01" + bytes(22) + b"\xaa\xaa\x03\0\0\0\x08\0"
          + bytes(V4 / BASE), 4),
@@ -128,6 +140,13 @@ def test_innermost_ends_are_found_under(name: str) -> None:
 )  # fmt: skip
 def test_ends_are_found_on_link_type(link: int, packet: Packet | bytes, version: int) -> None:
     assert ends(packet, link) == WANTED[version]
+
+
+def test_a_link_type_that_a_packet_names_itself_may_be_any_number() -> None:
+    _, headers = read([struct.pack("<BBHI", 0, 0, 8, link) + bytes(V4 / BASE)
+                       for link in (0xFFFFFFFF, 0x70000, 147, 1)], 192)  # fmt: skip
+    assert headers.version.tolist() == [0, 0, 0, 0]
+    assert headers.unknown_links == {147, 0x70000, 0xFFFFFFFF}
 
 
 def test_tunnel_port_without_a_tunnel_keeps_the_outer_ends() -> None:

@@ -72,7 +72,7 @@ def _first_certificate(stream: bytes) -> bytes | None:
 def certificate_fields(der: bytes) -> dict[str, str | None]:
     """Give what a certificate says under NAMES; only its SHA-256 where it cannot be read.
 
-    Times are ISO 8601 in UTC; the serial number is in hexadecimal, capital letters, as Zeek's.
+    Times are ISO 8601 in UTC; the serial number is in whole bytes, hexadecimal, capital letters.
     """
     said: dict[str, str | None] = dict.fromkeys(NAMES)
     said["fingerprint"] = hashlib.sha256(der).hexdigest()
@@ -81,7 +81,7 @@ def certificate_fields(der: bytes) -> dict[str, str | None]:
             warnings.simplefilter("ignore")  # of numbers that the standard forbids, and that occur
             one = x509.load_der_x509_certificate(der)
             said |= {
-                "serial": f"{one.serial_number:X}",
+                "serial": _serial(one.serial_number),
                 "not_before": _time(one.not_valid_before_utc),
                 "not_after": _time(one.not_valid_after_utc),
                 "subject": one.subject.rfc4514_string(),
@@ -94,3 +94,13 @@ def certificate_fields(der: bytes) -> dict[str, str | None]:
 
 def _time(when: datetime) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _serial(number: int) -> str:
+    """Write a serial number as Zeek and Suricata do: two digits a byte.
+
+    >>> _serial(0x56686BF), _serial(0)
+    ('056686BF', '00')
+    """
+    digits = f"{abs(number):X}"
+    return "-" * (number < 0) + digits.zfill(len(digits) + len(digits) % 2)
