@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.network.addresses import packed, text
-from pipelines.network.community_id import community_id
+from pipelines.network.community_id import community_ids
 from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
 from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
@@ -77,7 +77,8 @@ class DnsWatch:
             headers.tcp_flags[rows].tolist(),
             strict=True,
         )
-        for end, span in zip(_ends(headers, rows), spans, strict=True):
+        uids = _community_ids(headers, rows)
+        for end, span, uid in zip(_ends(headers, rows), spans, uids, strict=True):
             time_ns, protocol, start, stop, sequence, flags = span
             is_udp = protocol == UDP
             if not is_udp and 53 not in end and end not in self._http2:
@@ -87,12 +88,14 @@ class DnsWatch:
             if len(found) > MAX_AT_ONCE:
                 self._untold += len(found) - MAX_AT_ONCE
                 del found[MAX_AT_ONCE:]
-            ends = None
             for data in found:
                 message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
                 if message is not None:
-                    ends = ends or _told(end, "udp" if is_udp else "tcp", protocol)
-                    yield DnsSighting(time_ns, *ends, message)
+                    src, src_port, dst, dst_port = end
+                    proto = "udp" if is_udp else "tcp"
+                    yield DnsSighting(
+                        time_ns, text(src), src_port, text(dst), dst_port, proto, uid, message
+                    )
 
     def _follow(self, end: End, sequence: int, flags: int, payload: bytes) -> list[bytes]:
         """Add a segment to its stream and give the messages that are whole now."""
@@ -132,10 +135,16 @@ def _ends(headers: Headers, rows: Int64s) -> Iterator[End]:
     )
 
 
-def _told(end: End, proto: str, protocol: int) -> tuple[str, int, str, int, str, str]:
-    src, src_port, dst, dst_port = end
-    uid = community_id(src, dst, protocol, src_port, dst_port)
-    return text(src), src_port, text(dst), dst_port, proto, uid
+def _community_ids(headers: Headers, rows: Int64s) -> list[str]:
+    """Give those of all rows at once: one by one they cost as much as the messages."""
+    return community_ids(
+        headers.version[rows],
+        (headers.src_high[rows], headers.src_low[rows]),
+        (headers.dst_high[rows], headers.dst_low[rows]),
+        headers.protocol[rows],
+        headers.src_port[rows],
+        headers.dst_port[rows],
+    )
 
 
 def _is_cut(octets: bytes, start: int, stop: int) -> bool:
