@@ -31,11 +31,15 @@ def texts(addresses: Sequence[bytes]) -> list[str]:
     >>> texts([bytes([127, 0, 0, 1]), bytes(15) + bytes([1])])
     ['127.0.0.1', '::1']
     """
-    known = {address: text(address) for address in set(addresses)}
+    known = {address: _written(address) for address in set(addresses)}
     return [known[address] for address in addresses]
 
 
 @lru_cache(maxsize=MAX_KNOWN)
 def text(address: bytes) -> str:
     """Give one packed address as text; the latest MAX_KNOWN are kept."""
+    return _written(address)
+
+
+def _written(address: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

@@ -9,7 +9,7 @@ from pipelines.network.addresses import packed, text
 from pipelines.network.community_id import community_ids
 from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
-from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
+from pipelines.network.headers import LATER_FRAGMENT, Headers, u16, u32
 from pipelines.network.internet import TCP, UDP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, table_of
 from pipelines.network.streams import End, Streams
@@ -75,11 +75,12 @@ class DnsWatch:
             headers.payload_end[rows].tolist(),
             headers.sequence[rows].tolist(),
             headers.tcp_flags[rows].tolist(),
+            _are_cut(block.octets, headers, rows),
             strict=True,
         )
         uids = _community_ids(headers, rows)
         for end, span, uid in zip(_ends(headers, rows), spans, uids, strict=True):
-            time_ns, protocol, start, stop, sequence, flags = span
+            time_ns, protocol, start, stop, sequence, flags, is_cut = span
             is_udp = protocol == UDP
             if not is_udp and 53 not in end and end not in self._http2:
                 continue  # other addresses with the ports of a connection that is followed
@@ -89,7 +90,7 @@ class DnsWatch:
                 self._untold += len(found) - MAX_AT_ONCE
                 del found[MAX_AT_ONCE:]
             for data in found:
-                message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
+                message = read_message(data, is_cut=is_cut)
                 if message is not None:
                     src, src_port, dst, dst_port = end
                     proto = "udp" if is_udp else "tcp"
@@ -147,9 +148,12 @@ def _community_ids(headers: Headers, rows: Int64s) -> list[str]:
     )
 
 
-def _is_cut(octets: bytes, start: int, stop: int) -> bool:
-    """Tell whether the capture kept less of a datagram than its UDP head says it has."""
-    return int.from_bytes(octets[start - 4 : start - 2], "big") - 8 > stop - start
+def _are_cut(octets: bytes, headers: Headers, rows: Int64s) -> list[bool]:
+    """Tell of which datagrams the capture kept less than their UDP heads say they have."""
+    start, stop = headers.payload[rows], headers.payload_end[rows]
+    told = u16(octets, np.maximum(start - 4, 0)) - 8
+    cut: list[bool] = ((headers.protocol[rows] == UDP) & (told > stop - start)).tolist()
+    return cut
 
 
 def _has_ports_of(headers: Headers, ends: Collection[End]) -> Bools:
