@@ -149,6 +149,7 @@ def _shown(
 ) -> Iterator[list[Kept]]:
     """Give, stretch by stretch, the rows with their kinds."""
     others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
+    evicted = 0
     for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
         rows = [
             *(("flows", row) for row in _flow_rows(seen.flows)),
@@ -156,8 +157,9 @@ def _shown(
             *((row.kind, _row(row)) for row in seen.others if row.kind in kinds),
         ]
         yield [one for one in rows if flow is None or one[1]["community_id"] == flow]
-        if seen.evicted:
-            say(f"{file}: {seen.evicted} unfinished messages or connections were let go")
+        evicted = max(evicted, seen.evicted)
+    if evicted:
+        say(f"{file}: {evicted} unfinished messages or connections were let go")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

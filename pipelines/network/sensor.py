@@ -45,9 +45,9 @@ LIVE_STEP_NS: Final = 5_000_000_000
 class Seen:
     """Hold what a stretch of a capture showed: flows that ended, messages of protocols.
 
-    `evicted`, in the last stretch only: connections and unfinished messages that were let go for
-    want of room or of a segment that never came. `flows`: as
-    `pipelines.network.flow_rows.flow_rows` gives them.
+    `evicted`: how many connections and messages were let go so far, for want of room, of a segment
+    that never came, or since a flood of them came at once; said in the last stretch, and live
+    every LIVE_STEP_NS, else 0. `flows`: as `pipelines.network.flow_rows.flow_rows` gives them.
     """
 
     flows: pl.DataFrame
@@ -103,11 +103,13 @@ def watch_blocks(
             fragments.fill(headers)
             ended = table.add(block, headers)
         found, rows = readers.read(block, headers)
+        evicted = 0
         if now_ns and now_ns() - looked_ns >= LIVE_STEP_NS:
             looked_ns = now_ns()
             ended = ended.joined(table.end_silent(looked_ns))
             rows += readers.let_silent_go(looked_ns)
-        yield Seen(flow_rows(ended), found, rows)
+            evicted = readers.evicted
+        yield Seen(flow_rows(ended), found, rows, evicted)
     found, rest = readers.close()
     yield Seen(flow_rows(table.close()), found, rest, readers.evicted)
     if problem is not None:
