@@ -182,6 +182,7 @@ def _shown(
 ) -> Iterator[list[Kept]]:
     """Give, stretch by stretch, the rows with their kinds."""
     others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
+    evicted = cut = 0
     for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
         parts = (
             *((("flows", row) for row in _flow_rows(part)) for part in seen.flows.iter_slices()),
@@ -190,10 +191,11 @@ def _shown(
         )
         for part in parts:
             yield [one for one in part if flow is None or one[1]["community_id"] == flow]
-        if seen.evicted:
-            say(f"{name}: {seen.evicted} unfinished messages or connections were let go")
-        if seen.cut:
-            say(f"{name}: over {MAX_OPEN} flows at once: {seen.cut} of them were ended early")
+        evicted, cut = max(evicted, seen.evicted), max(cut, seen.cut)
+    if evicted:
+        say(f"{name}: {evicted} unfinished messages or connections were let go")
+    if cut:
+        say(f"{name}: over {MAX_OPEN} flows at once: {cut} of them were ended early")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

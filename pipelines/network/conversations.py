@@ -46,12 +46,12 @@ FAR: Final = 1 << 20
 class Conversation:
     """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way.
 
-    `keys`: what tells it from others of the same mix, for either side.
+    `keys`: what tells it from others of the same mix, for either side; `counted`: as a side's.
     """
 
     __slots__ = (
         "_asked", "_bodiless", "_calls", "_certifier", "_cut", "_files", "_has_calls", "_hellos",
-        "_of", "_server", "_turned", "ends", "evicted", "keys", "last_ns", "sides",
+        "_of", "_server", "_turned", "counted", "ends", "evicted", "keys", "last_ns", "sides",
     )  # fmt: skip
 
     def __init__(
@@ -72,8 +72,7 @@ class Conversation:
         self.ends, self._turned = ends, ends.turned()
         self.keys = keys
         self.sides = (Side(mixes[0]), Side(mixes[1]))
-        self.evicted = 0
-        self.last_ns = 0
+        self.evicted = self.last_ns = self.counted = 0
         self._bodiless = False
         self._hellos: Handshake | None = None
         self._certifier: Side | None = None

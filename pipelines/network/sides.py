@@ -28,17 +28,18 @@ class Side:
 
     `follows`: the next bytes are wanted, wherever in a segment they lie. `least`: with fewer bytes
     the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
-    spare a sender of tiny pieces from being read anew with each.
+    spare a sender of tiny pieces from being read anew with each. `counted`: what the watcher
+    knows that it holds.
     """
 
     __slots__ = (
-        "body", "early", "expected", "follows", "frames", "in_chunks", "least", "mix", "searched",
-        "waiting",
+        "body", "counted", "early", "expected", "follows", "frames", "in_chunks", "least", "mix",
+        "searched", "waiting",
     )  # fmt: skip
 
     def __init__(self, mix: int) -> None:
         """Begin with no byte seen."""
-        self.mix = mix
+        self.mix, self.counted = mix, 0
         self.expected = NOT_YET
         self.waiting = b""
         self.least = self.searched = 0

@@ -48,6 +48,8 @@ _LINE_END: Final = 0x0D0A
 """Old clients send one too many behind a body: it then stands before the next request."""
 _IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, 0, 0x0D, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+_FEW: Final = 4
+"""Segments up to which it is quicker to turn them into Python's values one by one."""
 _TEXTS: Final = frozenset((TLS, HTTP, HTTP2, SSH, FILES))
 _PORTS: Final = tuple(CUTTERS)
 
@@ -162,39 +164,32 @@ class TcpWatch:
         if begins:
             if known is None:
                 known = segments.conversation(one, files=self._files, calls=self._http2)
-                self._held += known.held_bytes
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:
             return
         side = 1 if known.keys[1] == side_key else 0
         told = known.sides[side]
-        before = told.follows, told.expected, told.held_bytes() + known.held_bytes
+        followed, expected = told.follows, told.expected
         known.last_ns = one.time_ns
         payload = segments.octets[one.start : one.end]
         known.add(one.time_ns, side, one.sequence, payload, found, begins=begins)
-        self._held += told.held_bytes() + known.held_bytes - before[2]
-        for place in self._account(segments, told, before, queued):
-            heapq.heappush(more, place)
-
-    def _account(
-        self, segments: "_Segments", told: Side, before: tuple[bool, int, int], queued: Bools
-    ) -> list[int]:
-        """Keep the book of what is followed; give the segments wanted next."""
-        followed, expected, _ = before
+        here, all_here = told.held_bytes(), known.held_bytes
+        self._held += here - told.counted + all_here - known.counted
+        told.counted, known.counted = here, all_here
         if told.follows:
             self._following[told.mix] = told
             if not followed or segments.is_beyond(told, expected):
-                return segments.needed(told, queued)
+                for place in segments.needed(told, queued):
+                    heapq.heappush(more, place)
         elif followed:
             self._following.pop(told.mix, None)
-        return []
 
     def _let_go(self, key: int, found: list[Sighting]) -> None:
         gone = self._known.pop(key)
-        self._held -= gone.held_bytes
+        self._held -= gone.counted
         for told in gone.sides:
-            self._held -= told.held_bytes()
+            self._held -= told.counted
             self._following.pop(told.mix, None)
         self._evicted += gone.evicted
         gone.close(found)
@@ -294,6 +289,8 @@ class _Segments:
         places = self._wanted(self._order[low:high], told)
         places = places[~queued[places]]
         queued[places] = True
+        if len(places) > _FEW:
+            self.load(places)
         found: list[int] = places.tolist()
         return found
 
