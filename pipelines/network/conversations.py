@@ -78,10 +78,10 @@ class Conversation:
         self._certifier: Side | None = None
         self._calls: Calls | None = None
         self._asked = Asked()
-        cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
-        self._cut = cutters[1] or cutters[0]
-        self._server = 0 if cutters[1] else 1
+        by_receiver = CUTTERS.get(ends.dst_port)
+        self._cut = by_receiver or CUTTERS.get(ends.src_port)
+        self._server = 0 if by_receiver else 1
 
     @property
     def held_bytes(self) -> int:

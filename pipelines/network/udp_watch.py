@@ -200,7 +200,7 @@ class UdpWatch:
 
     def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
         known = self._quic.of(ends)
-        if known is None and len(data) < quic.LEAST_DATAGRAM:
+        if (known.asked and known.told) if known else len(data) < quic.LEAST_DATAGRAM:
             return
         for packet in quic.initials(data):
             known = known or _Quic(ends)
@@ -220,6 +220,7 @@ class UdpWatch:
                 known.asked |= from_client
                 known.told |= not from_client
                 yield from known.hellos.add(time_ns, ends, message)
+        if known is not None:
             for gone in self._quic.keep(known.client, known):
                 self.evicted += 1
                 yield from gone.hellos.close()
@@ -227,7 +228,7 @@ class UdpWatch:
 
 def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: bool) -> bytes | None:
     """Open a packet with the keys of this connection; after a Retry the client has new ones."""
-    if not from_client:
+    if not from_client and len(known.answering) < len(known.keys):
         for own in known.keys.keys() - known.answering.keys():
             known.answering[own] = quic.server_keys(*own)
     for keys in (known.keys if from_client else known.answering).values():
