@@ -108,22 +108,36 @@ def flows(
     if not captures:
         say("inopsio flows: name at least one capture file or folder")
         return WRONG_USE
-    refused = 0
-    for name, file in _files(captures):
-        try:
-            blocks = read_packets(_chunks(file))
-            if explain and flow is not None:
-                _explain(blocks, flow, packets)
-            else:
-                _show(name, blocks, kinds, json=json, flow=flow)
-        except BrokenPipeError:
-            raise
-        except InvalidInput as error:
-            say(f"{name}: {error}")
-            refused += 1
+    explained = (flow, packets) if explain and flow is not None else None
+    refused = sum(
+        not _read(name, file, kinds, json=json, flow=flow, explained=explained)
+        for name, file in _files(captures)
+    )
     if not refused:
         return DONE
     return PARTLY if any(os.path.lexists(path) for path in captures) else FAILED
+
+
+def _read(
+    name: str,
+    file: Path,
+    kinds: Kinds,
+    *,
+    json: bool,
+    flow: str | None,
+    explained: tuple[str, int] | None,
+) -> bool:
+    """Show what one file holds; False, and why in words, where it was not read to its end."""
+    try:
+        blocks = read_packets(_chunks(file))
+        if explained is not None:
+            _explain(blocks, *explained)
+        else:
+            _show(name, blocks, kinds, json=json, flow=flow)
+    except InvalidInput as error:
+        say(f"{name}: {error}")
+        return False
+    return True
 
 
 def _kinds(asked: str) -> Kinds:
