@@ -205,12 +205,15 @@ class UdpWatch:
         for packet in quic.initials(data):
             known = known or _Quic(ends)
             from_client = known.client == ends
-            if (known.asked if from_client else known.told) or not known.left:
+            # A client that has asked is heard again after a Retry: it then has new keys.
+            is_again = from_client and known.asked
+            is_known = known.told or (is_again and packet.own in known.keys)
+            if not known.left or (is_known and (is_again or not from_client)):
                 continue
             known.left -= 1
             payload = _opened(known, data, packet, from_client=from_client)
             message = None
-            if payload is not None:
+            if payload is not None and not is_again:
                 crypto = known.crypto[from_client]
                 for offset, piece in quic.crypto_frames(payload):
                     crypto.add(offset, piece)
@@ -235,7 +238,7 @@ def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: boo
         payload = quic.opened(data, packet, keys)
         if payload is not None:
             return payload
-    own = packet.version, packet.destination
+    own = packet.own
     if not from_client or own in known.keys or len(known.keys) >= MAX_KEYS:
         return None
     keys = quic.client_keys(*own)
