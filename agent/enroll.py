@@ -8,7 +8,9 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import secrets
 import socket
+import sqlite3
 import ssl
 import time
 import urllib.error
@@ -26,8 +28,10 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
 from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, load, machine_hash, save
+from agent.lift import as_owner
 from agent.ship import by_address
-from agent.spool_file import set_aside
+from agent.spool import Spool
+from agent.spool_file import NAME, set_aside
 from agent.trust import trusting
 from agent.version import version
 from agent.voice import tell
@@ -77,11 +81,28 @@ def enroll(
         machine,
         _due(answer),
         _second(answer["not_after"]),
+        _second(answer["renew_at"]),
     )
     if _is_another(made, authority, machine_id) and (aside := set_aside(folder)):
         tell(f"this is another house: what the one before has not got stays in {aside}")
     save(made, authority, _key_text(key) + str(answer["certificate"]))
+    _renumber(folder)
     return made
+
+
+def _renumber(folder: Path) -> None:
+    """Give the rows to come numbers of their own.
+
+    Who had the key before may have used up the numbers of this host's streams.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return
+    try:
+        with as_owner(folder), contextlib.closing(Spool(path)) as spool:
+            spool.renumber(secrets.token_hex(3))
+    except (AgentError, OSError, sqlite3.Error) as wrong:
+        tell(f"the rows to come keep their numbers: {wrong}")
 
 
 def _is_another(made: Identity, authority: str, machine_id: Path) -> bool:
@@ -106,6 +127,7 @@ def renew(identity: Identity, houses: Sequence[tuple[str, int]] = ()) -> Identit
         identity,
         renew_at_s=_due(answer),
         not_after_s=_second(answer["not_after"]),
+        house_due_s=_second(answer["renew_at"]),
     )
     authority = (identity.folder / "authority.pem").read_text(encoding="ascii")
     save(made, authority, _key_text(key) + str(answer["certificate"]))

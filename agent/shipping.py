@@ -58,11 +58,12 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
     tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
     if server.identity is not None:
         papers = (server.identity, stop, tell)
-        known = {"houses": lambda: houses(spool)}
+        # The one that beats: it has the house's word on the time each minute, events or none.
+        beats = _begin_beating(server, spool, given.data, stop)
+        known = {"houses": lambda: houses(spool), "skew_s": lambda: beats.skew_s}
         threading.Thread(
             target=keep_renewed, args=papers, kwargs=known, name="papers", daemon=True
         ).start()
-        _begin_beating(server, spool, given.data, stop)
     # On Windows there are no releases yet, and anybody may make a folder of that name.
     if IS_POSIX and os.access(PLACE / KEY, os.R_OK):
         begin = importlib.import_module("agent.updating").start
@@ -70,10 +71,11 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
     return Marking(sends, spool, given.data)
 
 
-def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> None:
+def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> Sender:
     """Beat in a thread of its own, over a connection of its own."""
     sender = Sender(server, agent_id(spool), socket.gethostname())
     note_half(spool, "ship", os.getpid())
     beat = Beat(spool, Orders(folder / FILE), sender, folder)
     words = (beat, stop, time.time)
     threading.Thread(target=keep_beating, args=words, name="beat", daemon=True).start()
+    return sender
