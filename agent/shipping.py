@@ -55,6 +55,7 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
     server = server_of(given, said)
     sends = Sender(server, agent_id(spool), socket.gethostname())
     sends.houses = houses(spool)
+    note_half(spool, "ship", os.getpid())
     tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
     if server.identity is not None:
         papers = (server.identity, stop, tell)
@@ -74,7 +75,6 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
 def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> Sender:
     """Beat in a thread of its own, over a connection of its own."""
     sender = Sender(server, agent_id(spool), socket.gethostname())
-    note_half(spool, "ship", os.getpid())
     beat = Beat(spool, Orders(folder / FILE), sender, folder)
     words = (beat, stop, time.time)
     threading.Thread(target=keep_beating, args=words, name="beat", daemon=True).start()
