@@ -58,8 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
     sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
-    sub.add_argument("--token", default="", help="the enrolment token (else as run takes its own)")
-    sub.add_argument("--token-file", type=Path, help="file with the token")
+    sub.add_argument(
+        "--token",
+        default="",
+        help="the enrolment token, for scripts: whoever is on the host can read it meanwhile",
+    )
+    sub.add_argument(
+        "--token-file",
+        type=Path,
+        help="file with the token, - for standard input (else INOPSIO_AGENT_TOKEN)",
+    )
     sub.add_argument(
         "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
     )

@@ -4,9 +4,11 @@ import functools
 import importlib
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 from agent.beat import Beat, keep_beating
 from agent.errors import AgentError
@@ -24,6 +26,8 @@ from agent.spool import Spool
 from agent.system import IS_POSIX
 from agent.voice import tell
 
+_LONGEST_TOKEN: Final = 4096
+
 
 def server_of(given: Given, said: Settings) -> Server:
     """Give where to ship, as whom; AgentError if neither words nor enrolment say it."""
@@ -37,8 +41,13 @@ def server_of(given: Given, said: Settings) -> Server:
 
 
 def token_of(file: Path | None) -> str:
-    """Give the token of the file, or of the environment; AgentError if there is none."""
-    if file:
+    """Give the token of the file, or of the environment; AgentError if there is none.
+
+    The file `-` is standard input, which others on the host cannot read as they can a command.
+    """
+    if file == Path("-"):
+        token = sys.stdin.readline(_LONGEST_TOKEN).strip()
+    elif file:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except OSError as error:

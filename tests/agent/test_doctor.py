@@ -18,6 +18,7 @@ from agent.keep import keep_losses
 from agent.orders import FILE, InForce, Orders
 from agent.spool import Spool
 from agent.status import lines, standing
+from api.agent_packages import enrolling
 from storage.database import Database
 from storage.settings import Settings
 from storage.tenant import Scope
@@ -137,3 +138,19 @@ def test_status_is_a_row_for_a_program_and_of_a_host_that_never_enrolled(
 def test_help_names_every_act_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.command(["--help"]) == 0
     assert "|doctor|lift|" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_token_by_standard_input_lets_in_and_stands_in_no_command(
+    house: House, tmp_path: Path
+) -> None:
+    line = enrolling(house.url, house.token(), house.fingerprint)
+    program = tmp_path / "inopsio-agent"
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -P -m agent --data "{tmp_path}/data" "$@"\n'
+    )
+    program.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", line], env=env, capture_output=True, check=False, text=True)
+    assert "enrolled in tenant acme" in done.stderr
+    token, _, command = line.removeprefix("echo ").partition(" | ")
+    assert token not in command
