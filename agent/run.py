@@ -340,10 +340,15 @@ def run(
         _guarded_round(loop, stop)
         each_round(loop)
         stop.wait(max(0.02, ROUND_S - (time.monotonic() - began_s)))
-    loop.finish()
-    _guarded_round(loop, stop)
+    end(loop, stop)
     if shipper is not None:
         shipper.join(5)
+
+
+def end(loop: Loop, stop: threading.Event) -> None:
+    """Let the watchers say their last words, and keep them."""
+    loop.finish()
+    _guarded_round(loop, stop)
 
 
 def _guarded_round(loop: Loop, stop: threading.Event) -> None:
