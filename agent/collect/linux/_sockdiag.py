@@ -50,6 +50,7 @@ Raw = tuple[str, bytes]
 """Protocol, and inet_diag_msg as the kernel gives it; what a host keeps is cut out of it."""
 STATE: Final = 1
 HERE_PORT, THERE_PORT, COOKIE = slice(4, 6), slice(6, 8), slice(44, 52)
+MOST_ENDINGS: Final = 2000
 UID, INODE, SIZE = slice(64, 68), slice(68, 72), 72
 
 
@@ -138,11 +139,16 @@ class Endings:
         self._heard_us = now_us()
         self.missed_since_us = 0
         """Begin of the interval in which the kernel had no room; 0 if there was none."""
+        self.has_more = False
 
     def read(self) -> list[Raw]:
-        """Give the sockets that ended since the last time."""
+        """Give the sockets that ended since the last time; of very many a part (`has_more`)."""
         found: list[Raw] = []
+        self.has_more = False
         while True:
+            if len(found) >= MOST_ENDINGS:
+                self.has_more = True
+                return found
             try:
                 data = self._link.recv(1 << 16)
             except BlockingIOError:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from agent.collect import Event
-from agent.collect._shape import event
+from agent.collect._shape import event, shown
 from agent.collect.linux import _proc
 from agent.collect.linux._hashes import Hashes
 from agent.collect.linux._kernel import Exec, Exit
@@ -145,7 +145,7 @@ class Table:
         parent = self._parent(process)
         what = _described(process)
         what["file"]["hashes"] = process.hashes or None
-        what["working_directory"] = process.cwd or None
+        what["working_directory"] = shown(process.cwd) or None
         more: dict[str, Any] = {
             "process": what,
             "actor": {"user": {"name": _proc.user_name(process.uid), "uid": str(process.uid)}},
@@ -181,7 +181,7 @@ class Table:
             if above is None or above is at:
                 break
             at = above
-        return " < ".join(names)[:_LONGEST_ANCESTRY]
+        return shown(" < ".join(names))[:_LONGEST_ANCESTRY]
 
     def _exit(self, pid: int, time_us: int, code: int | None) -> Event | None:
         process = self._let_go(pid)
@@ -199,7 +199,7 @@ def _described(process: Process) -> dict[str, Any]:
     return {
         "pid": process.pid,
         "uid": process.uid_text,
-        "file": {"path": process.path or None},
+        "file": {"path": shown(process.path) or None},
         "cmd_line": process.cmd_line,
     }
 

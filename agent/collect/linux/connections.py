@@ -14,11 +14,10 @@ from typing import Any, Final
 
 from agent.collect import Event, Notes, Out
 from agent.collect._community import community_id
-from agent.collect._shape import agent_event, event, now_us
+from agent.collect._shape import agent_event, event, now_us, shown
 from agent.collect.linux import _proc
 from agent.collect.linux._gap import gap, heard
 from agent.collect.linux._sockdiag import (
-    COOKIE,
     HERE_PORT,
     INODE,
     STATES,
@@ -28,13 +27,16 @@ from agent.collect.linux._sockdiag import (
     raw_sockets,
     sock_of,
 )
-from agent.collect.linux._sockets import MOST, MOST_OF_ONE, Held, Sockets, listens
+from agent.collect.linux._sockets import MOST, MOST_OF_ONE, Held, Sockets, key_of, listens
 
 NAME: Final = "connections"
 EVERY_S: Final = 2.0
 NOTE_EVERY_S: Final = 60.0
 RESTS: Final = 10
-"""A look that took a second is followed by so many without one."""
+"""A look that takes a second of the processor comes once in so many."""
+SOON_S: Final = 0.25
+"""Pause where more ends wait: what is taken at once fills the memory before the disk has it."""
+MOST_GONE: Final = 20_000
 _OPEN, _CLOSE, _LISTENS = 1, 2, 7
 _NO_PORT: Final = bytes(2)
 
@@ -65,8 +67,9 @@ def _follow(
         ended = endings.read() if endings else []
         began_s = time.monotonic()
         if began_s >= due_s:
+            used_s = time.thread_time()
             events = known.compare(raw_sockets(), ended, now_us())
-            due_s = began_s + (time.monotonic() - began_s) * (1 + RESTS)
+            due_s = began_s + (time.thread_time() - used_s) * RESTS
         else:
             events = known.ended(ended, now_us())
         if endings and endings.missed_since_us:
@@ -75,7 +78,7 @@ def _follow(
         noted_s = began_s if is_noted else noted_s
         if events or is_noted:
             out.put(events, known.notes(now_us()) if is_noted else None)
-        stop.wait(every_s)
+        stop.wait(SOON_S if endings and endings.has_more else every_s)
 
 
 def _overrun(endings: Endings) -> Event:
@@ -94,6 +97,8 @@ class Known:
         is_same = notes.get("boot") == _proc.boot_mark()
         self._sockets = Sockets(notes.get("sockets", "") if is_same else "")
         self._ports: set[tuple[str, bytes]] = set()
+        # A look may see that a socket has gone long before the kernel says that it has ended.
+        self._gone: dict[bytes, None] = {}
         self._is_over = False
 
     def notes(self, at_us: int) -> Notes:
@@ -115,21 +120,26 @@ class Known:
                 seen["actor"]["process"] = whose["actor"]
             self._sockets.keep(raw, held)
             events.append(event(4001, _LISTENS if listens(raw) else _OPEN, at_us, seen))
-        events += self.ended(ended, at_us, gone)
+        self._gone |= dict.fromkeys(key_of((one.proto, one.body)) for one in gone)
+        events += self.ended(ended, at_us)
         events += [_closed(one, at_us) for one in gone]
         return events + self._over(at_us)
 
-    def ended(self, ended: list[Raw], at_us: int, gone: Iterable[Held] = ()) -> list[Event]:
-        """Give what opened and closed since the last look; `gone`: what the look itself tells."""
-        told = {(one.proto, one.body[COOKIE]) for one in gone} if ended else set()
+    def ended(self, ended: list[Raw], at_us: int) -> list[Event]:
+        """Give what opened and closed between two looks."""
         events = []
         for raw in ended:
+            key = key_of(raw)
             if raw[1][THERE_PORT] == _NO_PORT or self._sockets.is_known(raw):
                 continue
-            if (raw[0], raw[1][COOKIE]) not in told:
-                held = Held(*raw, self._is_inbound(raw))
-                events.append(event(4001, _OPEN, at_us, _seen(held)))
-                events.append(_closed(held, at_us))
+            if key in self._gone:
+                del self._gone[key]
+                continue
+            held = Held(*raw, self._is_inbound(raw))
+            events.append(event(4001, _OPEN, at_us, _seen(held)))
+            events.append(_closed(held, at_us))
+        for key in list(self._gone)[: max(0, len(self._gone) - MOST_GONE)]:
+            del self._gone[key]
         return events
 
     def _is_inbound(self, raw: Raw) -> bool:
@@ -186,7 +196,7 @@ class _Owners:
         if pid not in self._described:
             process, told = _proc.read(pid), None
             if process is not None:
-                file = {"path": process.path or None}
+                file = {"path": shown(process.path) or None}
                 told = {
                     "process": {"pid": pid, "uid": process.uid_text, "file": file},
                     "actor": {"pid": pid, "file": file, "cmd_line": process.cmd_line},
