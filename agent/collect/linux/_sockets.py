@@ -1,6 +1,6 @@
 """Know the sockets that were told of, packed: a busy host has a hundred thousand.
 
-A socket costs some 300 bytes. At most 50,000 are known, of one account 30,000: whoever opens more
+A socket costs some 300 bytes. At most 100,000 are known, of one account 80,000: whoever opens more
 hides no other account's. What is over it is told as it ends, as what is shorter than a look.
 """
 
@@ -25,8 +25,8 @@ from agent.collect.linux._sockdiag import (
     Raw,
 )
 
-MOST: Final = 50_000
-MOST_OF_ONE: Final = 30_000
+MOST: Final = 100_000
+MOST_OF_ONE: Final = 80_000
 MOST_A_LOOK: Final = 5_000
 """New ones told in one look; the others wait for the next one."""
 _CLOSING: Final = frozenset({4, 5, 8, 9, 11})
