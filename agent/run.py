@@ -146,10 +146,13 @@ def _collect(spool: Spool, name: str, module: ModuleType, at_us: int) -> Seen:
     return Seen(Look(seen.events, {name: seen.notes}), f"log:{name}", seen.written_as, seen.lines)
 
 
-def _read_log(spool: Spool, path: Path, written_as: str, _at_us: int) -> Seen:
+def _read_log(spool: Spool, path: Path, written_as: str, at_us: int) -> Seen:
     stream = f"log:{path}"
-    lines, place = follow(path, spool.note(stream, {}))
-    return Seen(Look([], {stream: place} if lines else {}), stream, written_as, lines)
+    lost = list[str]()
+    lines, place = follow(path, spool.note(stream, {}), lost.append)
+    events = [agent_event("log_not_read", at_us, text, file=str(path)) for text in lost]
+    is_news = bool(lines or lost)
+    return Seen(Look(events, {stream: place} if is_news else {}), stream, written_as, lines)
 
 
 def look_once(spool: Spool, found: list[Task], at_us: int) -> int:

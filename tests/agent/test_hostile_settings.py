@@ -24,7 +24,8 @@ def judged(file: Path) -> str | None:
         "PermitRootLogin = yes", "  permitrootlogin   yes  ", "PermitRootLogin yes # as it was",
         'PermitRootLogin "yes"', 'PermitRootLogin="yes"', "PermitRootLogin yes\r",
         "Match all\nPermitRootLogin yes",
-        "Match User x\nPermitRootLogin no\nMatch all\nPermitRootLogin yes", "Include more/*.conf", "Include=more/*.conf",
+        "Match User x\nPermitRootLogin no\nMatch all\nPermitRootLogin yes",
+        "Include more/*.conf", "Include=more/*.conf",
         "Include none more/a.conf", "#PermitRootLogin no\nPermitRootLogin yes\nPermitRootLogin no",
     ],
 )  # fmt: skip

@@ -27,7 +27,7 @@ from agent.collect.linux._sockdiag import (
 
 MOST: Final = 100_000
 MOST_OF_ONE: Final = 80_000
-MOST_A_LOOK: Final = 5_000
+MOST_A_LOOK: Final = 10_000
 """New ones told in one look; the others wait for the next one."""
 _CLOSING: Final = frozenset({4, 5, 8, 9, 11})
 _EPHEMERAL: Final = 32768
