@@ -10,6 +10,7 @@ NOT_YET: Final = -1
 """Instead of a sequence number, before a side has sent."""
 Key = tuple[int, ...]
 """One direction's IP version, addresses and ports, as numbers."""
+MAX_WAITING: Final = 16_384 + 2_048
 HALF: Final = 1 << 31
 WHOLE: Final = 1 << 32
 
@@ -52,6 +53,13 @@ class Side:
         if size < HALF // 2:
             self.expected = (self.expected + size) % WHOLE
             self.follows = True
+
+    def keep(self, rest: bytes, least: int = 0, most: int = MAX_WAITING) -> int:
+        """Keep the bytes of an unfinished message; 1 where they are too many, and are let go."""
+        if rest and len(rest) <= most:
+            self.waiting, self.follows, self.least = rest, True, min(least, MAX_WAITING + 1)
+            return 0
+        return int(bool(rest))
 
     def hold(self, sequence: int, payload: bytes) -> None:
         """Keep a segment that came early; of two that begin alike the longer one."""

@@ -14,7 +14,6 @@ import numpy as np
 from pipelines.network.conversations import (
     MAX_CONVERSATIONS,
     MAX_HELD,
-    MAX_WAITING,
     TLS_RECORDS,
     Conversation,
 )
@@ -23,7 +22,7 @@ from pipelines.network.internet import TCP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sides import WHOLE, Key, Side
+from pipelines.network.sides import MAX_WAITING, WHOLE, Key, Side
 from pipelines.network.sightings import (
     FILES,
     HTTP,

@@ -1,0 +1,215 @@
+"""Read what HTTP says on a connection: pair requests and answers, step over or keep bodies.
+
+HTTP/2 in clear text is read from its beginning on; HTTP/1 from any segment that begins like a
+message.
+"""
+
+from pipelines.network.asked import Asked
+from pipelines.network.calls import SWITCHED, Calls
+from pipelines.network.protocols import http, http2
+from pipelines.network.protocols.bodies import Body
+from pipelines.network.protocols.http import HttpHead
+from pipelines.network.sides import Side
+from pipelines.network.sightings import FILES, HTTP, Ends, Sighting, http_fields, sighting
+
+
+class Exchanges:
+    """Hold the requests of one connection that wait; `sides[1]` sends as `ends` say.
+
+    `evicted` counts the messages that were let go.
+    """
+
+    __slots__ = (
+        "_asked", "_bodiless", "_calls", "_ends", "_files", "_has_calls", "_of", "_sides",
+        "evicted",
+    )  # fmt: skip
+
+    def __init__(self, ends: Ends, sides: tuple[Side, Side], *, files: bool, calls: bool) -> None:
+        """Begin with no request. `files`: read bodies; `calls`: those of HTTP/2 are wanted."""
+        self._ends, self._sides = (ends.turned(), ends), sides
+        self._files, self._has_calls = files, calls
+        self._of: HttpHead | None = None
+        self._bodiless = False
+        self._calls: Calls | None = None
+        self._asked = Asked()
+        self.evicted = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Give the bytes of the requests that wait."""
+        return self._asked.held_bytes + (self._calls.held_bytes if self._calls else 0)
+
+    def goes_on(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> bytes:
+        """Take bytes of what began before; give those behind it, which begin a message."""
+        told = self._sides[side]
+        if told.body is not None:
+            data = self._fed(time_ns, side, told.body, data, found)
+        if told.frames is not None and data:
+            self._framed(time_ns, side, told.frames, data, found)
+            return b""
+        if told.in_chunks and data:
+            data = self._behind_chunks(told, data, 0)
+        return data
+
+    def begin_frames(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
+        """Read HTTP/2 from here on, if it is wanted."""
+        if not self._has_calls:
+            return
+        frames = self._sides[side].frames = http2.Frames()
+        self._framed(time_ns, side, frames, data, found)
+
+    def heads(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
+        """Read the heads with which bytes begin, and step over bodies between them."""
+        told = self._sides[side]
+        for _ in range(http.MAX_HEADS):
+            if not data:
+                return
+            try:
+                head = http.read_head(data)
+            except ValueError:
+                return
+            if head is None:
+                self.evicted += told.keep(data)
+                told.searched = len(data)
+                return
+            if head.status == SWITCHED and http.names_http2(data[: head.size]) and self._asked:
+                self._calls = Calls()
+                self._calls.upgrade(*self._asked.first)
+                self._head(time_ns, side, head, found)
+                self.begin_frames(time_ns, side, data[head.size :], found)
+                return
+            self._head(time_ns, side, head, found)
+            data = self._behind_head(time_ns, side, head, data, found)
+        self.evicted += bool(data)
+
+    def give_up(self, time_ns: int, side: int, found: list[Sighting]) -> None:
+        """Let go what a gap interrupts."""
+        self.end_body(time_ns, side, found)
+        told = self._sides[side]
+        told.in_chunks, told.frames = False, None
+
+    def end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
+        """Tell of a body as far as it was seen."""
+        told = self._sides[side]
+        if told.body is not None and len(told.body):
+            of = http_fields(self._of, None)
+            fields = {name: of[name] for name in ("method", "host", "uri")} | told.body.fields()
+            found.append(sighting(FILES, time_ns, self._ends[side], fields))
+        told.body = None
+
+    def cut_off(self, time_ns: int, side: int, found: list[Sighting]) -> None:
+        """Read a head of which no more comes."""
+        told = self._sides[side]
+        try:
+            head = http.read_head(told.waiting, is_all=True)
+        except ValueError:
+            return
+        told.forget()
+        if head is not None:
+            self._head(time_ns, side, head, found)
+
+    def close(self, found: list[Sighting]) -> None:
+        """Give the requests that got no answer."""
+        while self._asked:
+            found.append(self._asked.answered(None))
+        if self._calls is not None:
+            found.extend(self._calls.close())
+
+    def _framed(
+        self, time_ns: int, side: int, frames: http2.Frames, data: bytes, found: list[Sighting]
+    ) -> None:
+        told = self._sides[side]
+        try:
+            blocks, at = frames.take(data)
+        except ValueError:
+            told.frames = None
+            self.evicted += 1
+            return
+        self._calls = self._calls or Calls()
+        for block in blocks:
+            found.extend(self._calls.add(time_ns, self._ends[side], block))
+        if at < len(data):
+            self.evicted += told.keep(data[at:])
+        else:
+            told.skip(at - len(data))
+
+    def _behind_head(
+        self, time_ns: int, side: int, head: HttpHead, data: bytes, found: list[Sighting]
+    ) -> bytes:
+        """Step over the body that a head announces, or keep it; give what stands behind it."""
+        told = self._sides[side]
+        body = 0 if head.status and self._bodiless else head.length
+        if self._files and body != 0:
+            told.body = Body(data[: head.size], body, is_chunked=head.is_chunked)
+            return self._fed(time_ns, side, told.body, data[head.size :], found)
+        if body is None:
+            # Until the end, or in chunks. The next head is known by how its segment begins;
+            # only where more than one request waits may it begin elsewhere.
+            has_more = head.is_chunked and (head.method is not None or bool(self._asked))
+            return self._behind_chunks(told, data, head.size) if has_more else b""
+        if body >= len(data) - head.size:
+            # The body goes on (or ends here): what lies in it is not looked at.
+            missing = body - (len(data) - head.size)
+            if missing:
+                told.skip(missing)
+            return b""
+        return data[head.size + body :]
+
+    def _behind_chunks(self, told: Side, data: bytes, at: int) -> bytes:
+        """Give what stands behind a body in chunks; nothing yet where it goes on."""
+        try:
+            at, is_over = http.behind_chunks(data, at)
+        except ValueError:
+            told.in_chunks = False
+            return b""
+        told.in_chunks = not is_over
+        if is_over:
+            return data[at:]
+        if at < len(data):
+            self.evicted += told.keep(data[at:])
+            return b""
+        told.skip(at - len(data))
+        return b""
+
+    def _fed(
+        self, time_ns: int, side: int, body: Body, data: bytes, found: list[Sighting]
+    ) -> bytes:
+        """Give bytes to a body; give those behind it."""
+        told, taken = self._sides[side], data[: body.wanted]
+        body.add(taken)
+        surplus = 0
+        if body.is_chunked:
+            try:
+                surplus = body.surplus()
+            except ValueError:
+                self.end_body(time_ns, side, found)
+                return b""
+        if body.wanted and not body.is_over:
+            told.follows = True
+            return b""
+        self.end_body(time_ns, side, found)
+        if body.is_over:
+            return data[len(taken) - surplus :]
+        if body.length is None:
+            return b""
+        behind, rest = body.length - len(body), data[len(taken) :]
+        if behind <= len(rest):
+            return rest[behind:]
+        told.skip(behind - len(rest))
+        return b""
+
+    def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
+        if head.method is not None:
+            self._asked.add(time_ns, self._ends[side], head, found)
+            self._of = head
+            return
+        status = head.status or 0
+        self._bodiless = status < 200 or status in (204, 304)
+        if status < 200 and status != SWITCHED:
+            return  # an interim answer: the real one follows
+        if self._asked:
+            self._of = self._asked.first[2]
+            self._bodiless |= self._of.method in ("HEAD", "CONNECT")
+            found.append(self._asked.answered(status))
+        else:
+            found.append(sighting(HTTP, time_ns, self._ends[1 - side], http_fields(None, status)))
