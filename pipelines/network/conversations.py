@@ -11,7 +11,8 @@ from typing import Final
 
 from pipelines.network.exchanges import Exchanges
 from pipelines.network.hellos import Handshake
-from pipelines.network.protocols import http2, ssh, tls
+from pipelines.network.openings import UNSEEN, Opening
+from pipelines.network.protocols import http, http2, ssh, tls
 from pipelines.network.protocols.certificates import cut_certificate
 from pipelines.network.protocols.industrial import CUTTERS, told_of
 from pipelines.network.sides import MAX_WAITING, NOT_YET, WHOLE, Key, Side, distance, nearest
@@ -31,6 +32,7 @@ COST: Final = 2_048
 MAX_EARLY: Final = 16
 TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 """Records with which a segment that holds a hello may begin."""
+_RECORDS: Final = tuple(bytes([kind]) for kind in TLS_RECORDS)
 _PREFACE: Final = http2.PREFACE[:4]
 MAX_CUT: Final = 1 << 16
 """The same of an industrial protocol."""
@@ -41,12 +43,13 @@ FAR: Final = 1 << 20
 class Conversation:
     """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way.
 
-    `keys`: what tells it from others of the same mix, for either side.
+    `keys`: what tells it from others of the same mix, for either side. `syn`: sequence number and
+    hash of the data in the SYN with which it began, if there were any.
     """
 
     __slots__ = (
-        "_certifier", "_cut", "_hellos", "_http", "_lost", "_server", "_turned", "ends", "keys",
-        "last_ns", "sides",
+        "_certifier", "_client", "_cut", "_hellos", "_http", "_lost", "_server", "_turned", "ends",
+        "keys", "last_ns", "sides", "syn",
     )  # fmt: skip
 
     def __init__(
@@ -54,18 +57,22 @@ class Conversation:
         ends: Ends,
         keys: tuple[Key, Key],
         mixes: tuple[int, int],
+        opening: Opening = UNSEEN,
         *,
         files: bool = False,
         calls: bool = True,
     ) -> None:
-        """Begin with nothing seen; keys and mixes of the sides 0 and 1.
+        """Begin with nothing seen but the SYNs; keys and mixes of the sides 0 and 1.
 
         `files`: read bodies; `calls`: those of HTTP/2 are wanted.
         """
         self.ends, self._turned = ends, ends.turned()
         self.keys = keys
-        self.sides = (Side(mixes[0]), Side(mixes[1]))
-        self._http = Exchanges(ends, self.sides, files=files, calls=calls)
+        self.sides = (Side(mixes[0], opening.began[0]), Side(mixes[1], opening.began[1]))
+        self._client = opening.client
+        if self._client is None:
+            self._client = int(ends.src_port >= ends.dst_port)
+        self.syn: tuple[int, int] | None = None
         self._lost = 0
         self.last_ns = 0
         self._hellos: Handshake | None = None
@@ -74,6 +81,10 @@ class Conversation:
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
         self._cut = cutters[1] or cutters[0]
         self._server = 0 if cutters[1] else 1
+        # An industrial message may stand anywhere at such a port: nothing is stepped over there.
+        self._http = Exchanges(
+            ends, self.sides, self._client, files=files, calls=calls, steps=self._cut is None
+        )
 
     @property
     def evicted(self) -> int:
@@ -85,6 +96,12 @@ class Conversation:
         """Give the bytes of what belongs to no side alone: itself, requests, hellos that wait."""
         held = COST + self._http.held_bytes
         return held + self._hellos.held_bytes if self._hellos else held
+
+    def is_again(self, sequence: int, data: bytes) -> bool:
+        """Tell whether a SYN is the one with which this began; not if more was read since."""
+        told = self.sides[1]
+        at_end = told.expected == (sequence + len(data)) % WHOLE
+        return at_end and self.syn == (sequence, hash(data))
 
     def add(
         self,
@@ -101,7 +118,8 @@ class Conversation:
         if told.expected == NOT_YET:
             told.expected = sequence
         off = distance(sequence, told.expected)
-        if off and begins and abs(off) > FAR and not (told.follows and off < 0):
+        is_old = off < 0 and (told.follows or told.expected == told.began)
+        if off and begins and abs(off) > FAR and not is_old:
             told.forget()
             told.expected, off = sequence, 0
         if off < 0:
@@ -149,6 +167,8 @@ class Conversation:
         while True:
             if payload:
                 told.expected = (told.expected + len(payload)) % WHOLE
+                if self._cut is not None and told.waiting and _is_no_call(told.waiting):
+                    self._give_way(told, side, payload)
                 data, told.waiting = told.waiting + payload, b""
                 if not told.puts_off(data):
                     self._consume(time_ns, side, data, found)
@@ -160,6 +180,11 @@ class Conversation:
                 return
             payload = told.early.pop(at)[-off if off else 0 :]
 
+    def _give_way(self, told: Side, side: int, payload: bytes) -> None:
+        """Drop an unfinished text behind which an industrial message stands."""
+        if self._cut is not None and self._cut(payload, from_server=side == self._server)[0]:
+            told.drop()
+
     def _consume(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         """Read the messages in bytes that begin one; keep the rest if it may become one."""
         told = self.sides[side]
@@ -168,7 +193,9 @@ class Conversation:
             data = self._http.goes_on(time_ns, side, data, found)
             if not data:
                 return
-        if self._cut is not None:
+        if told.muted:
+            return
+        if self._cut is not None and not _is_no_call(data):
             cut, rest = self._cut(data, from_server=side == self._server)
             calls, untold = told_of(cut)
             self._lost += untold
@@ -196,6 +223,8 @@ class Conversation:
         told = self.sides[side]
         if self._hellos is None:
             self._hellos = Handshake("t")
+        if message[0] == tls.CLIENT_HELLO:
+            self._http.unmute(1 - side)
         if told is not self._certifier:
             ends = self.ends if side else self._turned
             found.extend(self._hellos.add(time_ns, ends, message))
@@ -220,7 +249,8 @@ class Conversation:
             self._lost += self.sides[side].keep(data)
         elif line:
             ends = self.ends if side else self._turned
-            is_server = ends.src_port < ends.dst_port
+            self._http.unmute(1 - side)
+            is_server = side != self._client
             said = sighting(SSH, time_ns, ends, {"banner": line, "is_server": is_server})
             found.append(said)
 
@@ -230,8 +260,20 @@ class Conversation:
             self._http.end_body(self.last_ns, side, found)
             if told.early and told.follows:
                 self._skip_gap(self.last_ns, side, found)
-            if told.waiting and self._cut is None and told.waiting[0] not in TLS_RECORDS:
+            is_text = self._cut is None or _is_no_call(told.waiting)
+            if told.waiting and is_text and told.waiting[0] not in TLS_RECORDS:
                 self._http.cut_off(self.last_ns, side, found)
         self._http.close(found)
         if self._hellos is not None:
             found.extend(self._hellos.close())
+
+
+def _is_no_call(data: bytes) -> bool:
+    """Tell, at an industrial port, bytes that begin as TLS, HTTP or SSH does.
+
+    In Modbus the third and fourth byte are 0, S7comm begins with 3, DNP3 with 5, EtherNet/IP with a
+    command below 256, the lower byte first: none of them begins so.
+    """
+    if data[:1] in _RECORDS:
+        return len(data) >= 5 and data[1] == 3 and (data[2] > 0 or data[3] > 1)
+    return http.begins(data) or data.startswith((b"SSH-", _PREFACE))

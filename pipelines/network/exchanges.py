@@ -16,18 +16,33 @@ from pipelines.network.sightings import FILES, HTTP, Ends, Sighting, http_fields
 class Exchanges:
     """Hold the requests of one connection that wait; `sides[1]` sends as `ends` say.
 
-    `evicted` counts the messages that were let go.
+    What a server sends inside a body is no message: bodies are stepped over; behind one without an
+    end, or that cannot be followed to it, the side is muted until the other asks again. `evicted`
+    counts the messages that were let go.
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_calls", "_ends", "_files", "_has_calls", "_of", "_sides",
-        "evicted",
+        "_asked", "_bodiless", "_calls", "_client", "_ends", "_files", "_has_calls", "_of",
+        "_sides", "_steps", "evicted",
     )  # fmt: skip
 
-    def __init__(self, ends: Ends, sides: tuple[Side, Side], *, files: bool, calls: bool) -> None:
-        """Begin with no request. `files`: read bodies; `calls`: those of HTTP/2 are wanted."""
-        self._ends, self._sides = (ends.turned(), ends), sides
-        self._files, self._has_calls = files, calls
+    def __init__(
+        self,
+        ends: Ends,
+        sides: tuple[Side, Side],
+        client: int,
+        *,
+        files: bool,
+        calls: bool,
+        steps: bool,
+    ) -> None:
+        """Begin with no request. `client`: the side that seems to be it.
+
+        `files`: read bodies; `calls`: those of HTTP/2 are wanted; `steps`: step over bodies, since
+        nothing else than messages of this connection can stand in them.
+        """
+        self._ends, self._sides, self._client = (ends.turned(), ends), sides, client
+        self._files, self._has_calls, self._steps = files and steps, calls, steps
         self._of: HttpHead | None = None
         self._bodiless = False
         self._calls: Calls | None = None
@@ -84,15 +99,23 @@ class Exchanges:
 
     def give_up(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Let go what a gap interrupts."""
-        self.end_body(time_ns, side, found)
         told = self._sides[side]
+        had_begun = told.in_chunks or told.body is not None
+        self.end_body(time_ns, side, found)
         told.in_chunks, told.frames = False, None
+        if had_begun and not self._asked:
+            # The answers that are waited for may stand behind the gap.
+            self._mute(told)
+
+    def unmute(self, side: int) -> None:
+        """Read a side again, of which something was asked."""
+        self._sides[side].muted = False
 
     def end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Tell of a body as far as it was seen."""
         told = self._sides[side]
         if told.body is not None and len(told.body):
-            of = http_fields(self._of, None)
+            of = http_fields(told.body.asked, None)
             fields = {name: of[name] for name in ("method", "host", "uri")} | told.body.fields()
             found.append(sighting(FILES, time_ns, self._ends[side], fields))
         told.body = None
@@ -140,36 +163,45 @@ class Exchanges:
         told = self._sides[side]
         body = 0 if head.status and self._bodiless else head.length
         if self._files and body != 0:
-            told.body = Body(data[: head.size], body, is_chunked=head.is_chunked)
+            told.body = Body(data[: head.size], body, self._of, is_chunked=head.is_chunked)
             return self._fed(time_ns, side, told.body, data[head.size :], found)
-        if body is None:
-            # Until the end, or in chunks. The next head is known by how its segment begins;
-            # only where more than one request waits may it begin elsewhere.
-            has_more = head.is_chunked and (head.method is not None or bool(self._asked))
-            return self._behind_chunks(told, data, head.size) if has_more else b""
-        if body >= len(data) - head.size:
-            # The body goes on (or ends here): what lies in it is not looked at.
-            missing = body - (len(data) - head.size)
-            if missing:
-                told.skip(missing)
+        if body is not None and head.size + body <= len(data):
+            return data[head.size + body :]
+        if not self._steps:
             return b""
-        return data[head.size + body :]
+        if body is not None:
+            self._skip(told, head.size + body - len(data))
+        elif head.is_chunked:
+            return self._behind_chunks(told, data, head.size)
+        else:
+            self._mute(told)
+        return b""
 
     def _behind_chunks(self, told: Side, data: bytes, at: int) -> bytes:
         """Give what stands behind a body in chunks; nothing yet where it goes on."""
         try:
             at, is_over = http.behind_chunks(data, at)
         except ValueError:
-            told.in_chunks = False
+            self._mute(told)
             return b""
         told.in_chunks = not is_over
         if is_over:
             return data[at:]
-        if at < len(data):
-            self.evicted += told.keep(data[at:])
-            return b""
-        told.skip(at - len(data))
+        if at >= len(data):
+            self._skip(told, at - len(data))
+        elif told.keep(data[at:]):
+            self.evicted += 1
+            self._mute(told)
         return b""
+
+    def _skip(self, told: Side, size: int) -> None:
+        if not told.skip(size):
+            self._mute(told)
+
+    def _mute(self, told: Side) -> None:
+        """Read nothing of what goes on without a known end, if it is an answer."""
+        told.in_chunks = False
+        told.muted = told.answers
 
     def _fed(
         self, time_ns: int, side: int, body: Body, data: bytes, found: list[Sighting]
@@ -183,33 +215,52 @@ class Exchanges:
                 surplus = body.surplus()
             except ValueError:
                 self.end_body(time_ns, side, found)
+                self._mute(told)
                 return b""
         if body.wanted and not body.is_over:
             told.follows = True
             return b""
         self.end_body(time_ns, side, found)
+        rest = data[len(taken) - surplus :]
         if body.is_over:
-            return data[len(taken) - surplus :]
+            return rest
+        if body.is_chunked:
+            seen = min(body.next_chunk, len(body))
+            return self._behind_chunks(told, body.behind(seen) + rest, body.next_chunk - seen)
         if body.length is None:
+            self._mute(told)
             return b""
-        behind, rest = body.length - len(body), data[len(taken) :]
+        behind = body.length - len(body)
         if behind <= len(rest):
             return rest[behind:]
-        told.skip(behind - len(rest))
+        self._skip(told, behind - len(rest))
         return b""
 
     def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
+        told = self._sides[side]
         if head.method is not None:
             self._asked.add(time_ns, self._ends[side], head, found)
-            self._of = head
+            self._of, told.answers = head, False
+            self._asks(time_ns, 1 - side, found)
             return
         status = head.status or 0
         self._bodiless = status < 200 or status in (204, 304)
         if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
+        # Who is no server and was not asked does not become silent by a false answer.
+        told.answers = bool(self._asked) or side != self._client
         if self._asked:
-            self._of = self._asked.first[2]
-            self._bodiless |= self._of.method in ("HEAD", "CONNECT")
+            self._of = of = self._asked.first[2]
+            self._bodiless |= of.method == "HEAD" or (of.method == "CONNECT" and status < 300)
             found.append(self._asked.answered(status))
         else:
+            self._of = None
             found.append(sighting(HTTP, time_ns, self._ends[1 - side], http_fields(None, status)))
+
+    def _asks(self, time_ns: int, other: int, found: list[Sighting]) -> None:
+        """Let the other side be read: its last answer is over."""
+        told = self._sides[other]
+        told.muted = False
+        if told.body is not None and told.body.is_endless:
+            self.end_body(time_ns, other, found)
+            told.follows = False

@@ -29,30 +29,34 @@ class Side:
 
     `follows`: the next bytes are wanted, wherever in a segment they lie. `least`: with fewer bytes
     the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
-    spare a sender of tiny pieces from being read anew with each.
+    spare a sender of tiny pieces from being read anew with each. `began`: the first byte's sequence
+    number, if the SYN told it. `answers`: its last HTTP head was an answer; `muted`: nothing it
+    sends is read until the other side asks again.
     """
 
     __slots__ = (
-        "body", "early", "expected", "follows", "frames", "in_chunks", "least", "mix", "searched",
-        "waiting",
+        "answers", "began", "body", "early", "expected", "follows", "frames", "in_chunks", "least",
+        "mix", "muted", "searched", "waiting",
     )  # fmt: skip
 
-    def __init__(self, mix: int) -> None:
+    def __init__(self, mix: int, began: int = NOT_YET) -> None:
         """Begin with no byte seen."""
         self.mix = mix
-        self.expected = NOT_YET
+        self.expected = self.began = began
         self.waiting = b""
         self.least = self.searched = 0
         self.body: Body | None = None
         self.frames: Frames | None = None
         self.early: dict[int, bytes] = {}
-        self.follows = self.in_chunks = False
+        self.follows = self.in_chunks = self.answers = self.muted = False
 
-    def skip(self, size: int) -> None:
-        """Step over bytes that nobody needs; what follows them is wanted."""
-        if size < HALF // 2:
-            self.expected = (self.expected + size) % WHOLE
-            self.follows = True
+    def skip(self, size: int) -> bool:
+        """Step over bytes that nobody needs; what follows is wanted. False: too many."""
+        if size >= HALF // 2:
+            return False
+        self.expected = (self.expected + size) % WHOLE
+        self.follows = True
+        return True
 
     def keep(self, rest: bytes, least: int = 0, most: int = MAX_WAITING) -> int:
         """Keep the bytes of an unfinished message; 1 where they are too many, and are let go."""
@@ -85,7 +89,7 @@ class Side:
 
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
-        kept = len(self.waiting) + (len(self.body) if self.body else 0)
+        kept = len(self.waiting) + (self.body.held_bytes if self.body is not None else 0)
         if self.frames is not None:
             kept += self.frames.held_bytes
         return kept if not self.early else kept + sum(map(len, self.early.values()))
