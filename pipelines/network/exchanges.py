@@ -57,6 +57,8 @@ class Exchanges:
     def goes_on(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> bytes:
         """Take bytes of what began before; give those behind it, which begin a message."""
         told = self._sides[side]
+        if told.body is not None and told.body.is_left:
+            self.end_body(time_ns, side, found)
         if told.body is not None:
             data = self._fed(time_ns, side, told.body, data, found)
         if told.frames is not None and data:
@@ -240,8 +242,11 @@ class Exchanges:
         told = self._sides[side]
         if head.method is not None:
             self._asked.add(time_ns, self._ends[side], head, found)
-            self._of, told.answers = head, False
-            self._asks(time_ns, 1 - side, found)
+            self._of, told.answers = head if self._files else None, False
+            other = self._sides[1 - side]
+            other.muted = False
+            if other.body is not None and other.body.is_endless:
+                other.body.is_left = True
             return
         status = head.status or 0
         self._bodiless = status < 200 or status in (204, 304)
@@ -250,17 +255,10 @@ class Exchanges:
         # Who is no server and was not asked does not become silent by a false answer.
         told.answers = bool(self._asked) or side != self._client
         if self._asked:
-            self._of = of = self._asked.first[2]
+            of = self._asked.first[2]
+            self._of = of if self._files else None
             self._bodiless |= of.method == "HEAD" or (of.method == "CONNECT" and status < 300)
             found.append(self._asked.answered(status))
         else:
             self._of = None
             found.append(sighting(HTTP, time_ns, self._ends[1 - side], http_fields(None, status)))
-
-    def _asks(self, time_ns: int, other: int, found: list[Sighting]) -> None:
-        """Let the other side be read: its last answer is over."""
-        told = self._sides[other]
-        told.muted = False
-        if told.body is not None and told.body.is_endless:
-            self.end_body(time_ns, other, found)
-            told.follows = False

@@ -161,6 +161,13 @@ def test_a_body_keeps_its_request_when_the_next_one_comes_early() -> None:
     assert said(rows, "uri", "size") == [("/a", 10), ("/next", 2)]
 
 
+def test_a_body_without_a_length_ends_where_the_next_request_is_answered() -> None:
+    talk = Talk().asks(GET).answers(ENDLESS + b"01234").asks(NEXT).answers(OK)
+    parts = watch([capture(talk.frames)], flows=False, dns=False, others=(FILES,))
+    rows = of((row for part in parts for row in part.others), FILES)
+    assert said(rows, "uri", "seen_bytes") == [("/a", 5), ("/next", 2)]
+
+
 def test_a_sent_body_keeps_its_request_when_the_answer_comes_early() -> None:
     post = b"POST /up HTTP/1.1\r\nContent-Length: 10\r\n\r\n01234"
     talk = Talk().asks(post).answers(OK).asks(b"56789")

@@ -17,10 +17,13 @@ class Body:
     """Collect up to MAX_BODY bytes; `length` None: in chunks, or until the connection ends.
 
     `asked`: the request that it belongs to; `next_chunk`: how far behind the body's beginning the
-    chunk stands that was not looked at yet.
+    chunk stands that was not looked at yet; `is_left`: the other side asked again behind a body
+    without an end.
     """
 
-    __slots__ = ("_kept", "asked", "is_chunked", "is_over", "length", "mime_type", "next_chunk")
+    __slots__ = (
+        "_kept", "asked", "is_chunked", "is_left", "is_over", "length", "mime_type", "next_chunk",
+    )  # fmt: skip
 
     def __init__(
         self, head: bytes, length: int | None, asked: HttpHead | None, *, is_chunked: bool
@@ -30,7 +33,7 @@ class Body:
         found = _TYPE.search(head)
         self.mime_type = found.group(1).strip().decode("utf-8", "replace") if found else None
         self.length, self.is_chunked = length, is_chunked
-        self.is_over = False
+        self.is_over = self.is_left = False
         self._kept = bytearray()
 
     def __len__(self) -> int:
