@@ -32,8 +32,13 @@ COST: Final = 2_048
 MAX_EARLY: Final = 16
 TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 """Records with which a segment that holds a hello may begin."""
-_RECORDS: Final = tuple(bytes([kind]) for kind in TLS_RECORDS)
 _PREFACE: Final = http2.PREFACE[:4]
+_LINE_END: Final = b"\r\n"
+_WORDS: Final = frozenset((method + " ").encode()[:4] for method in http.METHODS) | {
+    b"HTTP",
+    b"SSH-",
+    _PREFACE,
+}
 MAX_CUT: Final = 1 << 16
 """The same of an industrial protocol."""
 FAR: Final = 1 << 20
@@ -260,8 +265,8 @@ class Conversation:
             self._http.end_body(self.last_ns, side, found)
             if told.early and told.follows:
                 self._skip_gap(self.last_ns, side, found)
-            is_text = self._cut is None or _is_no_call(told.waiting)
-            if told.waiting and is_text and told.waiting[0] not in TLS_RECORDS:
+            is_text = told.waiting and (self._cut is None or _is_no_call(told.waiting))
+            if is_text and told.waiting[0] not in TLS_RECORDS:
                 self._http.cut_off(self.last_ns, side, found)
         self._http.close(found)
         if self._hellos is not None:
@@ -274,6 +279,7 @@ def _is_no_call(data: bytes) -> bool:
     In Modbus the third and fourth byte are 0, S7comm begins with 3, DNP3 with 5, EtherNet/IP with a
     command below 256, the lower byte first: none of them begins so.
     """
-    if data[:1] in _RECORDS:
-        return len(data) >= 5 and data[1] == 3 and (data[2] > 0 or data[3] > 1)
-    return http.begins(data) or data.startswith((b"SSH-", _PREFACE))
+    if data[:4] in _WORDS or (data[0] == _LINE_END[0] and data[2:6] in _WORDS):
+        return True
+    is_record = data[0] in TLS_RECORDS and len(data) >= 5 and data[1] == 3
+    return is_record and (data[2] > 0 or data[3] > 1)

@@ -80,11 +80,6 @@ def may_begin(data: bytes) -> bool:
     return len(data) < 20 and any(s.startswith(begun) for s in _STARTS)
 
 
-def begins(data: bytes) -> bool:
-    """Tell whether the bytes begin like a head; four bytes tell."""
-    return len(data) >= 4 and may_begin(data)
-
-
 def may_end(data: bytes, at: int) -> bool:
     """Tell whether a head, in whose bytes up to `at` no end was found, is to be read now."""
     return len(data) >= MAX_HEAD or _end(data, max(at - 3, 0), len(data)) is not None
