@@ -34,11 +34,9 @@ TLS_RECORDS: Final = (0x14, 0x15, 0x16)
 """Records with which a segment that holds a hello may begin."""
 _PREFACE: Final = http2.PREFACE[:4]
 _LINE_END: Final = b"\r\n"
-_WORDS: Final = frozenset((method + " ").encode()[:4] for method in http.METHODS) | {
-    b"HTTP",
-    b"SSH-",
-    _PREFACE,
-}
+_METHODS: Final = frozenset((method + " ").encode()[:4] for method in http.METHODS)
+_WORDS: Final = _METHODS | {b"HTTP", b"SSH-", _PREFACE}
+_FIRST: Final = frozenset((*TLS_RECORDS, _LINE_END[0], *(word[0] for word in _WORDS)))
 MAX_CUT: Final = 1 << 16
 """The same of an industrial protocol."""
 FAR: Final = 1 << 20
@@ -49,12 +47,13 @@ class Conversation:
     """Hold one connection: `sides[1]` sends as `ends` say, `sides[0]` the other way.
 
     `keys`: what tells it from others of the same mix, for either side. `syn`: sequence number and
-    hash of the data in the SYN with which it began, if there were any.
+    hash of the data in the SYN with which it began, if there were any. `counted`: bytes of those
+    held that are in the watch's book, those of the sides apart.
     """
 
     __slots__ = (
-        "_certifier", "_client", "_cut", "_hellos", "_http", "_lost", "_server", "_turned", "ends",
-        "keys", "last_ns", "sides", "syn",
+        "_certifier", "_client", "_cut", "_hellos", "_http", "_lost", "_server", "_turned",
+        "counted", "ends", "keys", "last_ns", "sides", "syn",
     )  # fmt: skip
 
     def __init__(
@@ -78,14 +77,14 @@ class Conversation:
         if self._client is None:
             self._client = int(ends.src_port >= ends.dst_port)
         self.syn: tuple[int, int] | None = None
-        self._lost = 0
+        self._lost = self.counted = 0
         self.last_ns = 0
         self._hellos: Handshake | None = None
         self._certifier: Side | None = None
-        cutters = {side: CUTTERS.get(end) for side, end in ((0, ends.src_port), (1, ends.dst_port))}
         # Of two ports with a protocol the receiver's counts, as if the side were the client.
-        self._cut = cutters[1] or cutters[0]
-        self._server = 0 if cutters[1] else 1
+        by_receiver = CUTTERS.get(ends.dst_port)
+        self._cut = by_receiver or CUTTERS.get(ends.src_port)
+        self._server = 0 if by_receiver else 1
         # An industrial message may stand anywhere at such a port: nothing is stepped over there.
         self._http = Exchanges(
             ends, self.sides, self._client, files=files, calls=calls, steps=self._cut is None
@@ -99,7 +98,10 @@ class Conversation:
     @property
     def held_bytes(self) -> int:
         """Give the bytes of what belongs to no side alone: itself, requests, hellos that wait."""
-        held = COST + self._http.held_bytes
+        http = self._http
+        held = COST + http.asked.held_bytes
+        if http.calls is not None:
+            held += http.calls.held_bytes
         return held + self._hellos.held_bytes if self._hellos else held
 
     def is_again(self, sequence: int, data: bytes) -> bool:
@@ -123,8 +125,7 @@ class Conversation:
         if told.expected == NOT_YET:
             told.expected = sequence
         off = distance(sequence, told.expected)
-        is_old = off < 0 and (told.follows or told.expected == told.began)
-        if off and begins and abs(off) > FAR and not is_old:
+        if begins and abs(off) > FAR and not (off < 0 and told.knows_past):
             told.forget()
             told.expected, off = sequence, 0
         if off < 0:
@@ -172,9 +173,10 @@ class Conversation:
         while True:
             if payload:
                 told.expected = (told.expected + len(payload)) % WHOLE
-                if self._cut is not None and told.waiting and _is_no_call(told.waiting):
+                data = payload
+                if told.waiting:
                     self._give_way(told, side, payload)
-                data, told.waiting = told.waiting + payload, b""
+                    data, told.waiting = told.waiting + payload, b""
                 if not told.puts_off(data):
                     self._consume(time_ns, side, data, found)
             if not told.early or not told.follows:
@@ -187,7 +189,9 @@ class Conversation:
 
     def _give_way(self, told: Side, side: int, payload: bytes) -> None:
         """Drop an unfinished text behind which an industrial message stands."""
-        if self._cut is not None and self._cut(payload, from_server=side == self._server)[0]:
+        if self._cut is None or not _is_no_call(told.waiting):
+            return
+        if self._cut(payload, from_server=side == self._server)[0]:
             told.drop()
 
     def _consume(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
@@ -200,13 +204,14 @@ class Conversation:
                 return
         if told.muted:
             return
-        if self._cut is not None and not _is_no_call(data):
+        if self._cut is not None and not (data[0] in _FIRST and _is_no_call(data)):
             cut, rest = self._cut(data, from_server=side == self._server)
             calls, untold = told_of(cut)
             self._lost += untold
             ends = self.ends if side else self._turned
             found.extend(sighting(OT, time_ns, ends, function_fields(call)) for call in calls)
-            self._lost += told.keep(rest, most=MAX_CUT)
+            if rest:
+                self._lost += told.keep(rest, most=MAX_CUT)
         elif data[0] in TLS_RECORDS:
             self._hello(time_ns, side, data, found)
         elif data.startswith(b"SSH-"[: len(data)]):

@@ -22,8 +22,8 @@ class Exchanges:
     """
 
     __slots__ = (
-        "_asked", "_bodiless", "_calls", "_client", "_ends", "_files", "_has_calls", "_of",
-        "_sides", "_steps", "evicted",
+        "_bodiless", "_client", "_ends", "_files", "_has_calls", "_of", "_sides", "_steps", "asked",
+        "calls", "evicted",
     )  # fmt: skip
 
     def __init__(
@@ -45,14 +45,9 @@ class Exchanges:
         self._files, self._has_calls, self._steps = files and steps, calls, steps
         self._of: HttpHead | None = None
         self._bodiless = False
-        self._calls: Calls | None = None
-        self._asked = Asked()
+        self.calls: Calls | None = None
+        self.asked = Asked()
         self.evicted = 0
-
-    @property
-    def held_bytes(self) -> int:
-        """Give the bytes of the requests that wait."""
-        return self._asked.held_bytes + (self._calls.held_bytes if self._calls else 0)
 
     def goes_on(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> bytes:
         """Take bytes of what began before; give those behind it, which begin a message."""
@@ -89,9 +84,9 @@ class Exchanges:
                 self.evicted += told.keep(data)
                 told.searched = len(data)
                 return
-            if head.status == SWITCHED and http.names_http2(data[: head.size]) and self._asked:
-                self._calls = Calls()
-                self._calls.upgrade(*self._asked.first)
+            if head.status == SWITCHED and http.names_http2(data[: head.size]) and self.asked:
+                self.calls = Calls()
+                self.calls.upgrade(*self.asked.first)
                 self._head(time_ns, side, head, found)
                 self.begin_frames(time_ns, side, data[head.size :], found)
                 return
@@ -105,7 +100,7 @@ class Exchanges:
         had_begun = told.in_chunks or told.body is not None
         self.end_body(time_ns, side, found)
         told.in_chunks, told.frames = False, None
-        if had_begun and not self._asked:
+        if had_begun and not self.asked:
             # The answers that are waited for may stand behind the gap.
             self._mute(told)
 
@@ -135,10 +130,10 @@ class Exchanges:
 
     def close(self, found: list[Sighting]) -> None:
         """Give the requests that got no answer."""
-        while self._asked:
-            found.append(self._asked.answered(None))
-        if self._calls is not None:
-            found.extend(self._calls.close())
+        while self.asked:
+            found.append(self.asked.answered(None))
+        if self.calls is not None:
+            found.extend(self.calls.close())
 
     def _framed(
         self, time_ns: int, side: int, frames: http2.Frames, data: bytes, found: list[Sighting]
@@ -150,9 +145,9 @@ class Exchanges:
             told.frames = None
             self.evicted += 1
             return
-        self._calls = self._calls or Calls()
+        self.calls = self.calls or Calls()
         for block in blocks:
-            found.extend(self._calls.add(time_ns, self._ends[side], block))
+            found.extend(self.calls.add(time_ns, self._ends[side], block))
         if at < len(data):
             self.evicted += told.keep(data[at:])
         else:
@@ -241,7 +236,7 @@ class Exchanges:
     def _head(self, time_ns: int, side: int, head: HttpHead, found: list[Sighting]) -> None:
         told = self._sides[side]
         if head.method is not None:
-            self._asked.add(time_ns, self._ends[side], head, found)
+            self.asked.add(time_ns, self._ends[side], head, found)
             self._of, told.answers = head if self._files else None, False
             other = self._sides[1 - side]
             other.muted = False
@@ -253,12 +248,12 @@ class Exchanges:
         if status < 200 and status != SWITCHED:
             return  # an interim answer: the real one follows
         # Who is no server and was not asked does not become silent by a false answer.
-        told.answers = bool(self._asked) or side != self._client
-        if self._asked:
-            of = self._asked.first[2]
+        told.answers = bool(self.asked) or side != self._client
+        if self.asked:
+            of = self.asked.first[2]
             self._of = of if self._files else None
             self._bodiless |= of.method == "HEAD" or (of.method == "CONNECT" and status < 300)
-            found.append(self._asked.answered(status))
+            found.append(self.asked.answered(status))
         else:
             self._of = None
             found.append(sighting(HTTP, time_ns, self._ends[1 - side], http_fields(None, status)))

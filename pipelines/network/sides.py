@@ -31,17 +31,17 @@ class Side:
     the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
     spare a sender of tiny pieces from being read anew with each. `began`: the first byte's sequence
     number, if the SYN told it. `answers`: its last HTTP head was an answer; `muted`: nothing it
-    sends is read until the other side asks again.
+    sends is read until the other side asks again. `counted`: what the watcher knows that it holds.
     """
 
     __slots__ = (
-        "answers", "began", "body", "early", "expected", "follows", "frames", "in_chunks", "least",
-        "mix", "muted", "searched", "waiting",
+        "answers", "began", "body", "counted", "early", "expected", "follows", "frames",
+        "in_chunks", "least", "mix", "muted", "searched", "waiting",
     )  # fmt: skip
 
     def __init__(self, mix: int, began: int = NOT_YET) -> None:
         """Begin with no byte seen."""
-        self.mix = mix
+        self.mix, self.counted = mix, 0
         self.expected = self.began = began
         self.waiting = b""
         self.least = self.searched = 0
@@ -49,6 +49,11 @@ class Side:
         self.frames: Frames | None = None
         self.early: dict[int, bytes] = {}
         self.follows = self.in_chunks = self.answers = self.muted = False
+
+    @property
+    def knows_past(self) -> bool:
+        """Tell whether what lies before the expected byte is surely old, however far off."""
+        return self.follows or self.expected == self.began
 
     def skip(self, size: int) -> bool:
         """Step over bytes that nobody needs; what follows is wanted. False: too many."""

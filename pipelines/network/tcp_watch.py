@@ -168,38 +168,31 @@ class TcpWatch:
                 opening = self._openings.take(one.back, one.mix, at)
                 known = segments.conversation(one, opening, files=self._files, calls=self._http2)
                 known.syn = (one.sequence, hash(payload)) if one.is_syn else None
-                self._held += known.held_bytes
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:
             return
         side = 1 if known.keys[1] == side_key else 0
         told = known.sides[side]
-        before = told.follows, told.expected, told.held_bytes() + known.held_bytes
+        followed, expected = told.follows, told.expected
         known.last_ns = one.time_ns
         known.add(one.time_ns, side, one.sequence, payload, found, begins=begins)
-        self._held += told.held_bytes() + known.held_bytes - before[2]
-        for place in self._account(segments, told, before, queued):
-            heapq.heappush(more, place)
-
-    def _account(
-        self, segments: "_Segments", told: Side, before: tuple[bool, int, int], queued: Bools
-    ) -> list[int]:
-        """Keep the book of what is followed; give the segments wanted next."""
-        followed, expected, _ = before
+        here, all_here = told.held_bytes(), known.held_bytes
+        self._held += here - told.counted + all_here - known.counted
+        told.counted, known.counted = here, all_here
         if told.follows:
             self._following[told.mix] = told
             if not followed or segments.is_beyond(told, expected):
-                return segments.needed(told, queued)
+                for place in segments.needed(told, queued):
+                    heapq.heappush(more, place)
         elif followed:
             self._following.pop(told.mix, None)
-        return []
 
     def _let_go(self, key: int, found: list[Sighting]) -> None:
         gone = self._known.pop(key)
-        self._held -= gone.held_bytes
+        self._held -= gone.counted
         for told in gone.sides:
-            self._held -= told.held_bytes()
+            self._held -= told.counted
             self._following.pop(told.mix, None)
         self._evicted += gone.evicted
         gone.close(found)
