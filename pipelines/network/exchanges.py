@@ -186,9 +186,11 @@ class Exchanges:
             return data[at:]
         if at >= len(data):
             self._skip(told, at - len(data))
-        elif told.keep(data[at:]):
+        elif told.keep(data[at:], most=http.MAX_HEAD - 1):
             self.evicted += 1
             self._mute(told)
+        elif b"\n" in data[at:]:
+            told.searched = len(data) - at  # fields behind the last chunk end as a head does
         return b""
 
     def _skip(self, told: Side, size: int) -> None:

@@ -276,3 +276,21 @@ def test_of_a_long_body_in_chunks_the_next_one_is_still_found() -> None:
     parts = watch([capture(talk.frames)], flows=False, dns=False, others=(FILES,))
     rows = of((row for part in parts for row in part.others), FILES)
     assert said(rows, "uri", "seen_bytes", "size") == [("/a", MAX_BODY, None), ("/next", 2, 2)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_fields_behind_the_last_chunk_hide_no_answer_however_they_are_cut(size: int) -> None:
+    sent = CHUNKS + b"3;x=y\r\nabc\r\n0\r\n" + b"T: 1\r\n" * 60 + b"\r\n" + OK
+    parts = [sent[at : at + size] for at in range(0, len(sent), size)]
+    talk = Talk().asks(GET, NEXT).answers(*parts)
+    assert said(seen(talk.frames), "uri", "status") == [("/a", 200), ("/next", 200)]
+
+
+def test_endless_fields_behind_the_last_chunk_are_given_up_and_counted() -> None:
+    fields = [b"T: 1\r\n" * 200] * 20
+    talk = Talk().asks(GET).answers(CHUNKS + b"0\r\n", *fields, FORGED["answer"])
+    talk.asks(NEXT).answers(OK)
+    parts = list(watch([capture(talk.frames)]))
+    rows = of((row for part in parts for row in part.others), HTTP)
+    assert said(rows, "uri", "status") == [("/a", 200), ("/next", 200)]
+    assert parts[-1].evicted == 1
