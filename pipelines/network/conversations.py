@@ -125,9 +125,8 @@ class Conversation:
         if told.expected == NOT_YET:
             told.expected = sequence
         off = distance(sequence, told.expected)
-        if begins and abs(off) > FAR and not (off < 0 and told.knows_past):
-            told.forget()
-            told.expected, off = sequence, 0
+        if begins and (sequence == told.began or abs(off) > FAR):
+            off = self._begun_anew(time_ns, side, sequence, off, found)
         if off < 0:
             payload = payload[-off:]
             if not payload:
@@ -146,6 +145,22 @@ class Conversation:
         if not (begins or told.follows):
             return
         self._in_order(time_ns, side, payload, found)
+
+    def _begun_anew(
+        self, time_ns: int, side: int, sequence: int, off: int, found: list[Sighting]
+    ) -> int:
+        """Begin a side anew where a message stands at its first byte, or far off; give how far."""
+        told = self.sides[side]
+        if sequence == told.began:
+            told.began = NOT_YET
+            if off:
+                self._http.restart(time_ns, side, found)
+        elif off < 0 and told.knows_past:
+            return off
+        if off:
+            told.forget()
+            told.expected = sequence
+        return 0
 
     def _skip_gap(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Give a message up whose middle does not come; read what was held behind the gap."""

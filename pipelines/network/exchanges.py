@@ -104,6 +104,12 @@ class Exchanges:
             # The answers that are waited for may stand behind the gap.
             self._mute(told)
 
+    def restart(self, time_ns: int, side: int, found: list[Sighting]) -> None:
+        """Let go what came before a side's first byte did: it takes no answer."""
+        self.end_body(time_ns, side, found)
+        while self.asked and self.asked.first[1] == self._ends[side]:
+            found.append(self.asked.answered(None))
+
     def unmute(self, side: int) -> None:
         """Read a side again, of which something was asked."""
         self._sides[side].muted = False

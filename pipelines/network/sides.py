@@ -30,8 +30,9 @@ class Side:
     `follows`: the next bytes are wanted, wherever in a segment they lie. `least`: with fewer bytes
     the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
     spare a sender of tiny pieces from being read anew with each. `began`: the first byte's sequence
-    number, if the SYN told it. `answers`: its last HTTP head was an answer; `muted`: nothing it
-    sends is read until the other side asks again. `counted`: what the watcher knows that it holds.
+    number, if the SYN told it, until a message was read there. `answers`: its last HTTP head was
+    an answer; `muted`: nothing it sends is read until the other side asks again. `counted`: what
+    the watcher knows that it holds.
     """
 
     __slots__ = (

@@ -203,6 +203,17 @@ def test_a_decoy_below_the_window_takes_no_answer(read: Read, off: int) -> None:
     assert said(read(talk.frames), "uri", "status") == [("/a", 200)]
 
 
+@pytest.mark.parametrize("off", [10, 500, 2 << 20])
+@pytest.mark.parametrize("decoy", [b"GET /decoy HTTP/1.1\r\n\r\n", b"GET /decoy"])
+@pytest.mark.parametrize("read", [seen, block_by_block])
+def test_a_decoy_ahead_neither_hides_the_first_request_nor_takes_its_answer(
+    read: Read, decoy: bytes, off: int
+) -> None:
+    talk = Talk().put(decoy, off=off).asks(GET[:20], GET[20:]).answers(OK).asks(NEXT).answers(OK)
+    rows = said(read(talk.frames), "uri", "status")
+    assert [row for row in rows if row[1]] == [("/a", 200), ("/next", 200)]
+
+
 @pytest.mark.parametrize("read", [seen, block_by_block])
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_a_false_syn_hides_no_request(read: Read, at: int) -> None:
