@@ -4,6 +4,7 @@ Nothing that comes is obeyed here. What is signed is laid down for the halves th
 """
 
 import json
+import math
 import random
 import re
 import threading
@@ -23,6 +24,7 @@ from agent.voice import tell, trouble
 from agent.wake import call
 
 PIECE: Final = 512 << 10
+LEAST_WAIT_S: Final = 5.0
 LONGEST_WAIT_S: Final = 300.0
 LOOK_S: Final = 1.0
 """What came of an order is told so soon, whenever the next beat is."""
@@ -104,9 +106,11 @@ class Beat:
         try:
             answer: dict[str, Any] = json.loads(text)
             policy, orders = str(answer["policy"]), [str(o) for o in answer["orders"]]
-            self.every_s = min(max(float(answer["beat_s"]), 5.0), LONGEST_WAIT_S)
-        except (ValueError, KeyError, TypeError):
+            every_s = float(answer["beat_s"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise Away("the house did not answer the beat as it does") from None
+        if math.isfinite(every_s):
+            self.every_s = min(max(every_s, LEAST_WAIT_S), LONGEST_WAIT_S)
         if policy:
             write_private(self._folder / OFFERED, policy)
         found = [(_id(order), order) for order in orders]

@@ -54,12 +54,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     parser.add_argument("--config", type=Path, help=f"settings, TOML (default {config_place()})")
     acts = parser.add_subparsers(
-        required=True, metavar="enroll|run|once|status|queue|doctor|install|uninstall|update"
+        required=True, metavar="enroll|run|once|status|queue|doctor|lift|install|uninstall|update"
     )
     sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
     sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
-    sub.add_argument("--token", default="", help="the enrolment token (else as run takes its own)")
-    sub.add_argument("--token-file", type=Path, help="file with the token")
+    sub.add_argument(
+        "--token",
+        default="",
+        help="the enrolment token, for scripts: whoever is on the host can read it meanwhile",
+    )
+    sub.add_argument(
+        "--token-file",
+        type=Path,
+        help="file with the token, - for standard input (else INOPSIO_AGENT_TOKEN)",
+    )
     sub.add_argument(
         "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
     )
@@ -89,7 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("about", choices=("policy", "action"))
     sub.set_defaults(act=_by("commands", "check_order"))
     for name, act, text in (
-        ("status", _by("commands", "status"), "how the agent is, one JSON row"),
+        (
+            "status",
+            _by("commands", "status"),
+            "how the agent is; one JSON row if not on a terminal",
+        ),
         ("queue", _by("commands", "queue"), "what waits, was sent, was dropped: a JSON row a lane"),
         (
             "lift",
@@ -97,7 +109,10 @@ def _parser() -> argparse.ArgumentParser:
             "take back each isolation, block and suspension",
         ),
     ):
-        acts.add_parser(name, help=text).set_defaults(act=act)
+        sub = acts.add_parser(name, help=text)
+        sub.set_defaults(act=act)
+        if name == "status":
+            sub.add_argument("--json", action="store_true", help="one JSON row on a terminal too")
     _install_words(acts)
     _update_words(acts)
     return parser

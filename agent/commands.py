@@ -10,11 +10,10 @@ import time
 from types import ModuleType
 
 from agent.collect._shape import now_us
-from agent.deliver import ACCEPTED, ship_all
+from agent.deliver import ship_all
 from agent.errors import AgentError
 from agent.given import DONE, FAILED, logs_for, settings_of, spool_of
 from agent.halves import houses
-from agent.health import HEALTH, health
 from agent.identity import alone, load
 from agent.incarnation import Marking, place_of, settle
 from agent.pin import pin_of, put
@@ -129,12 +128,12 @@ def _known(given: argparse.Namespace) -> Spool:
 def status(given: argparse.Namespace) -> int:
     """Say how the agent is."""
     spool = _known(given)
-    # What this process uses says nothing: memory and share are what the agent last said of itself.
-    now = {k: v for k, v in health(spool, 0.0).items() if k not in {"memory_bytes", "cpu_share"}}
-    told = {"accepted": spool.note(ACCEPTED, {})}
-    row = {"agent_id": agent_id(spool), **spool.note(HEALTH, {}), **told, **now}
-    print(json.dumps(row))  # noqa: T201  the command's result
+    saying = importlib.import_module("agent.status")
+    row = saying.standing(given.data, spool)
     spool.close()
+    is_row = given.json or not saying.is_for_people()
+    for line in [json.dumps(row)] if is_row else saying.lines(row, now_us()):
+        print(line)  # noqa: T201  the command's result
     return DONE
 
 

@@ -1,6 +1,6 @@
 """Deliver what waits: lanes in turn, back-off with jitter, a poisonous row put aside alone."""
 
-import functools
+import math
 import random
 import threading
 import time
@@ -15,7 +15,8 @@ from agent.voice import tell, trouble
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 120.0
 ACCEPTED: Final = "accepted"
-"""Note of the spool: which version had a batch accepted first, and when; once a process."""
+"""Note of the spool: which version had a batch accepted last, and when, to about a minute."""
+NOTE_EVERY_S: Final = 60.0
 SKEW: Final = "clock_skew_s"
 """Note of the spool: the server's clock less this host's, at the newest answer."""
 
@@ -51,8 +52,18 @@ def _note_skew(spool: Spool, skew_s: float | None) -> None:
         spool.set_note(SKEW, skew_s)
 
 
-def _note_accepted(spool: Spool) -> None:
-    spool.set_note(ACCEPTED, {"version": version(), "at_us": time.time_ns() // 1000})
+class _Accepted:
+    """Note that a batch was accepted: the first of the process at once, then once a minute."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool, self._noted_s = spool, -math.inf
+
+    def __call__(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._noted_s >= NOTE_EVERY_S:
+            self._noted_s = now_s
+            told = {"version": version(), "at_us": time.time_ns() // 1000}
+            self._spool.set_note(ACCEPTED, told)
 
 
 def _ship(spool: Spool, send: Callable[[Batch], None], batch: Batch) -> int:
@@ -96,7 +107,7 @@ def deliver(
 ) -> None:
     """Ship until told to stop; `wait` sleeps so many seconds, or less if told to stop."""
     pace = Pace(random.Random())  # noqa: S311  not a secret
-    accepted = functools.cache(lambda: _note_accepted(spool))
+    accepted = _Accepted(spool)
     while not stop.is_set():
         try:
             ship_all(spool, sender, accepted)

@@ -7,21 +7,35 @@ import shutil
 import socket
 import ssl
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.deliver import ACCEPTED
 from agent.errors import AgentError, Away, Refused
-from agent.halves import houses
+from agent.halves import houses, is_alive
+from agent.health import HEALTH
+from agent.keep import dropped_lately
 from agent.ship import Sender, Server
 from agent.spool import Batch, Spool
+from agent.spool_file import NAME, Damaged
 from agent.system import IS_POSIX
 
 MOST_SKEW_S: Final = 300.0
 LEAST_FREE: Final = 200 << 20
+MOST_SILENT_S: Final = 300.0
+"""The agent says how it is each minute."""
+MOST_UNSENT_S: Final = 900.0
 TIMEOUT_S: Final = 10
+_START: Final = (
+    "systemctl start inopsio-agent inopsio-agent-watch, or inopsio-agent run where no systemd is"
+    if IS_POSIX
+    else "start the service InopsioAgent"
+)
+_WAIT: Final = "wait a minute if it was started just now; else see the lines above, and its journal"
 SET_CLOCK: Final = "systemctl enable --now systemd-timesyncd" if IS_POSIX else "w32tm /resync"
 
 
@@ -135,22 +149,49 @@ def _door(server: Server, known: list[tuple[str, int]]) -> Iterator[Found]:
 
 
 def _queue(data: Path) -> Iterator[Found]:
-    path = data / "spool.sqlite"
+    path = data / NAME
     if not path.exists():
+        yield Found(False, "looks", f"no agent has run with {data} yet", _START)
         yield Found(True, "queue", f"none in {data} yet")
         return
     try:
-        spool = Spool(path)
+        with contextlib.closing(Spool(path)) as spool:
+            found = [*_life(spool, time.time_ns() // 1000), _waiting(spool)]
+    except Damaged as wrong:
+        fix = f"restart the agent: it sets {path} aside and begins a new one"
+        yield Found(False, "queue", f"{path} is damaged: {wrong.why}", fix)
     except Exception as wrong:  # noqa: BLE001  a broken file says anything
         fix = f"move {path} away; the agent begins a new one"
         yield Found(False, "queue", f"{type(wrong).__name__}: {wrong}", fix)
-        return
-    rows = spool.queue()
-    waiting = sum(int(str(row["waiting"])) for row in rows)
-    dropped = sum(int(str(row["dropped"])) for row in rows)
-    spool.close()
-    fix = "the spool was full or the server refused them: give it more room (spool_mb)"
-    yield Found(dropped == 0, "queue", f"{waiting} events wait, {dropped} were dropped", fix)
+    else:
+        yield from found
     free = shutil.disk_usage(data).free
     fix = f"make room on the disk of {data}"
     yield Found(free >= LEAST_FREE, "disk", f"{free >> 20} MB free", fix)
+
+
+def _life(spool: Spool, now_us: int) -> Iterator[Found]:
+    """Say whether the agent runs: by its processes, by its last word, by what the house took."""
+    said_us = spool.note(HEALTH, {}).get("at_us", 0)
+    taken_us = spool.note(ACCEPTED, {}).get("at_us", 0)
+    for half, name, at_us, most_s, what in (
+        ("look", "looks", said_us, MOST_SILENT_S, "its last word on itself"),
+        ("ship", "ships", taken_us, MOST_UNSENT_S, "the last batch that the house took"),
+    ):
+        age_s = (now_us - at_us) / 1e6
+        when = f"{what} is {age_s:.0f} s old" if at_us else f"{what}: none yet"
+        if is_alive(spool, half) is False:
+            yield Found(False, name, f"no process of it runs; {when}", _START)
+        else:
+            is_ok = bool(at_us) and age_s <= most_s
+            yield Found(is_ok, name, f"it runs; {when}", _WAIT)
+
+
+def _waiting(spool: Spool) -> Found:
+    rows = spool.queue()
+    waiting = sum(int(str(row["waiting"])) for row in rows)
+    ever = sum(int(str(row["dropped"])) for row in rows)
+    dropped = dropped_lately(spool, time.time_ns() // 1000)
+    fix = "the spool was full or the server refused them: give it more room (spool_mb)"
+    text = f"{waiting} events wait, {dropped} were dropped in the last day, {ever} ever"
+    return Found(dropped == 0, "queue", text, fix)

@@ -5,10 +5,14 @@ Loaded only when it is used: an agent that runs does without it for days.
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import hmac
+import http.client
 import json
+import secrets
 import socket
+import sqlite3
 import ssl
 import time
 import urllib.error
@@ -26,14 +30,30 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import AgentError, Away
 from agent.identity import HARDWARE_ID, MACHINE_ID, Identity, load, machine_hash, save
-from agent.ship import by_address
-from agent.spool_file import set_aside
+from agent.lift import as_owner
+from agent.ship import asked_s, by_address
+from agent.ship_timed import TimedHTTPS, Until
+from agent.spool import Spool
+from agent.spool_file import NAME, set_aside
 from agent.trust import trusting
 from agent.version import version
-from agent.voice import tell
+from agent.voice import shown, tell
 
 TIMEOUT_S: Final = 30
 LARGEST: Final = 64 << 10
+_ANSWERED: Final = frozenset({"tenant_id", "agent_id", "certificate", "not_after", "renew_at"})
+
+
+class _Timed(urllib.request.HTTPSHandler):
+    """TLS, an exchange over which ends as a whole."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._trusts, self._until = context, Until()
+
+    def https_open(self, req: urllib.request.Request) -> Any:  # noqa: ANN401  as urllib has it
+        made = functools.partial(TimedHTTPS, until=self._until)
+        return self.do_open(made, req, context=self._trusts)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -77,11 +97,28 @@ def enroll(
         machine,
         _due(answer),
         _second(answer["not_after"]),
+        _second(answer["renew_at"]),
     )
     if _is_another(made, authority, machine_id) and (aside := set_aside(folder)):
         tell(f"this is another house: what the one before has not got stays in {aside}")
     save(made, authority, _key_text(key) + str(answer["certificate"]))
+    _renumber(folder)
     return made
+
+
+def _renumber(folder: Path) -> None:
+    """Give the rows to come numbers of their own.
+
+    Who had the key before may have used up the numbers of this host's streams.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return
+    try:
+        with as_owner(folder), contextlib.closing(Spool(path)) as spool:
+            spool.renumber(secrets.token_hex(3))
+    except (AgentError, OSError, sqlite3.Error) as wrong:
+        tell(f"the rows to come keep their numbers: {wrong}")
 
 
 def _is_another(made: Identity, authority: str, machine_id: Path) -> bool:
@@ -106,6 +143,7 @@ def renew(identity: Identity, houses: Sequence[tuple[str, int]] = ()) -> Identit
         identity,
         renew_at_s=_due(answer),
         not_after_s=_second(answer["not_after"]),
+        house_due_s=_second(answer["renew_at"]),
     )
     authority = (identity.folder / "authority.pem").read_text(encoding="ascii")
     save(made, authority, _key_text(key) + str(answer["certificate"]))
@@ -172,16 +210,18 @@ def _post(
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        found: dict[str, Any] = json.loads(_sent(context, request))
-    except ValueError:
-        raise AgentError(f"{url} did not answer as the house does") from None
+        found = json.loads(_sent(context, request))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= _ANSWERED:
+        raise AgentError(f"{url} did not answer as the house does")
     return found
 
 
 def _sent(context: ssl.SSLContext, request: urllib.request.Request) -> bytes:
     out = urllib.request.build_opener(
         urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=context),
+        _Timed(context),
         _NoRedirects,
     )
     try:
@@ -189,27 +229,26 @@ def _sent(context: ssl.SSLContext, request: urllib.request.Request) -> bytes:
             return bytes(answer.read(LARGEST))
     except urllib.error.HTTPError as said:
         raise _judged(said) from said
-    except (OSError, ValueError) as gone:
+    except (OSError, ValueError, http.client.HTTPException) as gone:
         reason = getattr(gone, "reason", gone)
-        raise Away(f"{request.host} is not reachable: {reason}") from gone
+        raise Away(shown(f"{request.host} is not reachable: {reason}")) from gone
 
 
 def _judged(said: urllib.error.HTTPError) -> AgentError:
     told = ""
-    with contextlib.suppress(ValueError, AttributeError, OSError):
+    with contextlib.suppress(ValueError, AttributeError, OSError, RecursionError):
         told = str(json.loads(said.read(4096)).get("detail", ""))[:300]
-    message = f"the server answered {said.code} {told}".rstrip()
+    message = shown(f"the server answered {said.code} {told}".rstrip())
     if said.code == 429 or said.code >= 500:
-        wait = said.headers.get("Retry-After", "")
-        return Away(message, float(wait) if wait.isdigit() else 0.0)
+        return Away(message, asked_s(said.headers.get("Retry-After", "")))
     return AgentError(message)
 
 
 def _second(text: object) -> float:
     try:
         return dt.datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        raise AgentError(f"the server told no time: {str(text)[:40]}") from None
+    except (ValueError, OverflowError):
+        raise AgentError(shown(f"the server told no time: {str(text)[:40]}")) from None
 
 
 def _due(answer: dict[str, Any]) -> float:

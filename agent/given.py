@@ -1,10 +1,12 @@
 """Give what the command's words and the settings say together: settings, logs, the spool."""
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 from agent.settings import Settings, config_place, load, logs_of
 from agent.spool import Spool
+from agent.spool_file import NAME, Damaged
 
 if TYPE_CHECKING:
     import argparse
@@ -39,5 +41,18 @@ def logs_for(given: Words, said: Settings) -> list[tuple[Path, str]]:
 
 
 def spool_of(given: Words, said: Settings) -> Spool:
-    """Open the spool."""
-    return Spool(given.data / "spool.sqlite", said.spool_mb << 20)
+    """Open the spool. One that is damaged, now or later, is set aside and a new one begun."""
+    path, most = given.data / NAME, said.spool_mb << 20
+    try:
+        spool = Spool(path, most)
+        spool.queue()
+    except Damaged as wrong:
+        # By name: it is needed when something went wrong, which is not every day.
+        importlib.import_module("agent.spool_mend").mend(wrong)
+        spool = Spool(path, most)
+    spool.on_damage = _begin_anew
+    return spool
+
+
+def _begin_anew(wrong: Damaged) -> None:
+    importlib.import_module("agent.spool_mend").begin_anew_without(wrong)

@@ -1,10 +1,12 @@
 """Say what halves note for each other in the spool: who they are, where the house is."""
 
+import sys
 from pathlib import Path
 from typing import Final
 
 from agent.spool import Spool
 
+IS_LINUX: Final = sys.platform == "linux"
 POLICY: Final = "policy"
 """Note of the spool: which version runs, which was refused and why, what the host lets through."""
 HOUSE: Final = "house"
@@ -54,3 +56,16 @@ def _stat(pid: int) -> list[bytes]:
 def note_half(spool: Spool, half: str, pid: int) -> None:
     """Note which process a half of the agent is, so that no action ends it."""
     spool.set_note(f"half.{half}", [pid, _start_ticks(pid)])
+
+
+def is_alive(spool: Spool, half: str) -> bool | None:
+    """Answer whether the process that a half noted lives; None where the system does not say."""
+    if not IS_LINUX:
+        return None
+    noted = spool.note(f"half.{half}", None)
+    return (
+        isinstance(noted, list)
+        and len(noted) == 2
+        and noted[1] > 0
+        and _start_ticks(int(noted[0])) == noted[1]
+    )

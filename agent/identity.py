@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MACHINE_ID: Final = Path("/etc/machine-id")
 HARDWARE_ID: Final = Path("/sys/class/dmi/id/product_uuid")
+_THIRD_S: Final = 7 * 86_400 / 3
+"""What is left of a certificate as it becomes due, where the house's own word was not noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Identity:
     machine: str
     renew_at_s: float
     not_after_s: float
+    house_due_s: float = 0.0
+    """When it is to be renewed by the house's clock; 0 where that was not noted."""
     run: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
 
     def context(self) -> "ssl.SSLContext":
@@ -55,9 +59,14 @@ class Identity:
         """Give what goes with each request: two processes with one key are told apart by it."""
         return {"Inopsio-Run": self.run}
 
-    def is_due(self, now_s: float) -> bool:
-        """Answer whether the certificate is to be renewed."""
-        return now_s >= self.renew_at_s
+    def is_due(self, now_s: float, skew_s: float | None = None) -> bool:
+        """Answer whether the certificate is to be renewed.
+
+        By this host's clock, or by the house's where `skew_s` (its clock less this one) is known:
+        a clock that was days ahead at the enrolment and was set right since is late by itself.
+        """
+        house_due_s = self.house_due_s or self.not_after_s - _THIRD_S
+        return now_s >= self.renew_at_s or (skew_s is not None and now_s + skew_s >= house_due_s)
 
 
 def machine_hash(path: Path = MACHINE_ID) -> str:
@@ -83,6 +92,7 @@ def load(folder: Path, machine_id: Path = MACHINE_ID) -> Identity | None:
             str(told["machine"]),
             float(told["renew_at_s"]),
             float(told["not_after_s"]),
+            float(told.get("house_due_s", 0.0)),
         )
     except FileNotFoundError:
         return None
@@ -106,6 +116,7 @@ def save(identity: Identity, authority: str, key_and_certificate: str) -> None:
         "machine": identity.machine,
         "renew_at_s": identity.renew_at_s,
         "not_after_s": identity.not_after_s,
+        "house_due_s": identity.house_due_s,
     }
     write_private(folder / "authority.pem", authority)
     write_private(folder / "identity.pem", key_and_certificate)

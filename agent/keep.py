@@ -10,6 +10,10 @@ from agent.spool import HIGH, LOW, NORMAL, Spool
 STREAMS: Final = {LOW: "events.low", NORMAL: "events", HIGH: "events.high"}
 FILES: Final = "events.files"
 """High value too, but whoever may write to a watched folder makes them: a stream of their own."""
+DROPS: Final = "drops"
+"""Note of the spool: when how many rows were told as dropped, of the last day."""
+_DAY_US: Final = 86_400_000_000
+_MOST_DROPS: Final = 1440
 _FILE_ACTIVITY: Final = 1001
 FORMAT: Final = "ocsf_json"
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -50,6 +54,10 @@ def keep(spool: Spool, events: list[Event], notes: Notes | None = None) -> int:
 def keep_losses(spool: Spool, now_us: int) -> None:
     """Tell as events what the spool had to drop since the last time."""
     with spool.together():
+        losses = spool.losses()
+        if losses:
+            rows = sum(loss.rows for loss in losses)
+            spool.set_note(DROPS, [*_of_last_day(spool, now_us), [now_us, rows]][-_MOST_DROPS:])
         keep(
             spool,
             [
@@ -63,6 +71,15 @@ def keep_losses(spool: Spool, now_us: int) -> None:
                     first=loss.first,
                     why=loss.why,
                 )
-                for loss in spool.losses()
+                for loss in losses
             ],
         )
+
+
+def _of_last_day(spool: Spool, now_us: int) -> list[list[int]]:
+    return [one for one in spool.note(DROPS, []) if abs(now_us - one[0]) < _DAY_US]
+
+
+def dropped_lately(spool: Spool, now_us: int) -> int:
+    """Give how many rows were told as dropped in the last day."""
+    return sum(rows for _, rows in _of_last_day(spool, now_us))

@@ -29,7 +29,7 @@ def lifted(folder: Path) -> list[str]:
     noted: list[InForce] = []
     if os.path.lexists(path):
         try:
-            with _as_owner(folder), contextlib.closing(Orders(path)) as orders:
+            with as_owner(folder), contextlib.closing(Orders(path)) as orders:
                 noted = orders.noted()
         except _UNREADABLE as wrong:
             said.append(f"what is in force could not be read: {wrong}")
@@ -45,7 +45,7 @@ def lifted(folder: Path) -> list[str]:
                     module.put([], host)
     if done:
         try:
-            with _as_owner(folder), contextlib.closing(Orders(path)) as orders:
+            with as_owner(folder), contextlib.closing(Orders(path)) as orders:
                 for id_ in done:
                     orders.release(id_)
         except _UNREADABLE as wrong:
@@ -64,7 +64,7 @@ def _undone(one: InForce, host: Host, said: list[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _as_owner(folder: Path) -> Iterator[None]:
+def as_owner(folder: Path) -> Iterator[None]:
     """Have the folder owner's rights and no more of root's: a link there leads nowhere else."""
     told = folder.lstat()
     if own_account() != 0 or told.st_uid == 0:

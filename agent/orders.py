@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.voice import tell
+
 FILE: Final = "orders.sqlite"
 MOST_WAITING: Final = 64
 MOST_BYTES: Final = 280_000
@@ -88,6 +90,11 @@ class Orders:
         if not path.exists():
             path.touch(mode=0o600)
         self._lock = threading.Lock()
+        self._bad: set[str] = set()
+        self.unread: Callable[[list[str]], None] = lambda ids: tell(
+            f"rows of {path} cannot be read and are left out: {', '.join(ids)}"
+        )
+        """Told once of rows that say nothing that was ever noted here."""
         self.is_good: Callable[[InForce], bool] = lambda _one: True
         """Says whether what is noted as in force is the house's word: the file may be changed."""
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
@@ -116,16 +123,16 @@ class Orders:
         """Answer whether something waits, was begun and not ended, or is in force."""
         with self._lock:
             (found,) = self._db.execute(
-                "SELECT EXISTS (SELECT 1 FROM orders WHERE state IN ('came', 'begun')) "
-                "OR EXISTS (SELECT 1 FROM in_force)"
+                "SELECT EXISTS (SELECT 1 FROM orders WHERE state IN ('came', 'begun'))"
             ).fetchone()
-        return bool(found)
+        return bool(found) or bool(self.noted())
 
     def waiting(self) -> list[tuple[str, str]]:
         """Give what came and was not begun: (id, text), the oldest first."""
         with self._lock:
             return self._db.execute(
-                "SELECT id, text FROM orders WHERE state = 'came' ORDER BY at_s, id LIMIT 16"
+                "SELECT id, text FROM orders WHERE state = 'came' AND typeof(id) = 'text' "
+                "ORDER BY at_s, id LIMIT 16"
             ).fetchall()
 
     def begin(self, id: str) -> bool:
@@ -156,15 +163,15 @@ class Orders:
         with self._lock:
             rows = self._db.execute(
                 "SELECT id, state, result FROM orders WHERE NOT is_told "
-                "AND state NOT IN ('came', 'begun') ORDER BY at_s LIMIT 10"
+                "AND state NOT IN ('came', 'begun') AND typeof(id) = 'text' ORDER BY at_s LIMIT 10"
             ).fetchall()
         found: list[Result] = []
         size = 0
         for id_, state, text in rows:
-            size += len(text)
+            size += len(str(text))
             if found and size > most_bytes:
                 break
-            found.append(Result(id_, state, json.loads(text)))
+            found.append(Result(id_, str(state), _told_of(text)))
         return found
 
     def told(self, ids: list[str]) -> None:
@@ -208,8 +215,32 @@ class Orders:
             rows = self._db.execute(
                 "SELECT id, kind, until_s, detail FROM in_force ORDER BY until_s"
             ).fetchall()
-        return [InForce(id_, kind, until, json.loads(text)) for id_, kind, until, text in rows]
+        read = [(row[0], _held_of(row)) for row in rows]
+        bad = {str(id_) for id_, one in read if one is None}
+        if news := sorted(bad - self._bad):
+            self.unread(news)
+        self._bad = bad
+        return [one for _, one in read if one is not None]
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _held_of(row: tuple[Any, ...]) -> InForce | None:
+    id_, kind, until_s, text = row
+    try:
+        detail = json.loads(text)
+        is_whole = isinstance(id_, str) and isinstance(kind, str) and isinstance(detail, dict)
+        return InForce(id_, kind, float(until_s), detail) if is_whole else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _told_of(text: str) -> dict[str, Any]:
+    """Give a result; one that cannot be read is told as such, so that it keeps no other away."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {"why": "the result on the host is damaged"}

@@ -21,15 +21,17 @@ def keep_renewed(
     tell: Callable[[str], None],
     now_s: Callable[[], float] = time.time,
     houses: Callable[[], list[tuple[str, int]]] = list,
+    skew_s: Callable[[], float | None] = lambda: None,
 ) -> None:
     """Renew whenever it is due, until told to stop. What sends reads the new files by itself.
 
-    `houses`: where the house was reached before, for a host without name servers.
+    `houses`: where the house was reached before, for a host without name servers. `skew_s`: the
+    house's clock less this host's, None while it is not known.
     """
     wait_s, pause_s = FIRST_WAIT_S, 0.0
     while not stop.wait(pause_s):
         pause_s = LOOK_EVERY_S
-        if not identity.is_due(now_s()):
+        if not identity.is_due(now_s(), skew_s()):
             continue
         try:
             # By name: the key's library costs ten megabytes, and is needed twice a week.

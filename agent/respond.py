@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final
 
-from agent.act import MOST_MINUTES, Host, Refuses, Told, actions
+from agent.act import MOST_MINUTES, Host, Refuses, Told, actions, lasting, left_s, over
 from agent.collect._shape import agent_event
 from agent.errors import AgentError, BadOrder
 from agent.keep import keep
@@ -51,6 +51,13 @@ class Responder:
         """Of orders, checks and rounds: while it grows, this half is not hung."""
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._orders.is_good = self._is_good
+        self._orders.unread = self._note_unread
+
+    def _note_unread(self, ids: list[str]) -> None:
+        text = f"what {len(ids)} rows say is in force cannot be read; they are left out"
+        tell(f"{text}: {', '.join(ids)}")
+        told = {"code": "orders_damaged", "message": text, "record_count": len(ids)}
+        self._host.news.append(told)
 
     def begin(self) -> None:
         """Tell what a crash interrupted; make so again what is in force, and end what is over."""
@@ -62,6 +69,8 @@ class Responder:
             self._ended(Result(id_, "failed", {"why": CRASHED}), "unknown")
         self._bodies.clear()
         self._sweep()
+        for one in self._orders.held():
+            self._orders.hold(lasting(one, self._host))
         held = {one.kind for one in self._orders.held()}
         may = self._allowed() if held else None
         if may is not None and not may:
@@ -73,8 +82,8 @@ class Responder:
 
     def _put_again(self, kind: str, *, is_needed: bool) -> None:
         """Make it as the list says; what a crash left behind of what is not in it goes."""
-        now_s = self._host.now_s()
-        held = [o for o in self._orders.held() if o.kind == kind and o.until_s > now_s]
+        mine = [one for one in self._orders.held() if one.kind == kind]
+        held = [one for one in mine if left_s(one, self._host) > 0]
         try:
             self._kinds[kind].put(held, self._host)
         except (AgentError, OSError) as wrong:
@@ -119,7 +128,7 @@ class Responder:
         self._sweep()
         now_s = self._host.now_s()
         for one in self._orders.held():
-            if one.until_s <= now_s and self._again_s.get(one.id, 0.0) <= now_s:
+            if left_s(one, self._host) <= 0 and self._again_s.get(one.id, 0.0) <= now_s:
                 self._over(one, "its time is over")
         # Another process may have taken it back: who stands before the host (`lift`).
         for kind in list(self._host.running):
@@ -141,7 +150,7 @@ class Responder:
             told = self._kinds[one.kind].undo(one, self._host)
         except (AgentError, OSError, KeyError) as wrong:
             now_s = self._host.now_s()
-            self._orders.hold(one._replace(until_s=min(one.until_s, now_s)))
+            self._orders.hold(over(one, self._host))
             self._again_s[one.id] = now_s + AGAIN_S
             tell(f"'{one.kind}' could not be ended: {wrong}")
             return

@@ -146,10 +146,13 @@ def _collect(spool: Spool, name: str, module: ModuleType, at_us: int) -> Seen:
     return Seen(Look(seen.events, {name: seen.notes}), f"log:{name}", seen.written_as, seen.lines)
 
 
-def _read_log(spool: Spool, path: Path, written_as: str, _at_us: int) -> Seen:
+def _read_log(spool: Spool, path: Path, written_as: str, at_us: int) -> Seen:
     stream = f"log:{path}"
-    lines, place = follow(path, spool.note(stream, {}))
-    return Seen(Look([], {stream: place} if lines else {}), stream, written_as, lines)
+    lost = list[str]()
+    lines, place = follow(path, spool.note(stream, {}), lost.append)
+    events = [agent_event("log_not_read", at_us, text, file=str(path)) for text in lost]
+    is_news = bool(lines or lost)
+    return Seen(Look(events, {stream: place} if is_news else {}), stream, written_as, lines)
 
 
 def look_once(spool: Spool, found: list[Task], at_us: int) -> int:
@@ -340,10 +343,15 @@ def run(
         _guarded_round(loop, stop)
         each_round(loop)
         stop.wait(max(0.02, ROUND_S - (time.monotonic() - began_s)))
-    loop.finish()
-    _guarded_round(loop, stop)
+    end(loop, stop)
     if shipper is not None:
         shipper.join(5)
+
+
+def end(loop: Loop, stop: threading.Event) -> None:
+    """Let the watchers say their last words, and keep them."""
+    loop.finish()
+    _guarded_round(loop, stop)
 
 
 def _guarded_round(loop: Loop, stop: threading.Event) -> None:

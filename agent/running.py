@@ -17,7 +17,7 @@ from agent.identity import alone
 from agent.incarnation import place_of, settle
 from agent.keep import keep
 from agent.ordered import Ordered
-from agent.run import Loop, run, run_shipper
+from agent.run import Loop, end, run, run_shipper
 from agent.settings import Settings
 from agent.spool import Spool
 from agent.system import resident_bytes, trim
@@ -26,6 +26,7 @@ from agent.voice import tell
 from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, pulse
 
 HEALTH_S: Final = 60.0
+LAST_WORDS_S: Final = 20.0
 
 
 def run_halves(given: Given) -> int:
@@ -113,5 +114,13 @@ class _Keeper:
             keep(self._spool, events)
         notify("WATCHDOG=1")
         if reason:
-            self._stop.set()
-            begin_anew(reason)
+            self._begin_anew(loop, reason)
+
+    def _begin_anew(self, loop: Loop, reason: str) -> None:
+        """Replace this process once the watchers' last words are kept, or could not be in time."""
+        late = threading.Timer(LAST_WORDS_S, begin_anew, (reason,))
+        late.daemon = True
+        late.start()
+        self._stop.set()
+        end(loop, self._stop)
+        begin_anew(reason)

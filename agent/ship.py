@@ -18,17 +18,19 @@ from typing import Final
 
 from agent.errors import AgentError, Away, Refused
 from agent.identity import Identity
+from agent.ship_timed import TimedHTTP, TimedHTTPS, Until, linked
 from agent.spool import Batch
+from agent.voice import shown
 
 try:
     import zstandard
 except ImportError:  # an extra: without it gzip does
     zstandard = None  # type: ignore[assignment]  # what an absent extra is
 
-TIMEOUT_S: Final = 30
 LINK_S: Final = 300
 """A connection is kept so long: papers that were renewed meanwhile count from then on."""
 MOST_HOUSES: Final = 8
+MOST_GROWTH: Final = 90
 _FINAL: Final = frozenset({400, 413, 415, 422})
 """Answers that will be the same next time for the same bytes."""
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._:@/+=-]")
@@ -105,6 +107,8 @@ class Sender:
         self._server, self._agent_id, self._host = server, server.sender(agent_id), host
         self._now_s, self._made_s = now_s, 0.0
         self._link: http.client.HTTPConnection | None = None
+        self.until = Until()
+        """How long an exchange may take."""
         self.skew_s: float | None = None
         self.houses: list[tuple[str, int]] = []
         """Addresses and port of the house's name; the one by which it was reached last is first."""
@@ -169,6 +173,7 @@ class Sender:
         if self._link is not None and not 0 <= self._now_s() - self._made_s < LINK_S:
             self.close()
         is_used = self._link is not None
+        self.until.begin(len(body))
         try:
             link = self._link = self._link or self._connect()
             began_s = self._now_s()
@@ -180,7 +185,7 @@ class Sender:
             # A kept connection that the server has closed meanwhile says nothing about the server.
             if is_used and isinstance(gone, ConnectionError):
                 return self._ask(target, body, headers, method, most)
-            raise Away(f"{self._server.url} is not reachable: {gone}") from gone
+            raise Away(shown(f"{self._server.url} is not reachable: {gone}")) from gone
         self._measure(answer.headers.get("Date", ""), (began_s + self._now_s()) / 2)
         if answer.will_close or not answer.isclosed():
             self.close()
@@ -190,10 +195,11 @@ class Sender:
         parts = urllib.parse.urlsplit(self._server.url)
         host, self._made_s = parts.hostname or "", self._now_s()
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port or 80, timeout=TIMEOUT_S)
+            place = host, parts.port or 80
+            return TimedHTTP(*place, timeout=self.until.pause_s, until=self.until)
         port, context = parts.port or 443, self._server.context()
         try:
-            link = _linked(host, port, context)
+            link = linked(host, port, context, self.until)
         except ssl.SSLError:
             raise
         except OSError as gone:
@@ -202,7 +208,7 @@ class Sender:
             known = left_over(gone, host, port, self.houses) if self._server.identity else []
             if not known:
                 raise
-            return _linked_to_one(known, context)
+            return _linked_to_one(known, context, self.until)
         found = link.sock.getpeername()[:2]
         self.houses = list(dict.fromkeys([found, *_addresses(host, port)]))[:MOST_HOUSES]
         return link
@@ -210,7 +216,7 @@ class Sender:
     def _measure(self, date: str, here_s: float) -> None:
         try:
             there = email.utils.parsedate_to_datetime(date)
-        except ValueError:
+        except (ValueError, TypeError, IndexError, OverflowError):  # a stranger's header
             return
         # The header has whole seconds: on average half a second is cut off.
         self.skew_s = round(there.timestamp() + 0.5 - here_s, 1)
@@ -222,22 +228,16 @@ class Sender:
             self._link = None
 
 
-def _linked(host: str, port: int, context: ssl.SSLContext) -> http.client.HTTPSConnection:
-    link = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
-    link.connect()
-    return link
-
-
 def _linked_to_one(
-    houses: list[tuple[str, int]], context: ssl.SSLContext
-) -> http.client.HTTPSConnection:
+    houses: list[tuple[str, int]], context: ssl.SSLContext, until: Until
+) -> TimedHTTPS:
     """Connect to the first of these that answers; what the last one said if none does."""
     for host, port in houses[:-1]:
         try:
-            return _linked(host, port, context)
+            return linked(host, port, context, until)
         except OSError:
             continue
-    return _linked(*houses[-1], context)
+    return linked(*houses[-1], context, until)
 
 
 def left_over(
@@ -274,8 +274,11 @@ def by_address(url: str, houses: list[tuple[str, int]]) -> list[str]:
 
 def _pack(plain: bytes) -> tuple[bytes, str]:
     if zstandard is not None:
-        return zstandard.ZstdCompressor(level=3).compress(plain), "zstd"
-    return gzip.compress(plain, 5), "gzip"
+        packed, how = zstandard.ZstdCompressor(level=3).compress(plain), "zstd"
+    else:
+        packed, how = gzip.compress(plain, 5), "gzip"
+    # The house takes what grows over 100 times for a bomb: repeats go as they are.
+    return (packed, how) if len(plain) <= MOST_GROWTH * len(packed) else (plain, "identity")
 
 
 def _in_source(stream: str) -> str:
@@ -300,12 +303,20 @@ def _readable(name: str) -> str:
 def _judged(status: int, said: http.client.HTTPMessage, text: bytes) -> AgentError:
     try:
         told = str(json.loads(text[:4096]).get("detail", ""))[:300]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         told = ""
-    message = f"the server answered {status} {told}".rstrip()
+    message = shown(f"the server answered {status} {told}".rstrip())
     # A proxy's own 400 or 413 says nothing about the rows: only the house's word is final.
     is_ours = said.get_content_type() == "application/problem+json"
     if status in _FINAL and is_ours:
         return Refused(message, status)
-    wait = said.get("Retry-After", "")
-    return Away(message, min(float(wait), 3600.0) if wait.isdigit() else 0.0)
+    return Away(message, asked_s(said.get("Retry-After", "")))
+
+
+def asked_s(text: str) -> float:
+    """Give the seconds that a Retry-After asks for, an hour at most; 0 if it says no number.
+
+    >>> asked_s("7"), asked_s("9" * 99), asked_s("\u00b2"), asked_s("tomorrow")
+    (7.0, 3600.0, 0.0, 0.0)
+    """
+    return min(float(text), 3600.0) if text.isdecimal() else 0.0

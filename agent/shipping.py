@@ -4,9 +4,11 @@ import functools
 import importlib
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 from agent.beat import Beat, keep_beating
 from agent.errors import AgentError
@@ -24,6 +26,8 @@ from agent.spool import Spool
 from agent.system import IS_POSIX
 from agent.voice import tell
 
+_LONGEST_TOKEN: Final = 4096
+
 
 def server_of(given: Given, said: Settings) -> Server:
     """Give where to ship, as whom; AgentError if neither words nor enrolment say it."""
@@ -37,8 +41,13 @@ def server_of(given: Given, said: Settings) -> Server:
 
 
 def token_of(file: Path | None) -> str:
-    """Give the token of the file, or of the environment; AgentError if there is none."""
-    if file:
+    """Give the token of the file, or of the environment; AgentError if there is none.
+
+    The file `-` is standard input, which others on the host cannot read as they can a command.
+    """
+    if file == Path("-"):
+        token = sys.stdin.readline(_LONGEST_TOKEN).strip()
+    elif file:
         try:
             token = file.read_text(encoding="utf-8").strip()
         except OSError as error:
@@ -55,14 +64,16 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
     server = server_of(given, said)
     sends = Sender(server, agent_id(spool), socket.gethostname())
     sends.houses = houses(spool)
+    note_half(spool, "ship", os.getpid())
     tell(f"agent {server.sender(agent_id(spool))} ships to {server.url}")
     if server.identity is not None:
         papers = (server.identity, stop, tell)
-        known = {"houses": lambda: houses(spool)}
+        # The one that beats: it has the house's word on the time each minute, events or none.
+        beats = _begin_beating(server, spool, given.data, stop)
+        known = {"houses": lambda: houses(spool), "skew_s": lambda: beats.skew_s}
         threading.Thread(
             target=keep_renewed, args=papers, kwargs=known, name="papers", daemon=True
         ).start()
-        _begin_beating(server, spool, given.data, stop)
     # On Windows there are no releases yet, and anybody may make a folder of that name.
     if IS_POSIX and os.access(PLACE / KEY, os.R_OK):
         begin = importlib.import_module("agent.updating").start
@@ -70,10 +81,10 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
     return Marking(sends, spool, given.data)
 
 
-def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> None:
+def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> Sender:
     """Beat in a thread of its own, over a connection of its own."""
     sender = Sender(server, agent_id(spool), socket.gethostname())
-    note_half(spool, "ship", os.getpid())
     beat = Beat(spool, Orders(folder / FILE), sender, folder)
     words = (beat, stop, time.time)
     threading.Thread(target=keep_beating, args=words, name="beat", daemon=True).start()
+    return sender

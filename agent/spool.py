@@ -5,15 +5,15 @@ back after a long absence, new rows go to the other lane, so that they need not 
 """
 
 import contextlib
-import itertools
 import json
+import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agent.spool_file import opened
+from agent.spool_file import Damaged, blocks_of, inode_of, is_damage, opened, rows_of, take_over
 
 LOW, NORMAL, HIGH = 0, 1, 2
 """What goes first when the disk is full: LOW is what can be learned again."""
@@ -59,37 +59,18 @@ class Spool:
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._depth = 0
-        self._db = opened(path)
         self._held = 0
-        self._take_over()
-        self._held = self._size()
         """Bytes kept at most, as far as this connection knows: others may have sent some."""
+        self.on_damage: Callable[[Damaged], None] | None = None
+        """Called when the file is found damaged, or another is in its place: it begins anew."""
+        self._db, self._inode = opened(path)
+        with self._whole():
+            take_over(self._db, self.together, self.append)
+            self._held = self._size()
 
     def bound(self, max_bytes: int) -> None:
         """Keep so many bytes at most from now on; what is over goes with the next row."""
         self._max_bytes = max_bytes
-
-    def _take_over(self) -> None:
-        """Carry on the numbers and rows of a file from before there were lanes."""
-        old = self._db.execute(
-            "SELECT count(*) FROM sqlite_master WHERE name IN ('rows', 'streams')"
-        ).fetchone()
-        if old != (2,):
-            return
-        with self.together():
-            kept = self._db.execute(
-                "SELECT stream, value FROM rows ORDER BY stream, seq"
-            ).fetchall()
-            self._db.execute(
-                "INSERT INTO lanes (lane, stream, format, value, is_live, next_seq, sent_to,"
-                " dropped) SELECT stream, stream, format, 1, 1, coalesce((SELECT min(seq) FROM rows"
-                " r WHERE r.stream = s.stream), next_seq), sent_to, dropped FROM streams s"
-            )
-            formats = dict(self._db.execute("SELECT stream, format FROM streams"))
-            for stream, rows in itertools.groupby(kept, lambda row: str(row[0])):
-                self.append(stream, formats[stream], (value for _, value in rows))
-            self._db.execute("DROP TABLE rows")
-            self._db.execute("DROP TABLE streams")
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -98,18 +79,39 @@ class Spool:
             if self._depth:
                 yield
                 return
-            self._db.execute("BEGIN IMMEDIATE")
-            self._depth = 1
-            try:
-                yield
-            except BaseException:
+            if self.on_damage and inode_of(self.path) != self._inode:
+                self.on_damage(Damaged(self.path, self._inode, "another file is in its place"))
+            with self._whole():
+                yield from self._commit()
+
+    def _commit(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # a damaged file lets nothing be rolled back
                 self._db.execute("ROLLBACK")
                 self._held = self._size()
+            raise
+        else:
+            self._db.execute("COMMIT")
+        finally:
+            self._depth = 0
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Name what SQLite says of a damaged file; Damaged."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.DatabaseError as wrong:
+            if not is_damage(wrong):
                 raise
-            else:
-                self._db.execute("COMMIT")
-            finally:
-                self._depth = 0
+            found = Damaged(self.path, self._inode, str(wrong))
+            if self.on_damage:
+                self.on_damage(found)
+            raise found from wrong
 
     def append(
         self,
@@ -144,7 +146,7 @@ class Spool:
             )
             found = (lane, 0)
         lane, next_seq = found
-        for block in _blocks(rows):
+        for block in blocks_of(rows, BLOCK_BYTES):
             plain = b"\n".join(block)
             if plain.count(b"\n") >= len(block):  # a row is a line, or numbers go wrong
                 plain = b"\n".join(row.replace(b"\n", b" ") for row in block)
@@ -214,14 +216,16 @@ class Spool:
     def next_batch(self, most: int = 2000, max_bytes: int = 1 << 20) -> Batch | None:
         """Give the batch to send now, or None. Lanes take turns, so none waits for another."""
         with self.together():  # what is dropped between two looks must not be asked for
-            row = self._db.execute(
-                "SELECT lane, format, asked_to FROM lanes WHERE next_seq > sent_to AND EXISTS "
-                "(SELECT 1 FROM blocks WHERE blocks.lane = lanes.lane) ORDER BY turn, lane LIMIT 1"
-            ).fetchone()
-            if row is None:
-                return None
-            lane, written_as, asked_to = row
-            first, rows = self._rows(lane, asked_to, most, max_bytes)
+            rows: list[bytes] = []
+            while not rows:
+                row = self._db.execute(
+                    "SELECT lane, format, asked_to FROM lanes WHERE next_seq > sent_to AND EXISTS "
+                    "(SELECT 1 FROM blocks b WHERE b.lane = lanes.lane) ORDER BY turn, lane LIMIT 1"
+                ).fetchone()
+                if row is None:
+                    return None
+                lane, written_as, asked_to = row
+                first, rows = self._rows(lane, asked_to, most, max_bytes)
             self._db.execute(
                 "UPDATE lanes SET asked_to = ?, turn = (SELECT max(turn) + 1 FROM lanes) "
                 "WHERE lane = ?",
@@ -232,7 +236,10 @@ class Spool:
     def _rows(
         self, lane: str, asked_to: int | None, most: int, max_bytes: int
     ) -> tuple[int, list[bytes]]:
-        """Give the rows to ask for: blocks that follow on each other, cut at `most`."""
+        """Give the rows to ask for: blocks that follow on each other, cut at `most`.
+
+        None where the first block is damaged: it is given up, and what follows is asked for next.
+        """
         found = self._db.execute(
             "SELECT b.first, count, is_packed, data, sent_to FROM blocks b JOIN lanes USING (lane)"
             " WHERE lane = ? AND b.first < ? ORDER BY b.first LIMIT ?",
@@ -242,42 +249,53 @@ class Spool:
         for first, count, is_packed, data, sent_to in found:
             if rows and first != start + len(rows):
                 break
-            plain = zlib.decompress(data) if is_packed else data
             skip = max(0, sent_to - first)
+            block, size_bytes = rows_of(data, is_packed, count)
+            if not block:
+                if rows:
+                    break
+                found.close()
+                self._lose(lane, first + skip, count - skip, "damaged")
+                self._forget(lane, first + count)
+                return first, []
             if (
                 asked_to is None
                 and rows
-                and (len(rows) + count - skip > most or size + len(plain) > max_bytes)
+                and (len(rows) + count - skip > most or size + size_bytes > max_bytes)
             ):
                 break
             start = first + skip if start < 0 else start
-            size += len(plain)
-            rows += plain.split(b"\n")[skip:]
+            size += size_bytes
+            rows += block[skip:]
         found.close()
-        end = most if asked_to is None else asked_to - start
-        return start, rows[:end]
+        rows = rows[: most if asked_to is None else max(0, asked_to - start)]
+        if not rows:  # numbers that do not fit: what was sent goes, what was asked for is open
+            self._db.execute("UPDATE lanes SET asked_to = NULL WHERE lane = ?", (lane,))
+            self._db.execute(
+                "DELETE FROM blocks WHERE lane = ? AND first + count <= ?", (lane, start)
+            )
+        return start, rows
 
     def done(self, batch: Batch) -> None:
         """Forget a batch: the server has it."""
         with self.together():
-            self._forget(batch)
+            self._forget(batch.stream, batch.first + len(batch.rows))
             self._db.execute(
                 "UPDATE lanes SET sent = sent + ? WHERE lane = ?", (len(batch.rows), batch.stream)
             )
             self._split(batch.stream)
 
-    def _forget(self, batch: Batch) -> None:
-        end = batch.first + len(batch.rows)
+    def _forget(self, lane: str, end: int) -> None:
         with self.together():
             gone = self._db.execute(
                 "DELETE FROM blocks WHERE lane = ? AND first + count <= ? RETURNING size",
-                (batch.stream, end),
+                (lane, end),
             ).fetchall()
             self._held -= sum(size for (size,) in gone)
             self._db.execute(
                 "UPDATE lanes SET sent_to = max(sent_to, ?), "
                 "asked_to = CASE WHEN asked_to <= ? THEN NULL ELSE asked_to END WHERE lane = ?",
-                (end, end, batch.stream),
+                (end, end, lane),
             )
 
     def _split(self, lane: str) -> None:
@@ -310,7 +328,7 @@ class Spool:
 
     def asked(self) -> dict[str, int]:
         """Give for each lane the number up to which rows were ever asked for."""
-        with self._lock:
+        with self._whole():
             found = self._db.execute(
                 "SELECT lane, max(sent_to, coalesce(asked_to, 0)) FROM lanes"
             ).fetchall()
@@ -333,13 +351,15 @@ class Spool:
         """Forget a batch that the server refuses for good; it is counted as dropped."""
         with self.together():
             self._lose(batch.stream, batch.first, len(batch.rows), "refused by the server")
-            self._forget(batch)
+            self._forget(batch.stream, batch.first + len(batch.rows))
 
     def note(self, name: str, default: Any) -> Any:  # noqa: ANN401  JSON
-        """Give what a collector noted under the name."""
-        with self._lock:
+        """Give what a collector noted under the name; a note that is no JSON counts as none."""
+        with self._whole():
             row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        with contextlib.suppress(ValueError, TypeError):
+            return default if row is None else json.loads(row[0])
+        return default
 
     def set_note(self, name: str, value: object) -> None:
         """Keep a note by itself."""
@@ -355,7 +375,7 @@ class Spool:
 
     def queue(self) -> list[dict[str, object]]:
         """Give a row a lane: what waits, what was sent, what was dropped."""
-        with self._lock:
+        with self._whole():
             found = self._db.execute(
                 "SELECT lane, format, value, is_live, coalesce((SELECT sum(count) FROM blocks b "
                 "WHERE b.lane = lanes.lane), 0) - max(0, sent_to - coalesce((SELECT min(first) "
@@ -367,22 +387,10 @@ class Spool:
 
     def held_bytes(self) -> int:
         """Give the size of what is kept."""
-        with self._lock:
+        with self._whole():
             return self._size()
 
     def close(self) -> None:
         """Close the file; what was appended stays."""
         with self._lock:
             self._db.close()
-
-
-def _blocks(rows: list[bytes]) -> Iterator[list[bytes]]:
-    """Cut rows so that a block fits in memory and in a batch."""
-    block, size = list[bytes](), 0
-    for row in rows:
-        if block and (size + len(row) > BLOCK_BYTES or len(block) >= 1000):
-            yield block
-            block, size = [], 0
-        block.append(row)
-        size += len(row) + 1
-    yield block

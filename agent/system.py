@@ -97,6 +97,13 @@ def trim() -> None:
         give(0)
 
 
+def since_boot_s() -> float:
+    """Give the seconds since the machine began, its sleep counted where the system counts it."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 def own_account() -> int:
     """Give the number of the account that this runs as, -1 where accounts have none."""
     return os.geteuid() if hasattr(os, "geteuid") else -1

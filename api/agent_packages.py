@@ -153,9 +153,12 @@ def command(data: Path, url: str, token: str, fingerprint: str) -> str:
 
 
 def enrolling(url: str, token: str, fingerprint: str) -> str:
-    """Give the command of a host that has the agent already."""
+    """Give the command of a host that has the agent already.
+
+    The token goes by standard input: whoever is on the host can read the words of a command.
+    """
     return (
-        f"inopsio-agent enroll --url {shlex.quote(url)} --token {token}"
+        f"echo {token} | inopsio-agent enroll --url {shlex.quote(url)} --token-file -"
         f" --ca-fingerprint {fingerprint}"
     )
 

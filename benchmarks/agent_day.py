@@ -11,6 +11,7 @@ is from the end of the first hour, when caches are warm. Exits 1 over `--most-mb
 
 import argparse
 import gc
+import socket
 import sys
 import tempfile
 import threading
@@ -21,7 +22,7 @@ import agent.run
 from agent.collect import Out
 from agent.collect.linux import _table, connections
 from agent.collect.linux._kernel import Exec, Exit
-from agent.collect.linux._sockdiag import Sock
+from agent.collect.linux._sockdiag import SIZE, Raw
 from agent.deliver import ship_all
 from agent.run import Loop
 from agent.spool import Batch, Spool
@@ -57,9 +58,9 @@ class _Life:
 
     def __init__(self, per_s: int, log: Path) -> None:
         self._per_s, self._log = per_s, log
-        self._table, self._known = _table.Table(set()), connections.Known(set())
+        self._table, self._known = _table.Table(set()), connections.Known({})
         self._pid, self._port = 10_000_000, 0
-        self._open: list[Sock] = []
+        self._open: list[Raw] = []
 
     def second(self, out: dict[str, Out], at_us: int) -> None:
         """Put a second's worth into the watchers' hands."""
@@ -86,10 +87,12 @@ class _Life:
         words = f"/usr/bin/made\0--number={self._pid}".encode()
         return Exec(self._pid, at_us, 1, self._pid, words, len(words), called="/bin/true")
 
-    def _sock(self) -> Sock:
-        cookie = self._port.to_bytes(8, "little")
-        there = f"10.{self._port >> 16 & 255}.{self._port >> 8 & 255}.{self._port & 255}"
-        return Sock("tcp", _ESTABLISHED, "10.0.0.1", 40_000, there, 443, 0, 0, cookie)
+    def _sock(self) -> Raw:
+        ports = (40_000).to_bytes(2, "big") + (443).to_bytes(2, "big")
+        there = bytes([10]) + self._port.to_bytes(3, "big") + bytes(12)
+        here = bytes([10, 0, 0, 1]) + bytes(12)
+        body = bytes([socket.AF_INET, _ESTABLISHED, 0, 0]) + ports + here + there + bytes(4)
+        return "tcp", (body + self._port.to_bytes(8, "little")).ljust(SIZE, b"\0")
 
 
 def day(given: argparse.Namespace, folder: Path) -> tuple[float, float, int]:

@@ -109,7 +109,9 @@ def stopped(
     Refuses before anything is stopped where one of them must be left alone; what was stopped goes
     on if one turns up later. `note` is told each before it is stopped, with those before it.
     """
-    check_not_ours(set(below(root.pid)) if is_tree else {root.pid}, own)
+    check_not_ours({root.pid}, own)  # first: it is the clearer word where there are too many below
+    if is_tree:
+        check_not_ours(set(below(root.pid)), own)
     held = [root]
     try:
         note(held)

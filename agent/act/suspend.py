@@ -4,7 +4,7 @@ import signal
 from contextlib import ExitStack
 from typing import Final
 
-from agent.act import MOST_MINUTES, Host, Refuses, Told, _processes, kill
+from agent.act import MOST_MINUTES, Host, Refuses, Told, _processes, kill, lasting
 from agent.orders import InForce
 
 KIND: Final = "suspend"
@@ -25,7 +25,8 @@ def do(id: str, arguments: Told, host: Host) -> Told:
         def note(found: list[_processes.Named]) -> None:
             # On disk before any is stopped: undo knows them although we end meanwhile.
             uids = [one.uid for one in found]
-            host.orders.hold(InForce(id, KIND, until_s, {"processes": uids}))
+            one = InForce(id, KIND, until_s, {"processes": uids})
+            host.orders.hold(lasting(one, host))
 
         try:
             found = _processes.stopped(root, host.own_pids(), stack, is_tree=is_tree, note=note)

@@ -1,6 +1,7 @@
 """Give every event its common part: OCSF envelope, host, product."""
 
 import functools
+import os
 import platform
 import socket
 import time
@@ -30,6 +31,17 @@ def agent_event(code: str, now_us: int, message: str, **more: object) -> dict[st
     seen = event(0, 0, now_us, {"message": message, **more})
     seen["metadata"] = {**seen["metadata"], "event_code": code, "log_provider": "inopsio-agent"}
     return seen
+
+
+def shown(path: str) -> str:
+    r"""Give a path for an event: bytes of its name that are no UTF-8 become `\xNN`.
+
+    >>> shown("/tmp/caf\udce9")
+    '/tmp/caf\\xe9'
+    """
+    if path.isascii():
+        return path
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def now_us() -> int:

@@ -108,22 +108,36 @@ def flows(
     if not captures:
         say("inopsio flows: name at least one capture file or folder")
         return WRONG_USE
-    refused = 0
-    for name, file in _files(captures):
-        try:
-            blocks = read_packets(_chunks(file))
-            if explain and flow is not None:
-                _explain(blocks, flow, packets)
-            else:
-                _show(name, blocks, kinds, json=json, flow=flow)
-        except BrokenPipeError:
-            raise
-        except InvalidInput as error:
-            say(f"{name}: {error}")
-            refused += 1
+    explained = (flow, packets) if explain and flow is not None else None
+    refused = sum(
+        not _read(name, file, kinds, json=json, flow=flow, explained=explained)
+        for name, file in _files(captures)
+    )
     if not refused:
         return DONE
     return PARTLY if any(os.path.lexists(path) for path in captures) else FAILED
+
+
+def _read(
+    name: str,
+    file: Path,
+    kinds: Kinds,
+    *,
+    json: bool,
+    flow: str | None,
+    explained: tuple[str, int] | None,
+) -> bool:
+    """Show what one file holds; False, and why in words, where it was not read to its end."""
+    try:
+        blocks = read_packets(_chunks(file))
+        if explained is not None:
+            _explain(blocks, *explained)
+        else:
+            _show(name, blocks, kinds, json=json, flow=flow)
+    except InvalidInput as error:
+        say(f"{name}: {error}")
+        return False
+    return True
 
 
 def _kinds(asked: str) -> Kinds:
@@ -182,6 +196,7 @@ def _shown(
 ) -> Iterator[list[Kept]]:
     """Give, stretch by stretch, the rows with their kinds."""
     others = tuple(kind for kind in kinds if kind not in ("flows", "dns"))
+    evicted = cut = 0
     for seen in watch_blocks(blocks, flows="flows" in kinds, dns="dns" in kinds, others=others):
         parts = (
             *((("flows", row) for row in _flow_rows(part)) for part in seen.flows.iter_slices()),
@@ -190,10 +205,11 @@ def _shown(
         )
         for part in parts:
             yield [one for one in part if flow is None or one[1]["community_id"] == flow]
-        if seen.evicted:
-            say(f"{name}: {seen.evicted} unfinished messages or connections were let go")
-        if seen.cut:
-            say(f"{name}: over {MAX_OPEN} flows at once: {seen.cut} of them were ended early")
+        evicted, cut = max(evicted, seen.evicted), max(cut, seen.cut)
+    if evicted:
+        say(f"{name}: {evicted} unfinished messages or connections were let go")
+    if cut:
+        say(f"{name}: over {MAX_OPEN} flows at once: {cut} of them were ended early")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

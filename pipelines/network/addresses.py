@@ -2,10 +2,14 @@
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
 from pipelines.network.packets import Int64s, UInt64s
+
+MAX_KNOWN: Final = 4_096
 
 
 def packed(version: Int64s, high: UInt64s, low: UInt64s) -> list[bytes]:
@@ -27,10 +31,15 @@ def texts(addresses: Sequence[bytes]) -> list[str]:
     >>> texts([bytes([127, 0, 0, 1]), bytes(15) + bytes([1])])
     ['127.0.0.1', '::1']
     """
-    known = {address: text(address) for address in set(addresses)}
+    known = {address: _written(address) for address in set(addresses)}
     return [known[address] for address in addresses]
 
 
+@lru_cache(maxsize=MAX_KNOWN)
 def text(address: bytes) -> str:
-    """Give one packed address as text."""
+    """Give one packed address as text; the latest MAX_KNOWN are kept."""
+    return _written(address)
+
+
+def _written(address: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)

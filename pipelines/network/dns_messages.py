@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.network.addresses import packed, text
-from pipelines.network.community_id import community_id
+from pipelines.network.community_id import community_ids
 from pipelines.network.dns_framing import HTTP2_PREFACE, cut_http2, cut_prefixed
 from pipelines.network.dns_message import DnsMessage, read_message
-from pipelines.network.headers import LATER_FRAGMENT, Headers, u32
+from pipelines.network.headers import LATER_FRAGMENT, Headers, u16, u32
 from pipelines.network.internet import TCP, UDP
 from pipelines.network.packets import Bools, Int64s, PacketBlock, table_of
 from pipelines.network.streams import End, Streams
@@ -75,10 +75,12 @@ class DnsWatch:
             headers.payload_end[rows].tolist(),
             headers.sequence[rows].tolist(),
             headers.tcp_flags[rows].tolist(),
+            _are_cut(block.octets, headers, rows),
             strict=True,
         )
-        for end, span in zip(_ends(headers, rows), spans, strict=True):
-            time_ns, protocol, start, stop, sequence, flags = span
+        uids = _community_ids(headers, rows)
+        for end, span, uid in zip(_ends(headers, rows), spans, uids, strict=True):
+            time_ns, protocol, start, stop, sequence, flags, is_cut = span
             is_udp = protocol == UDP
             if not is_udp and 53 not in end and end not in self._http2:
                 continue  # other addresses with the ports of a connection that is followed
@@ -87,12 +89,14 @@ class DnsWatch:
             if len(found) > MAX_AT_ONCE:
                 self._untold += len(found) - MAX_AT_ONCE
                 del found[MAX_AT_ONCE:]
-            ends = None
             for data in found:
-                message = read_message(data, is_cut=is_udp and _is_cut(block.octets, start, stop))
+                message = read_message(data, is_cut=is_cut)
                 if message is not None:
-                    ends = ends or _told(end, "udp" if is_udp else "tcp", protocol)
-                    yield DnsSighting(time_ns, *ends, message)
+                    src, src_port, dst, dst_port = end
+                    proto = "udp" if is_udp else "tcp"
+                    yield DnsSighting(
+                        time_ns, text(src), src_port, text(dst), dst_port, proto, uid, message
+                    )
 
     def _follow(self, end: End, sequence: int, flags: int, payload: bytes) -> list[bytes]:
         """Add a segment to its stream and give the messages that are whole now."""
@@ -132,15 +136,24 @@ def _ends(headers: Headers, rows: Int64s) -> Iterator[End]:
     )
 
 
-def _told(end: End, proto: str, protocol: int) -> tuple[str, int, str, int, str, str]:
-    src, src_port, dst, dst_port = end
-    uid = community_id(src, dst, protocol, src_port, dst_port)
-    return text(src), src_port, text(dst), dst_port, proto, uid
+def _community_ids(headers: Headers, rows: Int64s) -> list[str]:
+    """Give those of all rows at once: one by one they cost as much as the messages."""
+    return community_ids(
+        headers.version[rows],
+        (headers.src_high[rows], headers.src_low[rows]),
+        (headers.dst_high[rows], headers.dst_low[rows]),
+        headers.protocol[rows],
+        headers.src_port[rows],
+        headers.dst_port[rows],
+    )
 
 
-def _is_cut(octets: bytes, start: int, stop: int) -> bool:
-    """Tell whether the capture kept less of a datagram than its UDP head says it has."""
-    return int.from_bytes(octets[start - 4 : start - 2], "big") - 8 > stop - start
+def _are_cut(octets: bytes, headers: Headers, rows: Int64s) -> list[bool]:
+    """Tell of which datagrams the capture kept less than their UDP heads say they have."""
+    start, stop = headers.payload[rows], headers.payload_end[rows]
+    told = u16(octets, np.maximum(start - 4, 0)) - 8
+    cut: list[bool] = ((headers.protocol[rows] == UDP) & (told > stop - start)).tolist()
+    return cut
 
 
 def _has_ports_of(headers: Headers, ends: Collection[End]) -> Bools:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pipelines.network.protocols.certificates import NAMES, certificate_fields
-from pipelines.network.protocols.fingerprints import ja3, ja3s, ja4
+from pipelines.network.protocols.fingerprints import fingerprints, ja3s
 from pipelines.network.protocols.tls import (
     CLIENT_HELLO,
     LAST_WITH_CERTIFICATE,
@@ -103,11 +103,12 @@ class Handshake:
 def _of_client(client: ClientHello, over: str) -> dict[str, Value]:
     lists = client.ciphers, client.extensions, client.groups, client.algorithms
     is_usual = max(map(len, lists)) <= MAX_NUMBERS
+    named = fingerprints(client, over=over) if is_usual else None
     return _UNKNOWN | {
         "sni": client.sni,
         "alpn": _names(client.alpn),
-        "ja3": ja3(client) if is_usual else None,
-        "ja4": ja4(client, over=over) if is_usual else None,
+        "ja3": named.ja3 if named else None,
+        "ja4": named.ja4 if named else None,
     }
 
 

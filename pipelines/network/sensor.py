@@ -46,9 +46,10 @@ LIVE_STEP_NS: Final = 5_000_000_000
 class Seen:
     """Hold what a stretch of a capture showed: flows that ended, messages of protocols.
 
-    `evicted`, in the last stretch only: connections and unfinished messages that were let go for
-    want of room or of a segment that never came; `cut`: flows that were ended early for want of
-    room, so that what follows of them counts as others. `flows`: as
+    `evicted`: how many connections and messages were let go so far, for want of room, of a segment
+    that never came, or since a flood of them came at once; `cut`: how many flows were ended early
+    for want of room, so that what follows of them counts as others. Both are said in the last
+    stretch, and live every LIVE_STEP_NS, else 0. `flows`: as
     `pipelines.network.flow_rows.flow_rows` gives them.
     """
 
@@ -106,11 +107,13 @@ def watch_blocks(
             fragments.fill(headers)
             ended = table.add(block, headers)
         found, rows = readers.read(block, headers)
+        evicted = cut = 0
         if now_ns and now_ns() - looked_ns >= LIVE_STEP_NS:
             looked_ns = now_ns()
             ended = ended.joined(table.end_silent(looked_ns))
             rows += readers.let_silent_go(looked_ns)
-        yield Seen(flow_rows(ended), found, rows)
+            evicted, cut = readers.evicted, table.cut
+        yield Seen(flow_rows(ended), found, rows, evicted, cut)
     found, rest = readers.close()
     yield Seen(flow_rows(table.close()), found, rest, readers.evicted, table.cut)
     if problem is not None:

@@ -48,6 +48,9 @@ _LINE_END: Final = 0x0D0A
 """Old clients send one too many behind a body: it then stands before the next request."""
 _IS_FIRST: Final = np.isin(np.arange(256), [*TLS_RECORDS, 0, 0x0D, *(word[0] for word in _WORDS)])
 _MIX: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+_FEW: Final = 4
+"""Segments up to which it is quicker to turn them into Python's values one by one."""
+_LEAST_STEP: Final = 1_024
 _TEXTS: Final = frozenset((TLS, HTTP, HTTP2, SSH, FILES))
 _PORTS: Final = tuple(CUTTERS)
 
@@ -215,6 +218,8 @@ class _Segments:
         self.time_ns = block.time_ns[rows]
         self.start, self.end = headers.payload[rows], headers.payload_end[rows]
         self.size = self.end - self.start
+        # So far a side moves on before a segment may stand there that the last look left out.
+        self._step = max(WINDOW - int(self.size.max()), _LEAST_STEP)
         flags = headers.tcp_flags[rows]
         self.opens: Bools = (flags & _SYN) != 0
         self.is_syn: Bools = self.opens & ((flags & _ACK) == 0)
@@ -286,7 +291,7 @@ class _Segments:
         To look anew at each step would cost a sender of tiny pieces nothing, and us the square.
         """
         looked = self._looked.setdefault(told.mix, expected)
-        return told.expected != expected and (told.expected - looked) % WHOLE > WINDOW // 2
+        return told.expected != expected and (told.expected - looked) % WHOLE > self._step
 
     def needed(self, told: Side, queued: Bools) -> list[int]:
         """Give the places of the segments of one side that are wanted now, and mark them."""
@@ -299,6 +304,8 @@ class _Segments:
         places = self._wanted(self._order[low:high], told)
         places = places[~queued[places]]
         queued[places] = True
+        if len(places) > _FEW:
+            self.load(places)
         found: list[int] = places.tolist()
         return found
 

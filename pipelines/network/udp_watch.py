@@ -200,17 +200,20 @@ class UdpWatch:
 
     def _hello(self, time_ns: int, ends: Ends, data: bytes) -> Iterator[Sighting]:
         known = self._quic.of(ends)
-        if known is None and len(data) < quic.LEAST_DATAGRAM:
+        if (known.asked and known.told) if known else len(data) < quic.LEAST_DATAGRAM:
             return
         for packet in quic.initials(data):
             known = known or _Quic(ends)
             from_client = known.client == ends
-            if (known.asked if from_client else known.told) or not known.left:
+            # A client that has asked is heard again after a Retry: it then has new keys.
+            is_again = from_client and known.asked
+            is_known = known.told or (is_again and packet.own in known.keys)
+            if not known.left or (is_known and (is_again or not from_client)):
                 continue
             known.left -= 1
             payload = _opened(known, data, packet, from_client=from_client)
             message = None
-            if payload is not None:
+            if payload is not None and not is_again:
                 crypto = known.crypto[from_client]
                 for offset, piece in quic.crypto_frames(payload):
                     crypto.add(offset, piece)
@@ -220,6 +223,7 @@ class UdpWatch:
                 known.asked |= from_client
                 known.told |= not from_client
                 yield from known.hellos.add(time_ns, ends, message)
+        if known is not None:
             for gone in self._quic.keep(known.client, known):
                 self.evicted += 1
                 yield from gone.hellos.close()
@@ -227,14 +231,14 @@ class UdpWatch:
 
 def _opened(known: _Quic, data: bytes, packet: quic.Initial, *, from_client: bool) -> bytes | None:
     """Open a packet with the keys of this connection; after a Retry the client has new ones."""
-    if not from_client:
+    if not from_client and len(known.answering) < len(known.keys):
         for own in known.keys.keys() - known.answering.keys():
             known.answering[own] = quic.server_keys(*own)
     for keys in (known.keys if from_client else known.answering).values():
         payload = quic.opened(data, packet, keys)
         if payload is not None:
             return payload
-    own = packet.version, packet.destination
+    own = packet.own
     if not from_client or own in known.keys or len(known.keys) >= MAX_KEYS:
         return None
     keys = quic.client_keys(*own)

@@ -1,8 +1,8 @@
-"""Listen at a network interface: flows and protocols as OCSF events, and what the kernel dropped.
+"""Listen at a network interface: flows and protocols as OCSF events, and what was not seen.
 
 Packets that passed cannot be read again: each start is a source of its own, numbered from 0, and
 what its reader had not kept when it died is gone. How many packets the kernel had to drop, and
-when, is told as events. Linux; CAP_NET_RAW.
+when, is told as events; so is how many messages the sensor itself let go. Linux; CAP_NET_RAW.
 """
 
 import socket
@@ -54,7 +54,7 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class CaptureSource:
-    """Give a chunk a second, or a MiB; `packets` and `drops` count since the start."""
+    """Give a chunk a second, or a MiB; `packets`, `drops` and `let_go` count since the start."""
 
     ring: Listener
     interface: str
@@ -62,6 +62,7 @@ class CaptureSource:
     now_ns: Callable[[], int] = time.time_ns
     packets: int = 0
     drops: int = 0
+    let_go: int = 0
     is_closed: bool = False
     _started_ns: int = 0
     _told_ns: int = 0
@@ -80,6 +81,7 @@ class CaptureSource:
                 held.append(text)
                 size += len(text)
             now_ns = self.now_ns()
+            self.let_go = max(self.let_go, seen.evicted + seen.cut)
             held += self._counted(before_ns, now_ns)
             before_ns = now_ns
             if held and (size >= CHUNK_BYTES or now_ns - since_ns >= _STEP_NS):
@@ -110,6 +112,7 @@ class CaptureSource:
             self._dropping = None
         if told or now_ns - self._told_ns >= _COUNT_NS or is_end:
             message = f"{self.packets} packets of {self.interface}, {self.drops} dropped"
+            message += f", {self.let_go} messages or flows let go" if self.let_go else ""
             told.append(self._word(COUNTED, now_ns, message))
             self._told_ns = now_ns
         return told
@@ -133,6 +136,7 @@ class CaptureSource:
             "unmapped.started_us": str(self._started_ns // 1000),
             "unmapped.packets": str(self.packets),
             "unmapped.dropped": str(self.drops),
+            "unmapped.let_go": str(self.let_go),
         }
         if since_ns is not None:
             row |= {"unmapped.since_us": str(since_ns // 1000), "unmapped.lost": str(lost)}

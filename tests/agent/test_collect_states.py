@@ -63,6 +63,11 @@ def test_accounts_passwords_and_members_are_told(
         (3006, 3, "mal"),
     ]
     assert "secret" not in str(first) + str(second)
+    (tmp_path / "SHADOW").write_text("root:$y$third:19001:0:::::\n")
+    third = accounts.collect(second.notes, NOW_US)
+    assert [(e["activity_id"], e["user"]["name"]) for e in third.events] == [(3, "root")]
+    (tmp_path / "SHADOW").write_text("root:$y$third:19001:0:99999:7:::\n")
+    assert accounts.collect(third.notes, NOW_US).events == [], "the same password"
 
 
 def test_services_start_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

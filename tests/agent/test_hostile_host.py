@@ -268,6 +268,9 @@ class Deaf:
     def add(self, folder: str) -> None:
         self.folders.append(folder)
 
+    def forget(self, folder: str) -> None:
+        return
+
     def read(self, timeout_s: float) -> list[Touched]:
         return []
 

@@ -126,3 +126,46 @@ def test_a_certificate_is_renewed_when_due_and_tried_again_when_that_fails(
     keep_renewed(kept, stop, told.append, now)
     assert answers == []
     assert told == ["the certificate was not renewed: gone", "the certificate was renewed"]
+
+
+@pytest.mark.parametrize(
+    ("now_s", "skew_s", "is_due"),
+    [
+        (10.0, None, False),
+        (10.0, 0.0, False),
+        (10.0, 57.0, True),  # this clock was set back since: by the house's it is time
+        (51.0, None, True),
+        (51.0, -40.0, True),  # and a clock that is ahead renews early, which does no harm
+    ],
+)
+def test_a_certificate_is_due_by_either_clock(
+    tmp_path: Path, machine: Path, now_s: float, skew_s: float | None, *, is_due: bool
+) -> None:
+    kept = replace(made(tmp_path, machine), house_due_s=66.0)
+    assert kept.is_due(now_s, skew_s) is is_due
+
+
+def test_a_clock_set_right_after_the_enrolment_does_not_lose_the_host(
+    tmp_path: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_s = 86_400.0
+    # Enrolled at day 0 with a clock 3 days ahead: due at day 7.67 by it, ended at day 7.
+    kept = replace(
+        made(tmp_path, machine),
+        renew_at_s=7.67 * day_s,
+        not_after_s=7 * day_s,
+        house_due_s=4.67 * day_s,
+    )
+    stop, renewed = threading.Event(), list[float]()
+    clock = iter(day * day_s for day in (1, 4, 5, 6))
+
+    def renew(_identity: Identity, _houses: list[tuple[str, int]]) -> Identity:
+        renewed.append(5 * day_s)
+        stop.set()
+        return kept
+
+    monkeypatch.setattr(enroll, "renew", renew)
+    monkeypatch.setattr("agent.renewal.LOOK_EVERY_S", 0.001)
+    keep_renewed(kept, stop, list[str]().append, lambda: next(clock), list, lambda: 0.0)
+    assert renewed == [5 * day_s]
+    assert next(clock) == 6 * day_s

@@ -1,7 +1,9 @@
 """Begin the responding half after a crash, and go on where beginning fails."""
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent import respond as half
-from agent.act import Host
+from agent.act import ENDS, MOST_MINUTES, Host, impose, lasting, left_s
 from agent.errors import AgentError, BadOrder
 from agent.orders import InForce, Orders
 from agent.respond import Responder, respond
@@ -149,3 +151,122 @@ def test_a_check_that_could_not_be_made_ends_nothing(host: Host, responder: Resp
 
 def _slow(_text: str) -> dict[str, Any]:
     raise AgentError("it could not be checked")
+
+
+class _Clock:
+    """A host's clock that can be set, and one that cannot."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.since_boot_s, self.boot = 1_795_000_000.0, 5_000.0, "one"
+
+    def passes(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.since_boot_s += seconds
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, clock: _Clock) -> Iterator[Host]:
+    orders = Orders(tmp_path / "timed.sqlite")
+    yield Host(
+        tmp_path,
+        orders,
+        list,
+        frozenset,
+        lambda: clock.wall_s,
+        since_boot_s=lambda: clock.since_boot_s,
+        boot=lambda: clock.boot,
+    )
+    orders.close()
+
+
+def _imposed(host: Host, minutes: int) -> InForce:
+    until_s = host.now_s() + minutes * 60
+    impose(InForce("x", "isolate", until_s, {}), host, lambda _held, _host: None)
+    (one,) = host.orders.noted()
+    return one
+
+
+@pytest.mark.parametrize("moved_s", [-86_400.0, 86_400.0, -(10.0**8)])
+def test_a_clock_that_is_set_changes_no_end(timed: Host, clock: _Clock, moved_s: float) -> None:
+    one = _imposed(timed, 30)
+    clock.passes(600)
+    clock.wall_s += moved_s
+    assert left_s(one, timed) == 20 * 60
+    clock.passes(1200)
+    assert left_s(one, timed) == 0
+
+
+def test_after_a_start_of_the_machine_no_more_is_left_than_was(timed: Host, clock: _Clock) -> None:
+    one = _imposed(timed, 30)
+    clock.passes(600)
+    clock.boot, clock.since_boot_s = "two", 10.0
+    assert left_s(one, timed) == 20 * 60
+    clock.wall_s -= 86_400  # set back between two starts: the order's own minutes at most
+    assert left_s(one, timed) == 30 * 60
+    again = lasting(one, timed)
+    clock.passes(1790)
+    clock.wall_s -= 86_400
+    assert left_s(again, timed) == 10
+
+
+def test_what_a_clock_set_back_would_prolong_is_ended_in_time(
+    timed: Host, clock: _Clock, tmp_path: Path
+) -> None:
+    until_s = clock.wall_s + 1800
+    detail: dict[str, Any] = {"network": "192.0.2.7/32"}
+    one = lasting(InForce("x", "suspend", until_s, {"processes": [], **detail}), timed)
+    _hold(timed, one, at_us=int(clock.wall_s * 1e6))
+    with contextlib.closing(Spool(tmp_path / "spool.sqlite")) as spool:
+        half = Responder(_opened, spool, timed, lambda: frozenset({"suspend"}))
+        half.begin()
+        clock.wall_s -= 86_400
+        clock.passes(1700)
+        half.round()
+        assert [o.id for o in timed.orders.noted()] == ["x"]
+        clock.passes(101)
+        half.round()
+        assert timed.orders.noted() == []
+
+
+@pytest.mark.parametrize("ends", [None, "x", [1], ["one", "x", 3], ["one", 1e999, 1e999]])
+def test_an_end_that_is_none_is_bounded(timed: Host, clock: _Clock, ends: object) -> None:
+    one = InForce("x", "isolate", clock.wall_s + 10**9, {ENDS: ends})
+    assert left_s(one, timed) == MOST_MINUTES * 60
+
+
+@pytest.mark.parametrize("bad", ["{", "[]", "[" * 9999, b"\xff", 7])
+def test_a_row_that_cannot_be_read_stops_no_order(
+    host: Host, responder: Responder, bad: object
+) -> None:
+    _hold(host, InForce("good", "suspend", time.time() + 600, {"processes": []}))
+    with contextlib.closing(sqlite3.connect(host.folder / "orders.sqlite")) as db:
+        row = ("bad", "isolate", time.time() + 600, bad)
+        db.execute("INSERT INTO in_force VALUES (?, ?, ?, ?)", row)
+        db.execute(
+            "INSERT INTO orders (id, text, at_s, state, result) VALUES ('b', '', 1, 'done', ?)",
+            (bad,),
+        )
+        db.commit()
+    responder.begin()
+    host.orders.offer("undo", _undo_of("good"), time.time())
+    assert responder.round() == 1
+    told = {r.id: r.told for r in host.orders.untold()}
+    assert told["undo"]["was_in_force"] is True
+    assert told["b"] == {"why": "the result on the host is damaged"}
+    assert host.orders.noted() == []
+    assert not host.orders.has_work()
+    batch = responder._spool.next_batch()
+    assert batch is not None
+    codes = [json.loads(row)["metadata"]["event_code"] for row in batch.rows]
+    assert codes.count("orders_damaged") == 1
+
+
+def _undo_of(id_: str) -> str:
+    now_us = int(time.time() * 1e6)
+    body = {"id": "undo", "kind": "undo", "arguments": {"action": id_}, "is_dry": False}
+    return "good " + json.dumps({**body, "at_us": now_us, "expires_us": now_us + 10**9})

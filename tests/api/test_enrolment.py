@@ -1,5 +1,6 @@
 """Enrol real agents over real TLS, and sit in the attacker's seat."""
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -496,3 +497,20 @@ def test_the_agents_door_knows_nothing_of_the_console(house: House) -> None:
     made = house.enroll("ws-1")
     for path in ("/v1/tokens", "/v1/events", "/v1/users", "/sign-in", "/"):
         assert say(made, path)[0] in {404, 405}, path
+
+
+def test_after_an_enrolment_the_rows_to_come_have_numbers_that_nobody_used_up(
+    house: House,
+) -> None:
+    made = house.enroll("ws-1")
+    with contextlib.closing(Spool(made.folder / "spool.sqlite")) as spool:
+        spool.append("events", "ocsf_json", [b"waits", b"waits too"])
+        before = spool.next_batch(most=1)
+        house.enroll("ws-1")
+        spool.append("events", "ocsf_json", [b"new"])
+        assert before is not None
+        spool.done(before)
+        left = [spool.next_batch(), spool.next_batch()]
+    assert sorted((b.first, b.rows) for b in left if b) == [(0, [b"new"]), (1, [b"waits too"])]
+    (fresh,) = {b.stream for b in left if b} - {"events"}
+    assert fresh.startswith("events~")

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from itertools import count
 from typing import Final
 
-from tests.pipelines.network_frames import ETHERNET, ipv4, tcp, udp
+from tests.pipelines.network_frames import fragment, ipv4, tcp, udp
 
 Frames = Iterator[bytes]
 _chance = random.Random
@@ -481,13 +481,6 @@ def fragments_repeated() -> Frames:
     yield fragment(1, 0, data[:40], more=True)
     while True:
         yield fragment(1, 40, data[40:], more=False)
-
-
-def fragment(number: int, at: int, data: bytes, *, more: bool) -> bytes:
-    head = struct.pack(
-        ">BBHHHBBH", 0x45, 0, 20 + len(data), number & 0xFFFF, at >> 3 | 0x2000 * more, 64, 17, 0
-    )
-    return ETHERNET + head + ip_address("192.0.2.1").packed + ip_address("192.0.2.2").packed + data
 
 
 def ssh_banners() -> Frames:

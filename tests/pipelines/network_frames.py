@@ -36,6 +36,14 @@ def udp(payload: bytes, *, sport: int = 40_000, dport: int = 443, back: bool = F
     return ipv4(17, struct.pack(">HHHH", *ports, 8 + len(payload), 0) + payload, src, dst)
 
 
+def fragment(number: int, at: int, data: bytes, *, more: bool) -> bytes:
+    """Make a fragment of a datagram that has this number."""
+    head = struct.pack(
+        ">BBHHHBBH", 0x45, 0, 20 + len(data), number & 0xFFFF, at >> 3 | 0x2000 * more, 64, 17, 0
+    )
+    return ETHERNET + head + ip_address(CLIENT).packed + ip_address(SERVER).packed + data
+
+
 def capture(frames: Iterable[bytes], *, link: int = 1) -> bytes:
     """Make a pcap file of the frames, one a second."""
     out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262_144, link)]

@@ -16,8 +16,7 @@ from pipelines.network.protocols import quic
 from pipelines.network.sensor import Readers
 from pipelines.network.sightings import KINDS, ends_between
 from pipelines.network.tunnels import LAYERS
-from tests.pipelines.network_floods import fragment
-from tests.pipelines.network_frames import capture, tcp, udp
+from tests.pipelines.network_frames import capture, fragment, tcp, udp
 
 SHARES = [
     (tcp_watch, "MAX_HELD", conversations.MAX_HELD),

@@ -120,10 +120,12 @@ def test_server_names_are_those_of_tshark() -> None:
     assert (wanted & found).total() == 173
 
 
-@pytest.mark.parametrize(("name", "from_server"), [("ja3", False), ("ja3s", True)])
-def test_ja3_and_ja3s_are_those_of_tshark(name: str, *, from_server: bool) -> None:
-    wanted = _hellos(name, from_server=from_server)
-    assert (wanted & ours(TLS, name)).total() / wanted.total() >= 0.98
+@pytest.mark.parametrize(("name", "missing"), [("ja3", 3), ("ja3s", 1)])
+def test_ja3_and_ja3s_are_those_of_tshark(name: str, missing: int) -> None:
+    # Missing: DTLS inside RDP's own UDP protocol, and TLS inside OpenVPN.
+    wanted = _hellos(name, from_server=name == "ja3s")
+    assert (wanted - ours(TLS, name)).total() == missing
+    assert wanted.total() > 170
 
 
 def test_ja4_has_every_value_that_its_authors_expect() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 
 from deploy.cli.sensor import EventFile
+from pipelines.network.capture import read_packets
+from pipelines.network.packets import PacketBlock
 from pipelines.network.ring import Ring
 from pipelines.parsing import parse_stream
 from pipelines.sinks import captures
@@ -28,6 +30,8 @@ from storage.schema import EventBatch
 from storage.settings import Settings
 from storage.tenant import Role, Scope
 from tests.api.conftest import Front, front
+from tests.pipelines.network_frames import capture as frames_of
+from tests.pipelines.network_frames import tcp
 from tests.pipelines.test_network_ring import needs_packets, port, sender
 from tests.shared import ROOT
 
@@ -69,9 +73,9 @@ def write(database: Database, *values: bytes, tenant: str = "acme") -> None:
 def test_what_passes_becomes_events_and_what_the_kernel_dropped_an_interval(
     sender: Path, port: int
 ) -> None:
-    with Ring("lo", blocks=2) as ring:
-        # Nobody reads yet, and two blocks hold some 4,000 of these.
-        subprocess.run([str(sender), str(port), "20000", "200000", "400"], check=True)
+    with Ring("lo", blocks=8) as ring:
+        # Nobody reads yet, and eight blocks hold some 16,000 of these, or of what others send.
+        subprocess.run([str(sender), str(port), "60000", "200000", "400"], check=True)
         source = capture.CaptureSource(ring, "lo", "tap1")
         chunks = source.chunks({})
         first = next(chunks)
@@ -87,6 +91,32 @@ def test_what_passes_becomes_events_and_what_the_kernel_dropped_an_interval(
     places = [(c.position, c.offset) for c in (first, *rest)]
     assert places == sorted(set(places))
     assert {c.source for c in rest} == {first.source}
+
+
+class Played:
+    """Give a capture's blocks as if they came from an interface."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.packets, self.drops = data, 1, 0
+
+    def beats(self, until: Callable[[], bool]) -> Iterator[PacketBlock]:
+        del until
+        yield from read_packets([self.data])
+
+    def count(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_the_sensor_let_go_itself_is_told_with_the_counts() -> None:
+    queue = b"\0\x13\0\1\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1" * 60
+    source = capture.CaptureSource(Played(frames_of([tcp(queue, dport=53)])), "lo", "tap1")
+    frame = pl.concat([batch_of(c).frame for c in source.chunks({})], how="diagonal")
+    told = frame.filter(pl.col("metadata.event_code") == "capture_counted").row(-1, named=True)
+    assert told["unmapped.let_go"] == "44"
+    assert told["message"] == "1 packets of lo, 0 dropped, 44 messages or flows let go"
 
 
 @needs_packets

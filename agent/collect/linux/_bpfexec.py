@@ -13,10 +13,9 @@ from typing import Final
 from agent.collect.linux import _bpf as b
 from agent.collect.linux._btf import kernel_offsets
 from agent.collect.linux._kernel import Exec, Exit, KernelEvent, Missed
-from agent.collect.linux._proc import TICK_US, boot_us
+from agent.collect.linux._proc import ARGS_MOST, TICK_US, boot_us
 from agent.collect.linux._ring import Ring
 
-ARGS_MOST: Final = 4096
 CALLED_MOST: Final = 256
 _RING: Final = 1 << 20
 _MOST: Final = 4000

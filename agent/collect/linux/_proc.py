@@ -9,6 +9,8 @@ from typing import Final
 
 TICK_US: Final = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _USER_KEPT_S: Final = 300
+ARGS_MOST: Final = 4096
+"""Bytes kept of a command line, whatever tells it: who starts a program chooses how long it is."""
 NOBODY: Final = 0xFFFFFFFF
 """The kernel's "no login": what systemd started itself."""
 
@@ -28,6 +30,8 @@ class Process:
     login_uid: int = NOBODY
     inode: int = 0
     """Of the program, 0 if the source did not say."""
+    argv_bytes: int = 0
+    """Size of the whole command line, if `argv` is its beginning only."""
     ancestry: str = field(default="", compare=False)
 
     @property
@@ -65,16 +69,19 @@ def boot_us() -> int:
     return (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1000
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, most: int = ARGS_MOST) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(handle, 65536)
+        return os.read(handle, most)
     finally:
         os.close(handle)
 
 
 def read(pid: int) -> Process | None:
-    """Read a process; None if it has gone. What has gone halfway is left empty."""
+    """Read a process; None if it has gone. What has gone halfway is left empty.
+
+    Of its command line the first 4,096 bytes, with the size of the whole as the kernel knows it.
+    """
     base = f"/proc/{pid}"
     try:
         stat = _read(f"{base}/stat")
@@ -83,6 +90,8 @@ def read(pid: int) -> Process | None:
         return None
     after = stat[stat.rindex(b")") + 2 :].split()
     found = Process(pid, int(after[1]), int(after[19]), argv=argv)
+    if argv is not None and len(argv) == ARGS_MOST:
+        found.argv_bytes = int(after[46]) - int(after[45])
     try:
         found.uid = os.stat(base).st_uid  # noqa: PTH116  the hot way
         found.path = exe(pid)
@@ -91,7 +100,8 @@ def read(pid: int) -> Process | None:
     except (OSError, ValueError):
         pass
     if not found.path:
-        found.path = stat[stat.index(b"(") + 1 : stat.rindex(b")")].decode("utf-8", "replace")
+        name = stat[stat.index(b"(") + 1 : stat.rindex(b")")]
+        found.path = name.decode("utf-8", "backslashreplace")
     return found
 
 

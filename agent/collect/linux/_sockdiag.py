@@ -46,9 +46,21 @@ class Sock:
     """The kernel's own name for it, never given twice while it is up."""
 
 
-def sockets() -> list[Sock]:
+Raw = tuple[str, bytes]
+"""Protocol, and inet_diag_msg as the kernel gives it; what a host keeps is cut out of it."""
+STATE: Final = 1
+HERE_PORT, THERE_PORT, COOKIE = slice(4, 6), slice(6, 8), slice(44, 52)
+MOST_ENDINGS: Final = 2000
+UID, INODE, SIZE = slice(64, 68), slice(68, 72), 72
+
+
+def sockets() -> Iterator[Sock]:
     """Give all TCP and UDP sockets that somebody holds."""
-    found = []
+    return (sock_of(proto, body) for proto, body in raw_sockets())
+
+
+def raw_sockets() -> Iterator[Raw]:
+    """Give them as the kernel's own words: a host may hold hundreds of thousands."""
     with socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG
     ) as link:
@@ -59,11 +71,10 @@ def sockets() -> list[Sock]:
                 request = struct.pack("=BBBBI48x", family, number, 0, 0, states)
                 size = _HEAD.size + len(request)
                 link.send(_HEAD.pack(size, _BY_FAMILY, _DUMP, 1, 0) + request)
-                found += list(_answers(link, proto))
-    return found
+                yield from _answers(link, proto)
 
 
-def _answers(link: socket.socket, proto: str) -> Iterator[Sock]:
+def _answers(link: socket.socket, proto: str) -> Iterator[Raw]:
     while True:
         for kind, body in _messages(link.recv(1 << 16)):
             if kind == _DONE:
@@ -71,7 +82,7 @@ def _answers(link: socket.socket, proto: str) -> Iterator[Sock]:
             if kind == _ERROR:
                 code = -struct.unpack_from("=i", body)[0]
                 raise OSError(code, f"sock_diag: {os.strerror(code)}")
-            yield _sock(proto, body)
+            yield proto, body
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -84,7 +95,8 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (size + 3) & ~3
 
 
-def _sock(proto: str, body: bytes) -> Sock:
+def sock_of(proto: str, body: bytes) -> Sock:
+    """Read what the kernel said of a socket."""
     (family, state, _, _, sport, dport, src, dst, _, cookie, _, _, _, uid, inode) = (
         _MESSAGE.unpack_from(body)
     )
@@ -127,11 +139,16 @@ class Endings:
         self._heard_us = now_us()
         self.missed_since_us = 0
         """Begin of the interval in which the kernel had no room; 0 if there was none."""
+        self.has_more = False
 
-    def read(self) -> list[Sock]:
-        """Give the sockets that ended since the last time."""
-        found: list[Sock] = []
+    def read(self) -> list[Raw]:
+        """Give the sockets that ended since the last time; of very many a part (`has_more`)."""
+        found: list[Raw] = []
+        self.has_more = False
         while True:
+            if len(found) >= MOST_ENDINGS:
+                self.has_more = True
+                return found
             try:
                 data = self._link.recv(1 << 16)
             except BlockingIOError:
@@ -140,7 +157,7 @@ class Endings:
             except OSError:  # ENOBUFS: the kernel had no room
                 self.missed_since_us = self.missed_since_us or self._heard_us
                 continue
-            found += [_sock("tcp", body) for kind, body in _messages(data) if kind == _BY_FAMILY]
+            found += [("tcp", body) for kind, body in _messages(data) if kind == _BY_FAMILY]
 
     def close(self) -> None:
         """Stop hearing."""

@@ -6,10 +6,11 @@ import os
 import select
 import struct
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
-CHANGED, CREATED, DELETED, MOVED_FROM, MOVED_TO, ATTRIBUTES, OVERFLOW = (
+CHANGED, WRITTEN, CREATED, DELETED, MOVED_FROM, MOVED_TO, ATTRIBUTES, OVERFLOW = (
     8,
+    2,
     0x100,
     0x200,
     0x40,
@@ -17,18 +18,20 @@ CHANGED, CREATED, DELETED, MOVED_FROM, MOVED_TO, ATTRIBUTES, OVERFLOW = (
     4,
     0x4000,
 )
-"""The same numbers in both interfaces, but for OVERFLOW, as fanotify has it."""
-_ALL: Final = CHANGED | CREATED | DELETED | MOVED_FROM | MOVED_TO | ATTRIBUTES
+"""The same numbers in both interfaces, but for OVERFLOW, as fanotify has it. CHANGED: a handle that
+could write was closed; WRITTEN: it is still open."""
+_ALL: Final = CHANGED | WRITTEN | CREATED | DELETED | MOVED_FROM | MOVED_TO | ATTRIBUTES
 _ON_CHILD, _ON_DIRECTORY = 0x08000000, 0x40000000
 _FID_FLAGS: Final = 0xC00 | 0x1 | 0x2
 """FAN_REPORT_DFID_NAME, close on exec, not blocking."""
 _MARK_ADD, _AT_FDCWD, _AT_SYMLINK_FOLLOW = 1, -100, 0x400
 _IN_OVERFLOW, _IN_NONBLOCK, _IN_CLOEXEC = 0x4000, 0o4000, 0o2000000
-_IN_DIRECTORY: Final = 0x40000000
+_IN_DIRECTORY, _IN_IGNORED = 0x40000000, 0x8000
 _EVENT: Final = struct.Struct("=IBBHQii")
 _INFO: Final = struct.Struct("=BBHQIi")
 _IN_EVENT: Final = struct.Struct("=iIII")
 _DFID_NAME: Final = 2
+Key = TypeVar("Key")
 _HANDLE_MOST: Final = 128
 
 
@@ -51,6 +54,9 @@ class Ear(Protocol):
     def add(self, folder: str) -> None:
         """Hear of what lies directly in the folder; OSError if that cannot be."""
 
+    def forget(self, folder: str) -> None:
+        """Hear no more of a folder that has gone, and of those below it."""
+
     def read(self, timeout_s: float) -> list[Touched]:
         """Give what was touched, waiting at most so long for the first."""
 
@@ -69,6 +75,39 @@ def _checked(answer: int, what: str) -> int:
     return answer
 
 
+class _Folders(Generic[Key]):
+    """Which folder an event means; `forget` finds those below one without a look at all keys."""
+
+    def __init__(self) -> None:
+        self._paths: dict[Key, str] = {}
+        self._keys: dict[str, Key] = {}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def get(self, key: Key) -> str | None:
+        return self._paths.get(key)
+
+    def add(self, key: Key, folder: str) -> None:
+        """Name it; one that was moved here has had another name."""
+        was, before = self._paths.get(key), self._keys.get(folder)
+        if was is not None and self._keys.get(was) == key:
+            del self._keys[was]
+        if before is not None and before != key:
+            self._paths.pop(before, None)
+        self._paths[key], self._keys[folder] = folder, key
+
+    def forget(self, folder: str) -> list[Key]:
+        if folder not in self._keys:
+            return []
+        begin = folder + "/"
+        gone = [p for p in self._keys if p == folder or p.startswith(begin)]
+        keys = [self._keys.pop(path) for path in gone]
+        for key in keys:
+            self._paths.pop(key, None)
+        return keys
+
+
 class Fanotify:
     """Marks on folders; the process is told (needs CAP_SYS_ADMIN, kernel 5.9)."""
 
@@ -81,7 +120,7 @@ class Fanotify:
             ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p,
         ]  # fmt: skip
         self._handle = _checked(self._library.fanotify_init(_FID_FLAGS, os.O_RDONLY), "fanotify")
-        self._folders: dict[tuple[int, int, bytes], str] = {}
+        self._folders = _Folders[tuple[int, int, bytes]]()
         self._poll = select.poll()
         self._poll.register(self._handle, select.POLLIN)
 
@@ -91,7 +130,11 @@ class Fanotify:
         mask = _ALL | _ON_CHILD | _ON_DIRECTORY
         answer = self._library.fanotify_mark(self._handle, _MARK_ADD, mask, _AT_FDCWD, path)
         _checked(answer, f"fanotify {folder}")
-        self._folders[self._key(path)] = folder
+        self._folders.add(self._key(path), folder)
+
+    def forget(self, folder: str) -> None:
+        """Forget what the kernel has forgotten: a mark goes with its folder."""
+        self._folders.forget(folder)
 
     def _key(self, path: bytes) -> tuple[int, int, bytes]:
         """Give what an event will name the folder by: file system, kind and file handle."""
@@ -149,7 +192,7 @@ class Inotify:
         self._library = _library()
         flags = _IN_NONBLOCK | _IN_CLOEXEC
         self._handle = _checked(self._library.inotify_init1(flags), "inotify")
-        self._folders: dict[int, str] = {}
+        self._folders = _Folders[int]()
         self._poll = select.poll()
         self._poll.register(self._handle, select.POLLIN)
 
@@ -157,7 +200,12 @@ class Inotify:
         """Watch a folder."""
         path = os.fsencode(folder)
         answer = self._library.inotify_add_watch(self._handle, path, _ALL)
-        self._folders[_checked(answer, f"inotify {folder}")] = folder
+        self._folders.add(_checked(answer, f"inotify {folder}"), folder)
+
+    def forget(self, folder: str) -> None:
+        """Take the watches away: a folder that was moved would be heard under its old name."""
+        for watch in self._folders.forget(folder):
+            self._library.inotify_rm_watch(self._handle, watch)
 
     def read(self, timeout_s: float) -> list[Touched]:
         """Give what was touched, waiting at most so long for the first."""

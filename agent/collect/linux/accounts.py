@@ -1,5 +1,6 @@
 """See local accounts and groups change: new ones, gone ones, passwords, shells, members."""
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +20,18 @@ _GROUP_DELETE, _GROUP_CREATE, _ADD_USER, _REMOVE_USER = 5, 6, 3, 4
 def collect(notes: Notes, now_us: int) -> Look:
     """Give what changed since the last look; the first one only learns.
 
-    Of a password only the day of its change is read; neither it nor its hash is kept or sent.
+    Of a password the day of its change is read, and 32 bits that tell one entry from another;
+    neither it nor its hash is kept or sent.
     """
     stamps = [_stamp(path) for path in (PASSWD, SHADOW, GROUP)]
     if stamps == notes.get("stamps"):
         return Look([], notes)
     known, passwords, groups = users(), _passwords(), _groups()
-    kept: Notes = {"stamps": stamps, "users": known, "passwords": passwords, "groups": groups}
+    kept: Notes = {"stamps": stamps, "users": known, "entries": passwords, "groups": groups}
     if "users" not in notes:
         return Look([], kept)
     events = [_user(*change, now_us) for change in changes(notes["users"], known)]
-    for name, was, now in changes(notes["passwords"], passwords):
+    for name, was, now in changes(notes.get("entries", passwords), passwords):
         if was is not None and now is not None:
             events.append(event(3001, _PASSWORD, now_us, {"user": {"name": name}}))
     for change in changes(notes["groups"], groups):
@@ -60,9 +62,12 @@ def users() -> States:
 
 
 def _passwords() -> States:
-    """Give the day of the last change, and whether the account is locked."""
-    rows = _lines(SHADOW, 3)
-    return {row[0]: f"{row[2]}{'!' if row[1].startswith(('!', '*')) else ''}" for row in rows}
+    """Give the day of the last change, and a mark of the entry: it may change twice on a day.
+
+    The mark is 32 bits of a hash over the salted hash: too few to find a password by.
+    """
+    marks = ((r[0], r[2], hashlib.sha256(r[1].encode()).hexdigest()[:8]) for r in _lines(SHADOW, 3))
+    return {name: f"{day} {mark}" for name, day, mark in marks}
 
 
 def _groups() -> States:

@@ -3,13 +3,13 @@
 import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from agent import checks
 from agent.collect import Event, Look, Notes
 from agent.collect._shape import event
+from agent.collect.linux._keywords import keywords
 from agent.collect.linux._proc import user_name
 from agent.collect.linux._states import States, changes
 from agent.errors import AgentError
@@ -18,6 +18,7 @@ NAME: Final = "configuration"
 EVERY_S: Final = 600.0
 OWN_RULES: Final = Path("/etc/inopsio-agent/checks")
 """Rules of the house's own, read after those that come with the agent; the same id replaces."""
+_INCLUDING: Final = frozenset({"sshd_config", "ssh_config"})
 _LOG: Final = 1
 _PASSED, _FAILED = 1, 2
 Rule = dict[str, Any]
@@ -88,20 +89,13 @@ def _setting(rule: Rule) -> str | None:
     if not main.exists():
         return None
     name = rule["setting"].lower()
-    for path in (*sorted(Path(f"{main}.d").glob("*.conf")), main):
-        for word, value in _settings(path):
+    # ssh's own files say themselves what is read with them (Include), others have a folder beside.
+    beside = () if main.name in _INCLUDING else sorted(Path(f"{main}.d").glob("*.conf"))
+    for path in (*beside, main):
+        for word, value in keywords(path):
             if word == name:
                 return _want(rule, value)
     return _want(rule, rule["default"])
-
-
-def _settings(path: Path) -> Iterator[tuple[str, str]]:
-    for line in (_read(path) or "").splitlines():
-        word, _, value = line.strip().partition(" ")
-        if word.lower() == "match":
-            return  # what follows counts for some only
-        if word and not word.startswith("#"):
-            yield word.lower(), value.strip().strip('"')
 
 
 def _rights(rule: Rule) -> str | None:

@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from agent.collect import Event, Out
-from agent.collect._shape import agent_event, event, now_us
+from agent.collect._shape import agent_event, event, now_us, shown
 from agent.collect.linux import _proc
 from agent.collect.linux._baseline import (
     GID,
@@ -23,7 +23,16 @@ from agent.collect.linux._baseline import (
 )
 from agent.collect.linux._proc import Process
 from agent.collect.linux._recent import RECENT
-from agent.collect.linux._touched import OVERFLOW, Ear, Touched, open_ear
+from agent.collect.linux._settling import RESTS, Settling
+from agent.collect.linux._touched import (
+    CREATED,
+    MOVED_TO,
+    OVERFLOW,
+    WRITTEN,
+    Ear,
+    Touched,
+    open_ear,
+)
 
 NAME: Final = "file_integrity"
 PATHS: Final = (
@@ -47,7 +56,7 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
         out.put([], {"files": guard.files})
         noted_s, is_changed = time.monotonic(), False
         while not stop.is_set():
-            touched = ear.read(1.0)
+            touched, events = ear.read(1.0), list[Event]()
             if touched:
                 found = {t.pid: _proc.read(t.pid) for t in touched if t.pid}
                 # An editor writes, renames and sets rights in one go: one event is enough.
@@ -55,8 +64,10 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
                 touched += ear.read(0)
                 whos = {t.pid: _who(t.pid, found.get(t.pid)) for t in touched if t.pid}
                 events = guard.touched(touched, whos)
+            events += guard.settled()
+            if events:
                 out.put(events)
-                is_changed = is_changed or bool(events)
+                is_changed = True
             if is_changed and time.monotonic() - noted_s > NOTE_EVERY_S:
                 out.put([], {"files": dict(guard.files)})
                 noted_s, is_changed = time.monotonic(), False
@@ -71,7 +82,8 @@ def _who(pid: int, process: Process | None) -> Event:
     if process is None:
         return {"process": {"pid": pid}}
     user = {"name": _proc.user_name(process.uid), "uid": str(process.uid)}
-    what = {"pid": pid, "file": {"path": process.path or None}, "cmd_line": process.cmd_line}
+    path = shown(process.path) or None
+    what = {"pid": pid, "file": {"path": path}, "cmd_line": process.cmd_line}
     return {"process": what, "user": user}
 
 
@@ -82,6 +94,9 @@ class Guard:
         """Begin with what was known."""
         self._ear, self.files, self._is_known = ear, files, is_known
         self._roots: list[str] = []
+        self._settling = Settling()
+        self._is_overrun, self._rests_s = False, 0.0
+        self._is_cut = False
 
     def begin(self, patterns: list[str]) -> list[Event]:
         """Watch all folders, then compare with what was known; the first run only learns."""
@@ -101,6 +116,7 @@ class Guard:
                 told = self._compare(path, None)
                 events += told if is_told else []
         if count >= MOST_FILES:
+            self._is_cut = True
             where = ", ".join(roots)[:200]
             text = f"over {MOST_FILES} files and folders in {where}; some are not watched"
             events.append(agent_event("source_limited", now_us(), text, collector=NAME))
@@ -118,32 +134,69 @@ class Guard:
     def touched(self, touched: list[Touched], whos: dict[int, Event]) -> list[Event]:
         """Look at what was touched; each file once, with the last who touched it."""
         events: list[Event] = []
-        if any(t.mask & OVERFLOW for t in touched):
-            text = "the kernel had no room for changes of files; all were compared since"
+        if any(t.mask & OVERFLOW for t in touched) and not self._is_overrun:
+            text = "the kernel had no room for changes of files; all are compared with what was"
             events.append(agent_event("kernel_overrun", now_us(), text, collector=NAME))
-            events += self._scan(self._roots, is_told=True)
+            self._is_overrun = True
+        masks: dict[str, int] = {}
+        for one in touched:
+            masks[one.path] = masks.get(one.path, 0) | one.mask
         for path, pid in {t.path: t.pid for t in touched if t.path}.items():
             if not _is_below(path, self._roots):
                 continue
             if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114  bytes as they are
                 events += self._scan([path], is_told=True)
             else:
-                below = [p for p in self.files if p.startswith(path + "/")]
-                for one in (path, *below):
-                    events += self._compare(one, whos.get(pid))
+                events += self._changed(path, masks[path], whos.get(pid))
         return events
 
-    def _compare(self, path: str, who: Event | None) -> list[Event]:
-        before = self.files.get(path)
+    def _changed(self, path: str, mask: int, who: Event | None) -> list[Event]:
+        now_s = time.monotonic()
+        if self._settling.put(path, mask, who, now_s, is_open=mask == WRITTEN):
+            return []
+        events = self._look(path, mask, who)
+        if not os.path.lexists(path):
+            self._ear.forget(path)
+            for below in [p for p in self.files if p.startswith(path + "/")]:
+                events += self._compare(below, who)
+        return events
+
+    def settled(self) -> list[Event]:
+        """Look at what had to wait: files that are written to, all after an overrun."""
+        now_s, events = time.monotonic(), list[Event]()
+        if self._is_overrun and now_s >= self._rests_s:
+            self._is_overrun = False
+            events += self._scan(self._roots, is_told=True)
+            # Who fills the queue again and again gets no more of the processor than this.
+            self._rests_s = now_s + RESTS * (time.monotonic() - now_s)
+        for path, mask, who in self._settling.ready(now_s):
+            events += self._look(path, mask, who)
+        return events
+
+    def _look(self, path: str, mask: int, who: Event | None) -> list[Event]:
+        began_s = time.monotonic()
+        events = self._compare(path, who, is_new=bool(mask & (CREATED | MOVED_TO)))
+        ended_s = time.monotonic()
+        self._settling.looked(path, ended_s - began_s, ended_s)
+        return events
+
+    def _compare(self, path: str, who: Event | None, is_new: bool = True) -> list[Event]:
+        """Tell how the file differs from what it was.
+
+        `is_new`: whether one that is not known was just made; over the bound nobody else knows.
+        """
+        before, is_full = self.files.get(path), len(self.files) >= MOST_FILES
+        is_new = is_new or not (is_full or self._is_cut)
         after = look(path, before)
         if after is None:
             self.files.pop(path, None)
-        elif before is not None or len(self.files) < MOST_FILES:
+        elif before is not None or not is_full:
             self.files[path] = after
         if before is None and after is None:
             return []
         if before is None or after is None:
-            return [_event(_CREATE if before is None else _DELETE, path, before, after, who)]
+            made = _CREATE if is_new else _UPDATE
+            return [_event(made if before is None else _DELETE, path, before, after, who)]
         kind = differs(before, after)
         if not kind:
             return []
@@ -165,7 +218,8 @@ def _is_below(path: str, roots: list[str]) -> bool:
 def _event(
     activity: int, path: str, before: File | None, after: File | None, who: Event | None
 ) -> Event:
-    file: Event = {"path": path, "name": os.path.basename(path)}  # noqa: PTH119  bytes as they are
+    path = shown(path)
+    file: Event = {"path": path, "name": os.path.basename(path)}  # noqa: PTH119  a text now
     more: Event = {"file": file}
     if after is not None:
         file |= {"hashes": after[HASH] or None, "size": after[SIZE]}

@@ -1,4 +1,7 @@
-"""See who signs in where, and boots, in wtmp; failed tries in btmp where no log tells them."""
+"""See who signs in where, and boots, in wtmp; failed tries in btmp where no log tells them.
+
+An auth.log that is a minute older than btmp tells no failures any more.
+"""
 
 import os
 import socket
@@ -8,6 +11,7 @@ from typing import Any, Final
 
 from agent.collect import Event, Look, Notes
 from agent.collect._shape import event
+from agent.collect.linux._authlog import is_left_over, written_s
 from agent.settings import AUTH_LOGS
 
 NAME: Final = "logins"
@@ -28,8 +32,8 @@ def collect(notes: Notes, now_us: int) -> Look:  # noqa: ARG001  the contract's
     sessions: dict[str, str] = dict(notes.get("sessions", {}))
     events = [e for r in wtmp if (e := _session(r, sessions)) is not None]
     told = {"wtmp": places, "sessions": dict(list(sessions.items())[-1000:])}
-    if not any(log.exists() for log in AUTH_LOGS):
-        btmp, told["btmp"] = _new(BTMP, notes.get("btmp"))
+    btmp, told["btmp"] = _new(BTMP, notes.get("btmp"))
+    if is_left_over(AUTH_LOGS, written_s([BTMP])):
         events += [_failure(r) for r in btmp]
     return Look(events, told)
 

@@ -2,7 +2,7 @@
 
 The first source that this kernel and these rights allow: eBPF (command line in the event), else the
 proc connector with /proc read at once. What is missed is an event too: `kernel_overrun` with its
-interval, `execs_without_command_line` with a count.
+interval (also while nobody listened), `execs_without_command_line` with a count.
 """
 
 import threading
@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from agent.collect import Event, Out
+from agent.collect import Event, Notes, Out
 from agent.collect._shape import agent_event, now_us
 from agent.collect.linux._bpfexec import BpfExecs
+from agent.collect.linux._gap import gap, heard
 from agent.collect.linux._kernel import Exec, Exit, Missed, Source
 from agent.collect.linux._procconn import ProcConnector
 from agent.collect.linux._table import Table
@@ -30,7 +31,8 @@ def watch(out: Out, stop: threading.Event, options: dict[str, Any]) -> None:
     source, tried = open_source(options.get("sources", SOURCES))
     try:
         text = f"processes are seen by {source.name}" + (f"; not by {tried}" if tried else "")
-        out.put([agent_event("source_opened", now_us(), text, collector=NAME)])
+        opened = agent_event("source_opened", now_us(), text, collector=NAME)
+        out.put([opened, *gap(out.notes, NAME, now_us())])
         _follow(source, Table(set(out.notes.get("told", []))), out, stop)
     finally:
         source.close()
@@ -50,7 +52,7 @@ def open_source(names: Iterable[str] = tuple(SOURCES)) -> tuple[Source, str]:
 
 
 def _follow(source: Source, table: Table, out: Out, stop: threading.Event) -> None:
-    out.put(table.scan(now_us()), {"told": table.told()})
+    out.put(table.scan(now_us()), _notes(table))
     noted_s = time.monotonic()
     while not stop.is_set():
         events: list[Event] = []
@@ -63,15 +65,21 @@ def _follow(source: Source, table: Table, out: Out, stop: threading.Event) -> No
                     events.append(ended)
             else:
                 events += [_overrun(seen, source.name), *table.scan(now_us())]
+        if table.is_behind:
+            events += table.scan(now_us())
         if time.monotonic() - noted_s > NOTE_EVERY_S:
             noted_s = time.monotonic()
             events += [*table.scan(now_us()), *_without_command(table, source.name)]
-            out.put(events, {"told": table.told()})
+            out.put(events, _notes(table))
         elif events:
             out.put(events)
         if source.pause_s and events:
             stop.wait(source.pause_s)
-    out.put(_without_command(table, source.name), {"told": table.told()})
+    out.put(_without_command(table, source.name), _notes(table))
+
+
+def _notes(table: Table) -> Notes:
+    return {"told": table.told(), **heard(now_us())}
 
 
 def _overrun(seen: Missed, name: str) -> Event:

@@ -8,7 +8,7 @@ choice; nothing is protected by it.
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipelines.network.protocols.tls import GREASE, ClientHello, ServerHello
 
@@ -26,14 +26,40 @@ _JA4_VERSIONS: Final = {
 }  # fmt: skip
 
 
-def ja3(hello: ClientHello) -> str:
-    """Give the JA3 of a client."""
-    lists = (hello.ciphers, hello.extensions, hello.groups, hello.formats)
-    give = _ja3 if sum(map(len, lists)) <= MAX_USUAL else _ja3.__wrapped__
-    return give(hello.version, *map(tuple, lists))
+class Fingerprints(NamedTuple):
+    """Hold the names of one client."""
+
+    ja3: str
+    ja4: str
+
+
+def fingerprints(hello: ClientHello, *, over: str = "t") -> Fingerprints:
+    """Give the names of a client; `over`: t for TCP, q for QUIC, d for DTLS."""
+    offered = max((n for n in hello.versions if n in _JA4_VERSIONS), default=hello.version)
+    first = hello.alpn[0] if hello.alpn else b""
+    lists = hello.ciphers, hello.extensions, hello.groups, hello.formats, hello.algorithms
+    give = _named if sum(map(len, lists)) <= MAX_USUAL else _named.__wrapped__
+    return give(over, hello.version, offered, first, *map(tuple, lists))
 
 
 @lru_cache(maxsize=MAX_KNOWN)
+def _named(
+    over: str,
+    version: int,
+    offered: int,
+    alpn: bytes,
+    ciphers: Numbers,
+    extensions: Numbers,
+    groups: Numbers,
+    formats: Numbers,
+    schemes: Numbers,
+) -> Fingerprints:
+    return Fingerprints(
+        _ja3(version, ciphers, extensions, groups, formats),
+        _ja4(over, offered, ciphers, extensions, schemes, alpn),
+    )
+
+
 def _ja3(
     version: int, ciphers: Numbers, extensions: Numbers, groups: Numbers, formats: Numbers
 ) -> str:
@@ -52,16 +78,6 @@ def ja3s(hello: ServerHello) -> str:
     return give(hello.version, hello.cipher, tuple(hello.extensions))
 
 
-def ja4(hello: ClientHello, *, over: str = "t") -> str:
-    """Give the JA4 of a client; `over`: t for TCP, q for QUIC, d for DTLS."""
-    offered = max((n for n in hello.versions if n in _JA4_VERSIONS), default=hello.version)
-    first = hello.alpn[0] if hello.alpn else b""
-    lists = (hello.ciphers, hello.extensions, hello.algorithms)
-    give = _ja4 if sum(map(len, lists)) <= MAX_USUAL else _ja4.__wrapped__
-    return give(over, offered, *map(tuple, lists), first)
-
-
-@lru_cache(maxsize=MAX_KNOWN)
 def _ja4(
     over: str, offered: int, offers: Numbers, kinds: Numbers, schemes: Numbers, alpn: bytes
 ) -> str:

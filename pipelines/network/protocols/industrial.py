@@ -255,7 +255,8 @@ def _cip(body: bytes, depth: int) -> list[Function]:
             if 4 + 2 * i <= len(data)
         ]
         for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
-            found += _cip(data[start:end], depth - 1)
+            if end - start >= 2:
+                found += _cip(data[start:end], depth - 1)
     return found
 
 

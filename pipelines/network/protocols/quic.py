@@ -53,6 +53,11 @@ class Initial(NamedTuple):
     end: int
     """`start` of its head, `number`: where the packet number lies, `end` of its payload."""
 
+    @property
+    def own(self) -> tuple[int, bytes]:
+        """Give what the client's keys are made of."""
+        return self.version, self.destination
+
 
 def client_keys(version: int, destination: bytes) -> Keys:
     """Derive the client's keys from its first destination id."""
