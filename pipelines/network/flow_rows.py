@@ -87,8 +87,9 @@ def _states(flows: Flows, by_a: Bools) -> list[str]:
     standing = np.where(asked, accepted, both)
     choices: list[tuple[Bools, str]] = [
         (tcp & refused, REFUSED),
-        (tcp & reset, RESET),
+        # What comes behind both ends only clears away: a reset counts before them.
         (tcp & finished, CLOSED),
+        (tcp & reset, RESET),
         (np.where(tcp, standing, both), ESTABLISHED),
     ]
     words: Int64s = np.select([c for c, _ in choices], list(range(4)), 4)

@@ -10,6 +10,7 @@ NOT_YET: Final = -1
 """Instead of a sequence number, before a side has sent."""
 Key = tuple[int, ...]
 """One direction's IP version, addresses and ports, as numbers."""
+MAX_WAITING: Final = 16_384 + 2_048
 HALF: Final = 1 << 31
 WHOLE: Final = 1 << 32
 
@@ -28,31 +29,47 @@ class Side:
 
     `follows`: the next bytes are wanted, wherever in a segment they lie. `least`: with fewer bytes
     the unfinished message cannot be whole; `searched`: so far a head's end was looked for. Both
-    spare a sender of tiny pieces from being read anew with each. `counted`: what the watcher
-    knows that it holds.
+    spare a sender of tiny pieces from being read anew with each. `began`: the first byte's sequence
+    number, if the SYN told it, until a message was read there. `answers`: its last HTTP head was
+    an answer; `muted`: nothing it sends is read until the other side asks again. `counted`: what
+    the watcher knows that it holds.
     """
 
     __slots__ = (
-        "body", "counted", "early", "expected", "follows", "frames", "in_chunks", "least", "mix",
-        "searched", "waiting",
+        "answers", "began", "body", "counted", "early", "expected", "follows", "frames",
+        "in_chunks", "least", "mix", "muted", "searched", "waiting",
     )  # fmt: skip
 
-    def __init__(self, mix: int) -> None:
+    def __init__(self, mix: int, began: int = NOT_YET) -> None:
         """Begin with no byte seen."""
         self.mix, self.counted = mix, 0
-        self.expected = NOT_YET
+        self.expected = self.began = began
         self.waiting = b""
         self.least = self.searched = 0
         self.body: Body | None = None
         self.frames: Frames | None = None
         self.early: dict[int, bytes] = {}
-        self.follows = self.in_chunks = False
+        self.follows = self.in_chunks = self.answers = self.muted = False
 
-    def skip(self, size: int) -> None:
-        """Step over bytes that nobody needs; what follows them is wanted."""
-        if size < HALF // 2:
-            self.expected = (self.expected + size) % WHOLE
-            self.follows = True
+    @property
+    def knows_past(self) -> bool:
+        """Tell whether what lies before the expected byte is surely old, however far off."""
+        return self.follows or self.expected == self.began
+
+    def skip(self, size: int) -> bool:
+        """Step over bytes that nobody needs; what follows is wanted. False: too many."""
+        if size >= HALF // 2:
+            return False
+        self.expected = (self.expected + size) % WHOLE
+        self.follows = True
+        return True
+
+    def keep(self, rest: bytes, least: int = 0, most: int = MAX_WAITING) -> int:
+        """Keep the bytes of an unfinished message; 1 where they are too many, and are let go."""
+        if rest and len(rest) <= most:
+            self.waiting, self.follows, self.least = rest, True, min(least, MAX_WAITING + 1)
+            return 0
+        return int(bool(rest))
 
     def hold(self, sequence: int, payload: bytes) -> None:
         """Keep a segment that came early; of two that begin alike the longer one."""
@@ -78,7 +95,7 @@ class Side:
 
     def held_bytes(self) -> int:
         """Give the bytes that this side keeps."""
-        kept = len(self.waiting) + (len(self.body) if self.body else 0)
+        kept = len(self.waiting) + (self.body.held_bytes if self.body is not None else 0)
         if self.frames is not None:
             kept += self.frames.held_bytes
         return kept if not self.early else kept + sum(map(len, self.early.values()))

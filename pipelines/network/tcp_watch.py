@@ -14,16 +14,16 @@ import numpy as np
 from pipelines.network.conversations import (
     MAX_CONVERSATIONS,
     MAX_HELD,
-    MAX_WAITING,
     TLS_RECORDS,
     Conversation,
 )
 from pipelines.network.headers import LATER_FRAGMENT, Headers, read_uint64
 from pipelines.network.internet import TCP
+from pipelines.network.openings import Opening, Openings
 from pipelines.network.packets import Bools, Int64s, PacketBlock, UInt64s
 from pipelines.network.protocols.http import METHODS
 from pipelines.network.protocols.industrial import CUTTERS
-from pipelines.network.sides import WHOLE, Key, Side
+from pipelines.network.sides import MAX_WAITING, WHOLE, Key, Side
 from pipelines.network.sightings import (
     FILES,
     HTTP,
@@ -41,7 +41,7 @@ WINDOW: Final = 2 * MAX_WAITING
 
 SILENT_S: Final = 60
 
-_SYN, _ACK = 2, 16
+_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _WORDS: Final = (*((method + " ").encode() for method in METHODS), b"HTTP", b"SSH-", b"PRI ")
 _STARTS: Final = np.array(sorted({int.from_bytes(w[:4], "big") for w in _WORDS}), np.uint64)
 _LINE_END: Final = 0x0D0A
@@ -88,6 +88,7 @@ class TcpWatch:
         self._has_text = not _TEXTS.isdisjoint(kinds)
         self._known: dict[int, Conversation] = {}
         self._following: dict[int, Side] = {}
+        self._openings = Openings()
         self._held = 0
         self._evicted = 0
 
@@ -111,7 +112,7 @@ class TcpWatch:
         segments = _Segments.of(block, headers, has_ports=self._has_ports)
         if segments is None:
             return
-        queue = segments.candidates(self._known, self._following)
+        queue = segments.candidates(self._known, self._following, self._openings)
         queued = np.zeros(len(segments), np.bool_)
         queued[queue] = True
         segments.load(queue)
@@ -158,13 +159,18 @@ class TcpWatch:
         one = segments.at(at)
         side_key, begins, both = one.key, one.begins, one.mix ^ one.back
         known = self._known.get(both)
-        if known is not None and (one.is_syn or (begins and side_key not in known.keys)):
+        payload = segments.octets[one.start : one.end]
+        opens = one.is_syn and not (known and known.is_again(one.sequence, payload))
+        if known is not None and (opens or (begins and side_key not in known.keys)):
             # A new connection between these ends, or another one with a forged mix.
             self._let_go(both, found)
+            self._openings.doubt(one.mix, one.back)
             known = None
         if begins:
             if known is None:
-                known = segments.conversation(one, files=self._files, calls=self._http2)
+                opening = self._openings.take(one.back, one.mix, at)
+                known = segments.conversation(one, opening, files=self._files, calls=self._http2)
+                known.syn = (one.sequence, hash(payload)) if one.is_syn else None
             self._known.pop(both, None)  # the latest touched stands last
             self._known[both] = known
         if known is None or side_key not in known.keys:
@@ -173,7 +179,6 @@ class TcpWatch:
         told = known.sides[side]
         followed, expected = told.follows, told.expected
         known.last_ns = one.time_ns
-        payload = segments.octets[one.start : one.end]
         known.add(one.time_ns, side, one.sequence, payload, found, begins=begins)
         here, all_here = told.held_bytes(), known.held_bytes
         self._held += here - told.counted + all_here - known.counted
@@ -212,12 +217,14 @@ class _Segments:
         self._looked: dict[int, int] = {}
         self.time_ns = block.time_ns[rows]
         self.start, self.end = headers.payload[rows], headers.payload_end[rows]
-        self.sequence = headers.sequence[rows]
         self.size = self.end - self.start
         # So far a side moves on before a segment may stand there that the last look left out.
         self._step = max(WINDOW - int(self.size.max()), _LEAST_STEP)
         flags = headers.tcp_flags[rows]
-        self.is_syn: Bools = (flags & (_SYN | _ACK)) == _SYN
+        self.opens: Bools = (flags & _SYN) != 0
+        self.is_syn: Bools = self.opens & ((flags & _ACK) == 0)
+        # A SYN takes a sequence number: what it carries begins behind it.
+        self.sequence: Int64s = (headers.sequence[rows] + self.opens) & 0xFFFFFFFF
         src_port, dst_port = headers.src_port[rows], headers.dst_port[rows]
         first = read_uint64(block.octets, self.start)
         shift = np.clip(8 - self.size, 0, 7).astype(np.uint64) * np.uint64(8)
@@ -225,7 +232,8 @@ class _Segments:
         self.begins: Bools = begins_like_a_message(first, self.size)
         for port in _PORTS if has_ports else ():
             self.begins |= (src_port == port) | (dst_port == port)
-        self.begins &= ~self.is_syn
+        # What ends where it begins is refused by every host, with its data.
+        self.begins &= ~self.opens | ((self.size > 0) & ((flags & (_FIN | _RST)) == 0))
         src = _mixed(headers.src_high[rows], headers.src_low[rows], src_port)
         dst = _mixed(headers.dst_high[rows], headers.dst_low[rows], dst_port)
         # Two mixes whose XOR is the same for both directions.
@@ -248,19 +256,23 @@ class _Segments:
     @classmethod
     def of(cls, block: PacketBlock, headers: Headers, *, has_ports: bool) -> "_Segments | None":
         has_payload = headers.payload_end > headers.payload
-        is_syn = (headers.tcp_flags & (_SYN | _ACK)) == _SYN
-        chosen = (headers.protocol == TCP) & (has_payload | is_syn) & (headers.payload > 0)
+        opens = (headers.tcp_flags & _SYN) != 0
+        chosen = (headers.protocol == TCP) & (has_payload | opens) & (headers.payload > 0)
         rows = np.flatnonzero(chosen & (headers.fragment != LATER_FRAGMENT))
         return cls(block, headers, rows, has_ports=has_ports) if len(rows) else None
 
-    def candidates(self, known: dict[int, Conversation], following: dict[int, Side]) -> Int64s:
-        """Give the places of the segments to be read first, ascending."""
+    def candidates(
+        self, known: dict[int, Conversation], following: dict[int, Side], openings: Openings
+    ) -> Int64s:
+        """Give the places of the segments to be read first, ascending; note who opens."""
         chosen = self.begins.copy()
-        syns = np.flatnonzero(self.is_syn)
-        if len(syns):
-            keys = self.mix ^ self.back
-            fresh = set(keys[self.begins].tolist())
-            chosen[syns] = [k in known or k in fresh for k in keys[syns].tolist()]
+        opens = np.flatnonzero(self.opens)
+        keys = self.mix ^ self.back
+        fresh = set(keys[self.begins].tolist()) if len(opens) else ()
+        are_fresh = np.array([k in fresh for k in keys[opens].tolist()], np.bool_)
+        openings.note(self.mix, self.sequence, self.is_syn, opens, are_fresh)
+        are_known = [k in known for k in keys[opens].tolist()]
+        chosen[opens] |= self.is_syn[opens] & (are_fresh | np.array(are_known, np.bool_))
         for told in following.values() if len(following) < 8 else ():
             chosen[self._wanted(np.flatnonzero(self.mix == np.uint64(told.mix)), told)] = True
         if len(following) >= 8:
@@ -318,7 +330,9 @@ class _Segments:
         key = tuple([column.item(row) for column in self._keys])
         return _Segment._make([key, *(column.item(place) for column in self._columns)])
 
-    def conversation(self, one: "_Segment", *, files: bool, calls: bool) -> Conversation:
+    def conversation(
+        self, one: "_Segment", opening: Opening, *, files: bool, calls: bool
+    ) -> Conversation:
         """Begin the conversation of a segment, which is sent by its side 1."""
         version, src_high, src_low, src_port, dst_high, dst_low, dst_port = one.key
         turned = version, dst_high, dst_low, dst_port, src_high, src_low, src_port
@@ -326,6 +340,7 @@ class _Segments:
             ends_between(TCP, *one.key),
             (turned, one.key),
             (one.back, one.mix),
+            opening,
             files=files,
             calls=calls,
         )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.network import conversations, tcp_watch, udp_watch
+from pipelines.network import conversations, sides, tcp_watch, udp_watch
 from pipelines.network.capture import read_packets
 from pipelines.network.headers import read_headers
 from pipelines.network.protocols import arp, dhcp, http, industrial, quic, tls
@@ -207,7 +207,7 @@ def test_one_connection_that_never_finishes_holds_little() -> None:
     frames += [tcp(b"x" * size, seq=5 + size * (n + 3)) for n in range(2_000)]
     for block in read_packets([capture(frames)]):
         list(watcher.find(block, read_headers(block, LAYERS)))
-    assert watcher.held_bytes < (conversations.MAX_EARLY + 2) * size + conversations.MAX_WAITING
+    assert watcher.held_bytes < (conversations.MAX_EARLY + 2) * size + sides.MAX_WAITING
 
 
 def test_quic_connections_are_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,12 @@ _REQUEST: Final = re.compile(
 )
 _OLD_REQUEST: Final = re.compile(rb"(GET|POST|HEAD) +(/\S*) *\r?\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.\d +(\d{3})[^\r\n]*\r?\n")
+_LONG_LINE: Final = re.compile(
+    rb"(?:\r?\n)?(?:HTTP/1\.\d +(\d{3})|("
+    + b"|".join(m.encode() for m in METHODS)
+    + rb") +(\S[^\r\n]*))[^\r\n]*\Z"
+)
+"""A first line of which MAX_HEAD bytes are no end."""
 _LAST_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _VALUE: Final = re.compile(rb"[^\r\n]*")
 _LENGTH: Final = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r?\n")
@@ -82,7 +88,8 @@ def may_end(data: bytes, at: int) -> bool:
 def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
     """Read the head with which the bytes begin; None: more bytes are needed.
 
-    With `is_all` (nothing more comes) a head that is cut off after its first line counts.
+    With `is_all` (nothing more comes) a head that is cut off after its first line counts. Of a head
+    over MAX_HEAD bytes the beginning is read, of its first line, too.
     ValueError where the bytes are no head.
     """
     if not may_begin(data):
@@ -101,10 +108,21 @@ def read_head(data: bytes, *, is_all: bool = False) -> HttpHead | None:
         return HttpHead(method, uri, None, host, agent, len(head), body, chunks)
     said = _STATUS.match(head)
     if said is None:
-        raise ValueError("no HTTP head")
+        return _long(head)
     return HttpHead(
         None, None, int(said.group(1)), None, None, len(head), _length(small), is_chunked(small)
     )
+
+
+def _long(head: bytes) -> HttpHead:
+    """Read what there is of a first line that is too long: its URI is cut."""
+    told = _LONG_LINE.match(head) if len(head) >= MAX_HEAD else None
+    if told is None:
+        raise ValueError("no HTTP head")
+    status, method, uri = told.groups()
+    if method is None:
+        return HttpHead(None, None, int(status), None, None, len(head), None)
+    return HttpHead(method.decode(), _text(uri), None, None, None, len(head), 0)
 
 
 def behind_chunks(data: bytes, at: int) -> tuple[int, bool]:

@@ -25,7 +25,8 @@ class Function(NamedTuple):
     """Hold one function call or its answer.
 
     `function`: its name, else its number; `is_write`: it changes the controller's values,
-    program or state; `unit`: unit, outstation or service place, as the protocol has it.
+    program or state; `unit`: unit, outstation or service place, as the protocol has it;
+    `failure`: the protocol's number for why a call failed (Modbus: its exception).
     """
 
     protocol: str
@@ -116,18 +117,19 @@ def cut_modbus(data: bytes, *, from_server: bool) -> Cut:
         end = at + 6 + size
         if end > len(data):
             break
-        failed = from_server and raw & 0x80 and size >= 3
-        found.append(_modbus_call(raw, unit, data[at + 8] if failed else None, from_server))
+        failure = None
+        if from_server and raw & 0x80:
+            failure = data[at + 8] if size >= 3 else 0
+        found.append(_modbus_call(raw & 0x7F, unit, failure, from_server))
         at = end
     return found, data[at:]
 
 
 @lru_cache(maxsize=MAX_KNOWN)
-def _modbus_call(raw: int, unit: int, failure: int | None, from_server: bool) -> Function:
-    code = raw & 0x7F
+def _modbus_call(code: int, unit: int, failure: int | None, from_server: bool) -> Function:
     is_write = code in _MODBUS_WRITES and not from_server
     name = _MODBUS.get(code, str(code))
-    return Function("modbus", raw, name, not from_server, is_write, unit, failure)
+    return Function("modbus", code, name, not from_server, is_write, unit, failure)
 
 
 def cut_dnp3(data: bytes, *, from_server: bool) -> Cut:
