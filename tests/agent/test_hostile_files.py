@@ -166,5 +166,8 @@ def test_a_large_file_written_ten_times_a_second_costs_little(tmp_path: Path) ->
         guard.touched([Touched(str(file), CHANGED, 0)], {})
         guard.settled()
         stop.wait(0.1)
+    file.unlink()
+    gone = guard.touched([Touched(str(file), 0x200, 0)], {})
+    assert _kinds(gone) == [4], "its end does not wait"
     share = (time.thread_time() - used_s) / (time.monotonic() - began_s)
     assert share < 0.15
