@@ -32,7 +32,7 @@ MORE = (
     "/vendors?vendor=V-1",
     "/payments?payment=P-1",
 )
-SIZES = (("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390))
+SIZES = (("light", 1440), ("dark", 1440), ("dark", 390))
 
 
 def every_path(house: House) -> list[str]:

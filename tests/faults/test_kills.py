@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("home", "each"), [("embedded", 1), ("cluster", 5)])
+@pytest.mark.parametrize(("home", "each"), [("embedded", 1), ("cluster", 3)])
 def test_kills_lose_nothing_and_double_nothing(home: str, each: int) -> None:
     verdict, table = campaign(plan(home, seed=11, each=each, per_s=3))
     print(table)
