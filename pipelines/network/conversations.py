@@ -87,7 +87,12 @@ class Conversation:
         self._server = 0 if by_receiver else 1
         # An industrial message may stand anywhere at such a port: nothing is stepped over there.
         self._http = Exchanges(
-            ends, self.sides, self._client, files=files, calls=calls, steps=self._cut is None
+            (self._turned, ends),
+            self.sides,
+            self._client,
+            files=files,
+            calls=calls,
+            steps=self._cut is None,
         )
 
     @property
@@ -125,7 +130,7 @@ class Conversation:
         if told.expected == NOT_YET:
             told.expected = sequence
         off = distance(sequence, told.expected)
-        if begins and (sequence == told.began or abs(off) > FAR):
+        if begins and (sequence == told.began or (off and abs(off) > FAR)):
             off = self._begun_anew(time_ns, side, sequence, off, found)
         if off < 0:
             payload = payload[-off:]
