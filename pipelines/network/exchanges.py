@@ -110,10 +110,6 @@ class Exchanges:
         while self.asked and self.asked.first[1] == self._ends[side]:
             found.append(self.asked.answered(None))
 
-    def unmute(self, side: int) -> None:
-        """Read a side again, of which something was asked."""
-        self._sides[side].muted = False
-
     def end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Tell of a body as far as it was seen."""
         told = self._sides[side]
