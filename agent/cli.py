@@ -56,22 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     acts = parser.add_subparsers(
         required=True, metavar="enroll|run|once|status|queue|doctor|lift|install|uninstall|update"
     )
-    sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
-    sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
-    sub.add_argument(
-        "--token",
-        default="",
-        help="the enrolment token, for scripts: whoever is on the host can read it meanwhile",
-    )
-    sub.add_argument(
-        "--token-file",
-        type=Path,
-        help="file with the token, - for standard input (else INOPSIO_AGENT_TOKEN)",
-    )
-    sub.add_argument(
-        "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
-    )
-    sub.set_defaults(act=_by("commands", "enroll"))
+    _enroll_words(acts)
     for name, act, text in (
         ("run", _by("running", "run_halves"), "look and ship until stopped"),
         ("once", _by("commands", "once"), "look once, ship all, end"),
@@ -116,6 +101,25 @@ def _parser() -> argparse.ArgumentParser:
     _install_words(acts)
     _update_words(acts)
     return parser
+
+
+def _enroll_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
+    sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
+    sub.add_argument(
+        "--token",
+        default="",
+        help="the enrolment token, for scripts: whoever is on the host can read it meanwhile",
+    )
+    sub.add_argument(
+        "--token-file",
+        type=Path,
+        help="file with the token, - for standard input (else INOPSIO_AGENT_TOKEN)",
+    )
+    sub.add_argument(
+        "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
+    )
+    sub.set_defaults(act=_by("commands", "enroll"))
 
 
 def _data() -> Path:

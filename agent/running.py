@@ -123,4 +123,5 @@ class _Keeper:
         late.start()
         self._stop.set()
         end(loop, self._stop)
+        late.cancel()
         begin_anew(reason)

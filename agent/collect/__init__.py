@@ -28,6 +28,8 @@ Notes = dict[str, Any]
 Event = dict[str, Any]
 MOST_WAITING: Final = 20_000
 """Events between a watcher and the disk: about a minute of a storm, some 40 MB."""
+ROOM_BYTES: Final = 2048
+"""A line or command line of so many bytes takes the room of one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,8 @@ class Out:
     def __init__(self, notes: Notes | None = None, most: int = MOST_WAITING) -> None:
         """Begin with the notes that were kept."""
         self._lock = threading.Lock()
-        self._events: list[Event] = []
-        self._lines: list[bytes] = []
         self._most = most
+        self._events, self._lines = _Waiting(most), _Waiting(most)
         self._fresh = False
         self.notes: Notes = notes or {}
         self.lost = 0
@@ -61,33 +62,55 @@ class Out:
     ) -> None:
         """Hand over events or lines and, if given, the notes that hold once they are kept."""
         with self._lock:
-            self.lost += _fill(self._events, events, self._most)
-            self.lost += _fill(self._lines, lines or [], self._most)
+            self.lost += self._events.add(events)
+            self.lost += self._lines.add(lines or [])
             if notes is not None:
                 self.notes, self._fresh = notes, True
 
     def take(self) -> tuple[Look, int, bool]:
         """Give what waits, how many were lost, and whether the notes are new; then begin anew."""
         with self._lock:
-            seen = Look(self._events, self.notes, self._lines), self.lost, self._fresh
-            self._events, self._lines, self.lost, self._fresh = [], [], 0, False
+            look = Look(self._events.items, self.notes, self._lines.items)
+            seen = look, self.lost, self._fresh
+            self._events, self._lines = _Waiting(self._most), _Waiting(self._most)
+            self.lost, self._fresh = 0, False
         return seen
 
     def put_back(self, seen: Look, lost: int, fresh: bool) -> None:
         """Take back what could not be kept, to the front."""
         with self._lock:
             later, later_lines = self._events, self._lines
-            self._events, self._lines = list(seen.events), list(seen.lines)
-            self.lost += lost + _fill(self._events, later, self._most)
-            self.lost += _fill(self._lines, later_lines, self._most)
+            self._events, self._lines = _Waiting(self._most), _Waiting(self._most)
+            self.lost += lost + self._events.add(seen.events) + self._lines.add(seen.lines)
+            self.lost += self._events.add(later.items) + self._lines.add(later_lines.items)
             self._fresh = self._fresh or fresh
 
 
-def _fill(held: list[Any], new: list[Any], most: int) -> int:
-    """Add what there is room for; give how many found none."""
-    room = max(0, most - len(held))
-    held += new[:room]
-    return max(0, len(new) - room)
+class _Waiting:
+    """What waits for the disk. A long one takes the room of many: its writer chose its length."""
+
+    def __init__(self, most: int) -> None:
+        self.items: list[Any] = []
+        self._room = most
+
+    def add(self, new: list[Any]) -> int:
+        """Add what there is room for, in order; give how many found none."""
+        for at, item in enumerate(new):
+            self._room -= 1 + _long_bytes(item) // ROOM_BYTES
+            if self._room < 0:
+                self._room = 0
+                return len(new) - at
+            self.items.append(item)
+        return 0
+
+
+def _long_bytes(item: Event | bytes) -> int:
+    """Give the size of what may be long in it: a line, or the command lines of a process."""
+    if isinstance(item, bytes):
+        return len(item)
+    process = item.get("process") or {}
+    parent = process.get("parent_process") or {}
+    return len(process.get("cmd_line") or "") + len(parent.get("cmd_line") or "")
 
 
 def collectors(system: str = sys.platform) -> dict[str, ModuleType]:

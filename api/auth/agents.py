@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from starlette.types import Scope as Asgi
 
+from api.agent_words import tell_of
 from api.authority import serial_of
 from api.desk import Desk, desk_of
 from storage import telemetry
@@ -41,6 +42,15 @@ _WHY: Final = {
     "superseded": "the certificate was replaced by a newer one; enrol again with a new token",
     "no run": "the header Inopsio-Run is missing; use this house's agent",
 }
+
+
+_MISUSED: Final = {
+    "agent_cloned": "two processes use one agent's key; both are refused",
+    "agent_old_papers": "a certificate was shown that a newer one has replaced",
+    "agent_leap": "a batch came with a number far beyond its stream's next",
+}
+_TOLD: Final = {"superseded": "agent_old_papers", "numbers too far ahead": "agent_leap"}
+"""Reason of a refusal -> the event that it is told as beside the trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +107,10 @@ def agent_scope(request: Request) -> Scope:
         )
         if row is not None and not reason and not is_look:
             _settle(tx, desk, row, peer, run, address)
-        elif reason == "cloned":
-            execute(tx, "agent_cloned", agent_id=peer.agent_id, now=desk.now())
+        elif reason == "cloned" and execute(
+            tx, "agent_cloned", agent_id=peer.agent_id, now=desk.now()
+        ):
+            _tell_misuse(tx, desk, peer.scope, "agent_cloned", f"from {address}")
     if reason:
         host = str(rows[0]["host"]) if rows else ""
         told: dict[str, object] = {
@@ -186,6 +198,20 @@ def tell_refusal(
     with desk.database.app(scope) as tx:
         if select(tx, "tenant_is_there"):
             write_audit(tx, scope, action, object, "refused", detail)
+            code = _TOLD.get(str(detail.get("reason")), "")
+            if code:
+                _tell_misuse(tx, desk, scope, code, str(detail))
+
+
+def _tell_misuse(
+    tx: Connection[TupleRow], desk: Desk, scope: Scope, code: str, detail: str
+) -> None:
+    """Tell what speaks of a stolen key as an event too, so that it becomes a finding."""
+    agent_id = scope.actor.name
+    found = select(tx, "agent_host", agent_id=agent_id)
+    if found:
+        agent, said = (agent_id, str(found[0]["host"])), f"{_MISUSED[code]} ({detail})"
+        tell_of(tx, scope, code, agent, said, desk.now_us())
 
 
 def check_sender(desk: Desk, scope: Scope, source: str | None, given: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from api.agent_streams import check_ahead, take
 from api.auth import require
 from api.auth.agents import check_sender, tell_refusal
 from api.body import cut, decompress, most_records
@@ -31,7 +32,7 @@ Format = Annotated[
     str | None,
     Query(max_length=40, pattern=r"^[a-z0-9_.-]*$", description="parser; found by content if none"),
 ]
-OWN_SOURCES: Final = ("file:", "api:", "retry:", "business:", "signals/")
+OWN_SOURCES: Final = ("file:", "api:", "retry:", "business:", "house:", "signals/")
 """Beginnings of the house's own source names: who could use one could hide that source's events."""
 
 Source = Annotated[
@@ -158,6 +159,9 @@ def _append(
     scope, named = sender
     try:
         check_sender(desk, scope, place["source"], named)
+        is_agent = scope.actor.kind == "agent"
+        if is_agent:
+            check_ahead(desk, scope, place["source"], start)
         check_lag(desk)
         limits = desk.settings.ingest_max_bytes, desk.settings.ingest_max_ratio
         plain = decompress(body, encoding, *limits)
@@ -171,6 +175,8 @@ def _append(
             TOPIC,
             [Record(key, piece, {**place, "position": str(start + n)}) for n, piece in pieces],
         )
+        if is_agent:
+            take(desk, scope, place["source"], start, plain)
     except InopsioError:
         telemetry.count("inopsio_ingest_refused_total")
         raise

@@ -1,16 +1,19 @@
-"""Show one agent: how it stands to its policy, what was asked of its host; ask, approve, undo."""
+"""Show one agent: its policy, gaps, checks, what was asked of its host; ask, approve, undo."""
 
 from typing import Any, Final
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from api import agent_actions as acts
+from api.agent_checks import checks, history
+from api.agent_watch import gaps_of
 from api.evidence import READ
 from dashboards.console import Console
 from dashboards.pages import Page, View
 from dashboards.read import response as read
 from dashboards.read.names import key_of
 from dashboards.read.response import WHAT, Standing
+from dashboards.ui.agent_state import checks_table, gaps_table
 from dashboards.ui.cards import panel
 from dashboards.ui.lists import key_values
 from dashboards.ui.marks import moment
@@ -46,7 +49,10 @@ def layout(view: View) -> Part:
             head(f"Agent of {host}", "What it runs, and what was done on its host.", entity),
             html.Div(
                 [
-                    html.Div([panel("Actions", live), result], className="stack"),
+                    html.Div(
+                        [panel("Actions", live), result, *_told(found, console, scope)],
+                        className="stack",
+                    ),
                     html.Div([_facts(found, console), form], className="stack"),
                 ],
                 className="split wide-side",
@@ -55,6 +61,25 @@ def layout(view: View) -> Part:
             dcc.Interval(id="agent-tick", interval=EVERY_MS),
         ]
     )
+
+
+def _told(found: Standing, console: Console, scope: Scope) -> list[Part]:
+    """Show what is missing in its streams, and what its host's checks say."""
+    agent_id, now = str(found.agent["agent_id"]), console.now()
+    gaps = gaps_of(console.database, scope, agent_id)
+    verdicts = checks(console.database, scope, agent_id)
+    changes = history(console.database, scope, agent_id)
+    failed = sum(not row["is_passed"] for row in verdicts)
+    return [
+        panel(
+            "Gaps", gaps_table(gaps, now), said="Numbers of its streams that skip or come again."
+        ),
+        panel(
+            "Configuration checks",
+            checks_table(verdicts, now, changes),
+            said=f"{failed} of {len(verdicts)} failed." if verdicts else "",
+        ),
+    ]
 
 
 def _facts(found: Standing, console: Console) -> Part:

@@ -10,6 +10,7 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from api.agent_packages import command as install_command
 from api.agent_packages import enrolling, held, on_windows
 from api.agent_policy import wanted_versions
+from api.agent_watch import SILENT_AFTER
 from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
 from dashboards.console import Console
@@ -71,6 +72,7 @@ def layout(view: View) -> Part:
             head(
                 "Agents",
                 "Hosts that are watched. A new one turns green here by itself.",
+                dcc.Link("Checks", href="/agents/checks", className="button second"),
                 dcc.Link("Policy", href="/agents/policy", className="button second"),
             ),
             *order,
@@ -98,7 +100,7 @@ def _figures(found: list[Agent], now: datetime) -> list[Part]:
     states = [a.state(now) for a in found]
     sending = states.count("sending")
     silent = states.count("silent") + states.count("ended")
-    minutes = int(read.SILENT_AFTER.total_seconds() // 60)
+    minutes = int(SILENT_AFTER.total_seconds() // 60)
     return [
         figure_card("Agents", count_of(len(found)), period="enrolled, or that ever sent"),
         figure_card("Sending", count_of(sending), period=f"in the last {minutes} min"),
@@ -126,7 +128,7 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping
         for a in found[:200]
     ]
     heads = ("State", "Host", "Sends", "Events", "Refused", "Last heard", "Policy", "Action")
-    late_s = 2 * read.SILENT_AFTER.total_seconds()
+    late_s = 2 * SILENT_AFTER.total_seconds()
     heard = [a.last_seen for a in found if a.last_seen is not None]
     fresh = freshness(max(heard), now, late_s) if heard else None
     return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from api.agent_watch import SILENT_AFTER
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token
 from dashboards.console import Console
@@ -15,7 +16,6 @@ from storage.tenant import Scope
 Row = dict[str, Any]
 QUERY_MS: Final = "10000"
 MOST: Final = 1000
-SILENT_AFTER: Final = timedelta(minutes=5)
 HOST_SPAN: Final = timedelta(days=1)
 
 

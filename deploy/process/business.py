@@ -1,6 +1,7 @@
 """Consume findings into incidents, tell the log what the ledger promised, keep the house tidy.
 
-Beside that: run the back-tests that people asked for, poll feeds, search the past for what is new.
+Beside that: run the back-tests that people asked for, poll feeds, search the past for what is new,
+watch over the agents.
 """
 
 import threading
@@ -11,7 +12,7 @@ from typing import Final
 import structlog
 
 from business._consume import consume
-from deploy import backtesting, matching, polling
+from deploy import backtesting, matching, polling, watching
 from deploy.house import House, opened
 from deploy.keeping import keep_on
 from deploy.running import until_told_to_stop
@@ -36,6 +37,7 @@ def run(settings: Settings) -> None:
             "backtests": (backtesting.serve, (house, stop)),
             "feeds": (polling.serve, (house, stop)),
             "matches": (matching.serve, (house, stop)),
+            "agents": (watching.serve, (house, stop, _now_us)),
         }
         threads = [
             threading.Thread(target=_or_end, args=(stop, work, *given), name=name)

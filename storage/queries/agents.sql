@@ -94,6 +94,9 @@ UPDATE agents SET revoked_at = %(now)s WHERE agent_id = %(agent_id)s::uuid AND r
 -- name: agent_restore
 UPDATE agents SET revoked_at = NULL WHERE agent_id = %(agent_id)s::uuid AND revoked_at IS NOT NULL;
 
+-- name: agent_host
+SELECT host FROM agents WHERE agent_id = %(agent_id)s::uuid;
+
 -- name: agent_is_enrolled
 SELECT agent_id::text FROM agents WHERE agent_id = %(agent_id)s::uuid;
 

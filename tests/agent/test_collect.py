@@ -114,8 +114,9 @@ def test_a_listening_socket_is_seen_once_by_comparison() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         seen = their_connections.collect(notes, NOW_US)
-        mine = [e for e in seen.events if e["src_endpoint"]["port"] == port]
-        assert [e["activity_id"] for e in mine] == [7]
+        # What somebody else had at that port before may close now.
+        mine = [e["activity_id"] for e in seen.events if e["src_endpoint"]["port"] == port]
+        assert [one for one in mine if one != 2] == [7]
         again = their_connections.collect(seen.notes, NOW_US)
         assert [e for e in again.events if e["src_endpoint"]["port"] == port] == []
 

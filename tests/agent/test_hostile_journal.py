@@ -80,7 +80,15 @@ def test_a_long_message_is_read_and_a_wrong_priority_is_none(apart: Journal) -> 
         long = at_work.until(b"yyyy")
         assert len(long) < 9000
     finally:
-        at_work.end()
+        notes = at_work.end()
+    for n in range(30):
+        apart.say(b"while off %d." % n)
+    again = Following({}, json.loads(json.dumps(notes)))
+    try:
+        again.until(b"while off 29.")
+        assert [line.rsplit(b" ", 1)[1] for line in again.lines] == [b"%d." % n for n in range(30)]
+    finally:
+        again.end()
 
 
 @with_journal

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.collect import Out
 from agent.collect.linux import _gap, _proc, _table
 from agent.collect.linux._kernel import Exec
 from agent.collect.linux._table import Table
@@ -82,6 +83,18 @@ def test_the_time_in_which_nobody_listened_is_an_interval() -> None:
     assert (told["start_time_us"], told["end_time_us"]) == (NOW_US - 5_000_000, NOW_US)
     assert _gap.gap({}, "processes", NOW_US) == [], "a first start"
     assert _gap.gap({**notes, "boot": "another"}, "processes", NOW_US) == []
+
+
+def test_long_ones_find_less_room_and_are_counted() -> None:
+    out, short = Out(most=100), {"process": {"cmd_line": "sh"}}
+    long = {"process": {"cmd_line": "x" * 4096, "parent_process": {"cmd_line": "y" * 4096}}}
+    out.put([short] * 10 + [long] * 50)
+    look, lost, _ = out.take()
+    assert (len(look.events), lost) == (10 + 90 // 5, 50 - 90 // 5)
+    out.put_back(look, lost, fresh=False)
+    out.put([], None, [b"z" * 20480] * 20)
+    look, lost, _ = out.take()
+    assert (len(look.events), len(look.lines), lost) == (28, 9, 50 - 18 + 11)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="kernel events are for root")

@@ -20,7 +20,8 @@ from agent.given import Given, spool_of
 from agent.run import agent_id
 from agent.settings import Settings
 from agent.spool import Batch, Loss, Spool
-from agent.spool_file import Damaged, rows_of
+from agent.spool_file import Damaged, inode_of, rows_of
+from agent.spool_mend import mend
 
 PAGE = 4096
 
@@ -187,3 +188,18 @@ def _until(is_so: Callable[[], bool], wait_s: float = 10) -> None:
     while not is_so():
         assert time.monotonic() < end_s
         time.sleep(0.1)
+
+
+def test_a_half_that_holds_a_file_that_was_set_aside_takes_the_new_one(tmp_path: Path) -> None:
+    path, heard = tmp_path / "spool.sqlite", list[Damaged]()
+    _filled(path)
+    with contextlib.closing(Spool(path)) as other:
+        other.on_damage = heard.append
+        other.append("events", "f", [b"kept"])
+        assert heard == []
+        wrong = Damaged(path, inode_of(path), "malformed")
+        assert mend(wrong)
+        assert not mend(wrong)  # who comes later finds it done
+        other.append("events", "f", [b"too late"])
+    assert [one.why for one in heard] == ["another file is in its place"]
+    assert sorted(p.name for p in tmp_path.glob("*.damaged")) == ["spool.sqlite.damaged"]

@@ -107,6 +107,8 @@ EXPECTED = {
     ("POST", "/v1/tokens"): "tokens:write",
     ("DELETE", "/v1/tokens/{token_id}"): "tokens:write",
     ("GET", "/v1/agents"): "ops:read",
+    ("GET", "/v1/checks"): "ops:read",
+    ("GET", "/v1/agents/{agent_id}/checks"): "ops:read",
     ("POST", "/v1/agents/tokens"): "tokens:write",
     ("DELETE", "/v1/agents/{agent_id}"): "tokens:write",
     ("GET", "/v1/retention"): "ops:read",

@@ -1,6 +1,7 @@
 """Every sink found in the folder: writing the same outcome twice changes nothing."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,7 @@ from pipelines.running import Flow
 from pipelines.sinks import CONTRACT
 from pipelines.step import House
 from storage.database import Database
+from storage.database.queries import execute
 from storage.lake import Lake
 from storage.log.memory import MemoryLog
 from storage.outcome import Outcome
@@ -20,6 +22,7 @@ from storage.settings import Settings
 from storage.tenant import Scope
 from tests.pipelines.memory import T0_US, MemoryLedger, fill, house, record
 
+AGENT = "0196f000-0000-7000-8000-00000000000a"
 SINKS = discover("pipelines.sinks", CONTRACT)
 
 
@@ -41,8 +44,24 @@ def outcome(settings: Settings) -> Outcome:
         b'"src_endpoint.ip":"10.0.0.1","unmapped.src_mac":"00:00:5e:00:53:01"}'
         % (T0_US // 1000, T0_US // 1000)
     )
+    drop = (
+        b'{"time":%d,"class_uid":0,"activity_id":0,"metadata.event_code":"events_dropped",'
+        b'"stream":"events","first":"4","record_count":2}\n'
+        b'{"time":%d,"class_uid":5002,"metadata.event_code":"check","status_id":2,'
+        b'"check":{"uid":"c1","title":"C","fix":"do"}}\n' % (T0_US // 1000, T0_US // 1000)
+    )
+    own = f"agent:{AGENT}.0a:events.high"
+    lost = parse_stream("ocsf_json", [drop], tenant_id="acme", source=own, ingested_at_us=T0_US)
     words = parse_stream("ocsf_json", [word], tenant_id="acme", source="tap1", ingested_at_us=T0_US)
-    return replace(seen[0], batches=(*seen[0].batches, *(batch for batch, _ in words)))
+    return replace(seen[0], batches=(*seen[0].batches, *(b for b, _ in [*words, *lost])))
+
+
+def enrolled(database: Database, scope: Scope) -> None:
+    """Let an agent in by hand."""
+    told = {"host": "w", "serial": "1", "version": "", "machine": "", "hardware": "", "address": ""}
+    now = datetime.now(UTC)
+    with database.app(scope) as tx:
+        execute(tx, "agent_add", agent_id=AGENT, now=now, not_after=now, **told)
 
 
 def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ...]]:
@@ -55,6 +74,8 @@ def dump(database: Database, scopes: tuple[Scope, ...]) -> list[tuple[object, ..
                 "SELECT 'counts', entity, window_start::text, events FROM window_counts",
                 "SELECT 'lake', path FROM lake_files",
                 "SELECT 'captures', sensor, told_at::text, packets, dropped FROM captures",
+                "SELECT 'checks', check_uid, at::text, is_passed, fix FROM agent_checks",
+                "SELECT 'drops', source, first_position, records FROM agent_drops",
                 "SELECT 'topology', kind, one, other, first_at::text, last_at::text FROM topology",
                 "SELECT 'rates', source, bucket_s, events FROM source_rates",
             ):
@@ -69,6 +90,7 @@ def test_sink_that_writes_twice_changes_nothing(
     name: str, settings: Settings, database: Database, two_tenants: tuple[Scope, Scope]
 ) -> None:
     made, sink = outcome(settings), SINKS[name]
+    enrolled(database, two_tenants[0])
     ledger = DatabaseLedger(database, [sink.write])
     assert ledger.commit(made)
     once = dump(database, two_tenants)

@@ -1,7 +1,7 @@
 """Say when a file that was written is looked at: soon, but not again and again.
 
 A file whose handle stays open is looked at when nobody has written to it for two seconds, in any
-case after half a minute. One that took long to hash rests for twenty times as long.
+case after ten seconds. One that took long to hash rests for twenty times as long.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 from agent.collect import Event
 
 SETTLE_S: Final = 2.0
-LATEST_S: Final = 30.0
+LATEST_S: Final = 10.0
 RESTS: Final = 20
 _CHEAP_S: Final = 0.01
 _MOST: Final = 2000

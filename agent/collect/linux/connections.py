@@ -99,7 +99,7 @@ class Known:
         self._ports: set[tuple[str, bytes]] = set()
         # A look may see that a socket has gone long before the kernel says that it has ended.
         self._gone: dict[bytes, None] = {}
-        self._is_over = False
+        self._quiet_until_us = 0
 
     def notes(self, at_us: int) -> Notes:
         """Give what is to be kept for the next start."""
@@ -146,11 +146,11 @@ class Known:
         return raw[1][THERE_PORT] != _NO_PORT and (raw[0], raw[1][HERE_PORT]) in self._ports
 
     def _over(self, at_us: int) -> list[Event]:
-        """Say once that there are more sockets than are followed, until there are not."""
-        over, was = self._sockets.over, self._is_over
-        self._is_over = over > 0
-        if was or not over:
+        """Say once an hour that there are more sockets than are followed."""
+        over = self._sockets.over
+        if not over or at_us < self._quiet_until_us:
             return []
+        self._quiet_until_us = at_us + 3_600_000_000
         text = f"{over} sockets over the {MOST} that are followed ({MOST_OF_ONE} of one account): "
         text += "those of TCP are told as they end, without process"
         more = {"record_count": over, "collector": NAME}

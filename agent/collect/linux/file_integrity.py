@@ -151,11 +151,11 @@ class Guard:
         return events
 
     def _changed(self, path: str, mask: int, who: Event | None) -> list[Event]:
-        now_s = time.monotonic()
-        if self._settling.put(path, mask, who, now_s, is_open=mask == WRITTEN):
+        is_there, now_s = os.path.lexists(path), time.monotonic()
+        if is_there and self._settling.put(path, mask, who, now_s, is_open=mask == WRITTEN):
             return []
         events = self._look(path, mask, who)
-        if not os.path.lexists(path):
+        if not is_there:
             self._ear.forget(path)
             for below in [p for p in self.files if p.startswith(path + "/")]:
                 events += self._compare(below, who)

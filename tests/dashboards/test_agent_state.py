@@ -1,0 +1,76 @@
+"""See gaps and checks on an agent's page and the page Checks, as text and in a real Chromium."""
+
+import json
+import os
+
+import pytest
+from playwright.sync_api import Browser
+
+from api.agent_streams import take
+from api.desk import Desk
+from storage.database.queries import execute
+from storage.log.memory import MemoryLog
+from storage.tenant import Actor, Role, Scope
+from tests.dashboards.conftest import House
+from tests.dashboards.test_agent_pages import AGENT, an_agent
+from tests.dashboards.test_browser import RULES, axe_script, browser, signed_in
+
+__all__ = ["browser"]
+LOG = f"agent:{AGENT}.0a0b0c0d0e0f:log:/var/log/auth.log"
+FIX = "Set PermitRootLogin to no in /etc/ssh/sshd_config and reload sshd"
+
+
+def a_told_agent(house: House) -> None:
+    """Let in an agent with two gaps, one of them explained, and verdicts of two checks."""
+    an_agent(house)
+    agent = Scope("acme", Actor("agent", AGENT), frozenset({Role.INGEST}))
+    now = house.console.now()
+    at_us = int(now.timestamp() * 1e6)
+    desk = Desk(house.console.settings, house.database, MemoryLog(1), None, lambda: at_us)
+    for source, place in ((LOG, 0), (LOG, 40), (f"{LOG}.1", 7)):
+        take(desk, agent, source, place, b"a row\n")
+    drop = {"tenant_id": "acme", "agent_id": AGENT, "source": f"{LOG}.1", "first": 0, "records": 7}
+    check = {"tenant_id": "acme", "agent_id": AGENT, "why": "root is known to all", "fix": FIX}
+    check |= {"severity_id": 4, "detail": "it is 'yes'", "title": "Root does not sign in by SSH"}
+    told = [
+        {**check, "check_uid": uid, "is_passed": passed, "event_id": f"{AGENT[:-1]}{n}",
+         "at_us": at_us - hours * 3_600_000_000}
+        for n, (uid, passed, hours) in enumerate(
+            [("ssh-root", True, 40), ("ssh-root", False, 2), ("sysctl-a", True, 40)])
+    ]  # fmt: skip
+    with house.database.writer() as tx:
+        execute(tx, "agent_drops_add", told=json.dumps([{**drop, "event_id": AGENT}]))
+        execute(tx, "agent_checks_add", told=json.dumps(told))
+
+
+def test_gaps_and_checks_are_on_the_agents_page_and_in_no_other_tenants(filled: House) -> None:
+    a_told_agent(filled)
+    admin = filled.person(filled.acme, "p", Role.ADMIN)
+    shown = filled.open(admin, f"/agent/{AGENT}")
+    for words in ("Never came", "Dropped by the agent", "Failed, high", FIX, "1 of 2 failed"):
+        assert words in shown
+    listed = filled.open(admin, "/agents/checks")
+    assert FIX in listed
+    assert "sysctl-a" not in listed
+    stranger = filled.person(filled.bolt, "s", Role.ADMIN)
+    assert FIX not in filled.open(stranger, "/agents/checks")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_they_stand_whole_and_can_be_read(
+    filled: House, served: str, browser: Browser, scheme: str
+) -> None:
+    a_told_agent(filled)
+    page = signed_in(browser, filled, served, scheme)
+    for name, path in (("agent", f"/agent/{AGENT}"), ("checks", "/agents/checks?show=all")):
+        page.goto(f"{served}{path}")
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.get_by_text("Root does not sign in by SSH").first.wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            if folder := os.environ.get("PICTURES"):
+                page.screenshot(path=f"{folder}/{name}-{scheme}-{width}.png", full_page=True)
+        page.evaluate(axe_script())
+        found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+        assert [v["id"] for v in found["violations"]] == []
