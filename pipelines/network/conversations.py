@@ -53,7 +53,7 @@ class Conversation:
 
     __slots__ = (
         "_certifier", "_client", "_cut", "_hellos", "_http", "_lost", "_server", "_turned",
-        "counted", "ends", "keys", "last_ns", "sides", "syn",
+        "_wanted", "counted", "ends", "keys", "last_ns", "sides", "syn",
     )  # fmt: skip
 
     def __init__(
@@ -73,9 +73,8 @@ class Conversation:
         self.ends, self._turned = ends, ends.turned()
         self.keys = keys
         self.sides = (Side(mixes[0], opening.began[0]), Side(mixes[1], opening.began[1]))
-        self._client = opening.client
-        if self._client is None:
-            self._client = int(ends.src_port >= ends.dst_port)
+        by_port = int(ends.src_port >= ends.dst_port)
+        self._client = by_port if opening.client is None else opening.client
         self.syn: tuple[int, int] | None = None
         self._lost = self.counted = 0
         self.last_ns = 0
@@ -85,23 +84,31 @@ class Conversation:
         by_receiver = CUTTERS.get(ends.dst_port)
         self._cut = by_receiver or CUTTERS.get(ends.src_port)
         self._server = 0 if by_receiver else 1
-        # An industrial message may stand anywhere at such a port: nothing is stepped over there.
-        self._http = Exchanges(
-            ends, self.sides, self._client, files=files, calls=calls, steps=self._cut is None
-        )
+        self._http: Exchanges | None = None
+        self._wanted = (files, calls)
+
+    def _exchanges(self) -> Exchanges:
+        """Give what reads HTTP here; most connections have no need of it."""
+        if self._http is None:
+            # An industrial message may stand anywhere at such a port: nothing is stepped over.
+            files, calls = self._wanted
+            self._http = Exchanges(
+                (self._turned, self.ends), self.sides, self._client,
+                files=files, calls=calls, steps=self._cut is None,
+            )  # fmt: skip
+        return self._http
 
     @property
     def evicted(self) -> int:
         """Give how many messages were let go."""
-        return self._lost + self._http.evicted
+        return self._lost + (self._http.evicted if self._http else 0)
 
     @property
     def held_bytes(self) -> int:
         """Give the bytes of what belongs to no side alone: itself, requests, hellos that wait."""
-        http = self._http
-        held = COST + http.asked.held_bytes
-        if http.calls is not None:
-            held += http.calls.held_bytes
+        held, http = COST, self._http
+        if http is not None:
+            held += http.asked.held_bytes + (http.calls.held_bytes if http.calls else 0)
         return held + self._hellos.held_bytes if self._hellos else held
 
     def is_again(self, sequence: int, data: bytes) -> bool:
@@ -125,7 +132,7 @@ class Conversation:
         if told.expected == NOT_YET:
             told.expected = sequence
         off = distance(sequence, told.expected)
-        if begins and (sequence == told.began or abs(off) > FAR):
+        if begins and (sequence == told.began or (off and abs(off) > FAR)):
             off = self._begun_anew(time_ns, side, sequence, off, found)
         if off < 0:
             payload = payload[-off:]
@@ -153,7 +160,7 @@ class Conversation:
         told = self.sides[side]
         if sequence == told.began:
             told.began = NOT_YET
-            if off:
+            if off and self._http:
                 self._http.restart(time_ns, side, found)
         elif off < 0 and told.knows_past:
             return off
@@ -166,7 +173,8 @@ class Conversation:
         """Give a message up whose middle does not come; read what was held behind the gap."""
         told = self.sides[side]
         self._lost += 1
-        self._http.give_up(time_ns, side, found)
+        if self._http:
+            self._http.give_up(time_ns, side, found)
         if told is self._certifier and self._hellos is not None:
             self._certifier = None
             found.extend(self._hellos.certify(b""))
@@ -214,7 +222,7 @@ class Conversation:
         told = self.sides[side]
         told.follows = False
         if told.body is not None or told.frames is not None or told.in_chunks:
-            data = self._http.goes_on(time_ns, side, data, found)
+            data = self._exchanges().goes_on(time_ns, side, data, found)
             if not data:
                 return
         if told.muted:
@@ -232,9 +240,9 @@ class Conversation:
         elif data.startswith(b"SSH-"[: len(data)]):
             self._banner(time_ns, side, data, found)
         elif data.startswith(_PREFACE) or http2.begins_with_settings(data):
-            self._http.begin_frames(time_ns, side, data, found)
+            self._exchanges().begin_frames(time_ns, side, data, found)
         else:
-            self._http.heads(time_ns, side, data, found)
+            self._exchanges().heads(time_ns, side, data, found)
 
     def _hello(self, time_ns: int, side: int, data: bytes, found: list[Sighting]) -> None:
         try:
@@ -249,7 +257,7 @@ class Conversation:
         if self._hellos is None:
             self._hellos = Handshake("t")
         if message[0] == tls.CLIENT_HELLO:
-            self._http.unmute(1 - side)
+            self.sides[1 - side].muted = False
         if told is not self._certifier:
             ends = self.ends if side else self._turned
             found.extend(self._hellos.add(time_ns, ends, message))
@@ -274,7 +282,7 @@ class Conversation:
             self._lost += self.sides[side].keep(data)
         elif line:
             ends = self.ends if side else self._turned
-            self._http.unmute(1 - side)
+            self.sides[1 - side].muted = False
             is_server = side != self._client
             said = sighting(SSH, time_ns, ends, {"banner": line, "is_server": is_server})
             found.append(said)
@@ -282,13 +290,15 @@ class Conversation:
     def close(self, found: list[Sighting]) -> None:
         """Give the requests and hellos that got no answer, and what was held behind gaps."""
         for side, told in enumerate(self.sides):
-            self._http.end_body(self.last_ns, side, found)
+            if self._http:
+                self._http.end_body(self.last_ns, side, found)
             if told.early and told.follows:
                 self._skip_gap(self.last_ns, side, found)
             is_text = told.waiting and (self._cut is None or _is_no_call(told.waiting))
             if is_text and told.waiting[0] not in TLS_RECORDS:
-                self._http.cut_off(self.last_ns, side, found)
-        self._http.close(found)
+                self._exchanges().cut_off(self.last_ns, side, found)
+        if self._http:
+            self._http.close(found)
         if self._hellos is not None:
             found.extend(self._hellos.close())
 

@@ -14,7 +14,7 @@ from pipelines.network.sightings import FILES, HTTP, Ends, Sighting, http_fields
 
 
 class Exchanges:
-    """Hold the requests of one connection that wait; `sides[1]` sends as `ends` say.
+    """Hold the requests of one connection that wait; `sides[1]` sends as `ends[1]` say.
 
     What a server sends inside a body is no message: bodies are stepped over; behind one without an
     end, or that cannot be followed to it, the side is muted until the other asks again. `evicted`
@@ -28,7 +28,7 @@ class Exchanges:
 
     def __init__(
         self,
-        ends: Ends,
+        ends: tuple[Ends, Ends],
         sides: tuple[Side, Side],
         client: int,
         *,
@@ -41,7 +41,7 @@ class Exchanges:
         `files`: read bodies; `calls`: those of HTTP/2 are wanted; `steps`: step over bodies, since
         nothing else than messages of this connection can stand in them.
         """
-        self._ends, self._sides, self._client = (ends.turned(), ends), sides, client
+        self._ends, self._sides, self._client = ends, sides, client
         self._files, self._has_calls, self._steps = files and steps, calls, steps
         self._of: HttpHead | None = None
         self._bodiless = False
@@ -109,10 +109,6 @@ class Exchanges:
         self.end_body(time_ns, side, found)
         while self.asked and self.asked.first[1] == self._ends[side]:
             found.append(self.asked.answered(None))
-
-    def unmute(self, side: int) -> None:
-        """Read a side again, of which something was asked."""
-        self._sides[side].muted = False
 
     def end_body(self, time_ns: int, side: int, found: list[Sighting]) -> None:
         """Tell of a body as far as it was seen."""

@@ -4,6 +4,7 @@ State: 16 bytes for each of SLOTS directions; of two mixes in one slot the later
 """
 
 from bisect import bisect_right
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ class Opening(NamedTuple):
 
 
 UNSEEN: Final = Opening((NOT_YET, NOT_YET), None)
+
+
+_place: Final = itemgetter(0)
 
 
 class Openings:
@@ -66,16 +70,17 @@ class Openings:
 
     def take(self, back: int, mix: int, place: int) -> Opening:
         """Give what is known of the sides 0 and 1 before a place of the block, and forget it."""
-        told = self._take(back, place), self._take(mix, place)
-        began = tuple([one % _IS_SYN if one >= 0 else NOT_YET for one in told])
-        client = None
-        if _DOUBTFUL not in told and max(told) >= 0:
-            asked = [one >= _IS_SYN for one in told]
-            if asked[0] != asked[1]:
-                client = asked.index(True)
-            elif not asked[0] and NOT_YET in told:
-                client = told.index(NOT_YET)  # the other side answered a SYN
-        return Opening((began[0], began[1]), client)
+        one, other = self._take(back, place), self._take(mix, place)
+        if one < 0 and other < 0:
+            return UNSEEN
+        began = one % _IS_SYN if one >= 0 else NOT_YET, other % _IS_SYN if other >= 0 else NOT_YET
+        has_asked = one >= _IS_SYN, other >= _IS_SYN
+        if _DOUBTFUL in (one, other) or has_asked == (True, True):
+            return Opening(began, None)
+        if has_asked == (False, False):
+            # A side answered a SYN; if both did, nobody knows.
+            return Opening(began, None if NOT_YET not in began else began.index(NOT_YET))
+        return Opening(began, int(has_asked[1]))
 
     def _take(self, mix: int, place: int) -> int:
         found, slot = NOT_YET, mix >> 50
@@ -83,7 +88,8 @@ class Openings:
             self._mixes[slot] = 0
             found = self._told.item(slot)
         here = self._here.get(mix)
-        if here and (at := bisect_right(here, place, key=lambda one: one[0])):
-            said = here[at - 1][1]
-            return said if found in (NOT_YET, said) else _DOUBTFUL
-        return found
+        if here is None or here[0][0] > place:
+            return found
+        at = bisect_right(here, place, key=_place) - 1 if len(here) > 1 else 0
+        said = here[at][1]
+        return said if found in (NOT_YET, said) else _DOUBTFUL

@@ -160,8 +160,10 @@ class TcpWatch:
         side_key, begins, both = one.key, one.begins, one.mix ^ one.back
         known = self._known.get(both)
         payload = segments.octets[one.start : one.end]
-        opens = one.is_syn and not (known and known.is_again(one.sequence, payload))
-        if known is not None and (opens or (begins and side_key not in known.keys)):
+        if known is not None and (
+            (one.is_syn and not known.is_again(one.sequence, payload))
+            or (begins and side_key not in known.keys)
+        ):
             # A new connection between these ends, or another one with a forged mix.
             self._let_go(both, found)
             self._openings.doubt(one.mix, one.back)
