@@ -18,6 +18,7 @@ _ALL_BUT_DONE: Final = 0xFFFFFFFF & ~(1 << 6 | 1 << 7 | 1 << 12 | 1 << 3)
 _UDP_STATES: Final = 0xFFFFFFFF
 _MESSAGE: Final = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _HEAD: Final = struct.Struct("=IHHII")
+_BEGIN: Final = struct.Struct("=IH")
 _GROUPS: Final = (1, 3)
 """Ends of TCP sockets, IPv4 and IPv6."""
 _ADD_MEMBERSHIP: Final = 1
@@ -75,14 +76,19 @@ def raw_sockets() -> Iterator[Raw]:
 
 
 def _answers(link: socket.socket, proto: str) -> Iterator[Raw]:
+    head, least = _BEGIN.unpack_from, _HEAD.size
     while True:
-        for kind, body in _messages(link.recv(1 << 16)):
-            if kind == _DONE:
-                return
-            if kind == _ERROR:
-                code = -struct.unpack_from("=i", body)[0]
+        data, at = link.recv(1 << 16), 0
+        while at + least <= len(data):
+            size, kind = head(data, at)
+            if kind == _BY_FAMILY and size > least:
+                yield proto, data[at + least : at + size]
+            elif kind == _ERROR:
+                code = -struct.unpack_from("=i", data, at + least)[0]
                 raise OSError(code, f"sock_diag: {os.strerror(code)}")
-            yield proto, body
+            elif kind == _DONE or size < least:
+                return
+            at += (size + 3) & ~3
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -15,6 +15,7 @@ from agent.collect import Event
 from agent.collect.linux._sockdiag import (
     CLOSED,
     COOKIE,
+    ESTABLISHED,
     HERE_PORT,
     INODE,
     LISTEN,
@@ -85,17 +86,22 @@ class Sockets:
         new: list[Raw] = []
         self.over = self.waiting = 0
         claimed: Counter[bytes] = Counter()
+        live = self._live
         for raw in now:
+            # Most of a busy host's were known before, and are open: nothing else is asked of them.
+            proto, body = raw
+            key = (_TCP if proto == "tcp" else _UDP) + body[THERE_PORT] + body[COOKIE]
+            if body[STATE] == ESTABLISHED and key in before:
+                live[key] = before.pop(key)
+                continue
             is_listening = listens(raw)
             if is_listening:
                 ports.add((raw[0], raw[1][HERE_PORT]))
             elif not _counts(raw):
                 continue
-            key = key_of(raw)
-            known = before.pop(key, None)
-            if known is not None:
-                self._live[key] = known
-            elif key not in self._live:
+            if key in before:
+                live[key] = before.pop(key)
+            elif key not in live:
                 self._take(raw, new, claimed, len(before))
         for one in before.values():
             self._of[one.body[UID]] -= 1

@@ -32,7 +32,7 @@ from agent.collect.linux._sockets import MOST, MOST_OF_ONE, Held, Sockets, key_o
 NAME: Final = "connections"
 EVERY_S: Final = 2.0
 NOTE_EVERY_S: Final = 60.0
-RESTS: Final = 10
+RESTS: Final = 20
 """A look that takes a second of the processor comes once in so many."""
 SOON_S: Final = 0.25
 """Pause where more ends wait: what is taken at once fills the memory before the disk has it."""
