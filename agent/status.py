@@ -65,7 +65,7 @@ def in_force(data: Path) -> list[dict[str, Any]]:
     if not os.path.lexists(data / FILE):
         return []
     try:
-        with as_owner(data), contextlib.closing(Orders(data / FILE)) as orders:
+        with as_owner(data), contextlib.closing(Orders(data / FILE, mends=False)) as orders:
             noted = orders.noted()
     except _UNREADABLE as wrong:
         return [{"kind": f"it could not be read: {wrong}", "id": "", "until_us": 0}]
