@@ -49,8 +49,12 @@ def mend(wrong: Damaged) -> bool:
 
 
 def begin_anew_without(wrong: Damaged) -> None:
-    """Mend it, and replace this process by one that opens the new file."""
-    mend(wrong)
+    """Mend it, and replace this process by one that opens the new file.
+
+    Where a file that is open cannot be renamed (Windows), the next process does so.
+    """
+    with contextlib.suppress(OSError):
+        mend(wrong)
     time.sleep(_PAUSE_S)  # should the disk break each new one too
     begin_anew(f"the spool: {wrong.why}")
 
