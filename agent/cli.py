@@ -146,25 +146,6 @@ def _server_words(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _enroll_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sub = acts.add_parser("enroll", help="become known to the house, by a token that works once")
-    sub.add_argument("--url", required=True, help="the agents' listener, https://HOST:PORT")
-    sub.add_argument(
-        "--token",
-        default="",
-        help="the enrolment token, for scripts: whoever is on the host can read it meanwhile",
-    )
-    sub.add_argument(
-        "--token-file",
-        type=Path,
-        help="file with the token, - for standard input (else INOPSIO_AGENT_TOKEN)",
-    )
-    sub.add_argument(
-        "--ca-fingerprint", required=True, help="sha256:... of the house's authority for agents"
-    )
-    sub.set_defaults(act=_by("commands", "enroll"))
-
-
 def _update_words(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = acts.add_parser("update", help="put a fetched version in place (its unit does this)")
     sub.add_argument("--restart", help="command that restarts the agent, where no systemd runs")
