@@ -16,7 +16,7 @@ from agent.act._evidence import FOLDER
 from agent.errors import AgentError, Away
 from agent.halves import HOUSE, POLICY, houses
 from agent.identity import write_private
-from agent.orders import Orders, Result
+from agent.orders import Orders, Result, anew_if_damaged
 from agent.policy import BEAT_S, OFFERED
 from agent.ship import Sender
 from agent.spool import Spool
@@ -187,8 +187,9 @@ def keep_beating(
             if str(gone) != told:
                 tell(str(gone))
             told = str(gone)
-        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+        except Exception as wrong:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"the beat failed: {trouble(3)}")
+            anew_if_damaged(wrong)
             away_s = LONGEST_WAIT_S
         left_s = (away_s or beat.every_s) * dice.uniform(0.9, 1.1)
         while left_s > 0 and not stop.is_set() and (away_s or not beat.has_news()):

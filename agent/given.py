@@ -44,13 +44,22 @@ def spool_of(given: Words, said: Settings) -> Spool:
     """Open the spool. One that is damaged, now or later, is set aside and a new one begun."""
     path, most = given.data / NAME, said.spool_mb << 20
     try:
-        spool = Spool(path, most)
-        spool.queue()
+        spool = _looked_through(path, most)
     except Damaged as wrong:
         # By name: it is needed when something went wrong, which is not every day.
         importlib.import_module("agent.spool_mend").mend(wrong)
         spool = Spool(path, most)
     spool.on_damage = _begin_anew
+    return spool
+
+
+def _looked_through(path: Path, most: int) -> Spool:
+    spool = Spool(path, most)
+    try:
+        spool.queue()
+    except Damaged:
+        spool.close()
+        raise
     return spool
 
 

@@ -29,7 +29,7 @@ def lifted(folder: Path) -> list[str]:
     noted: list[InForce] = []
     if os.path.lexists(path):
         try:
-            with as_owner(folder), contextlib.closing(Orders(path)) as orders:
+            with as_owner(folder), contextlib.closing(Orders(path, mends=False)) as orders:
                 noted = orders.noted()
         except _UNREADABLE as wrong:
             said.append(f"what is in force could not be read: {wrong}")
@@ -45,7 +45,7 @@ def lifted(folder: Path) -> list[str]:
                     module.put([], host)
     if done:
         try:
-            with as_owner(folder), contextlib.closing(Orders(path)) as orders:
+            with as_owner(folder), contextlib.closing(Orders(path, mends=False)) as orders:
                 for id_ in done:
                     orders.release(id_)
         except _UNREADABLE as wrong:

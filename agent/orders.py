@@ -5,6 +5,7 @@ crash interrupted is never done a second time. What is in force (an isolation, a
 its end, so that it ends although the house is silent.
 """
 
+import importlib
 import json
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.spool_file import broken, inode_of, is_damage, put_aside
 from agent.voice import tell
 
 FILE: Final = "orders.sqlite"
@@ -84,8 +86,11 @@ def _plain(value: object, depth: int) -> Any:  # noqa: ANN401  what JSON has
 class Orders:
     """The file, for one process of each half."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make it (mode 0600)."""
+    def __init__(self, path: Path, *, mends: bool = True) -> None:
+        """Open or make it (mode 0600).
+
+        `mends`: one that is damaged is set aside and a new one begun; else sqlite3.DatabaseError.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             path.touch(mode=0o600)
@@ -97,11 +102,19 @@ class Orders:
         """Told once of rows that say nothing that was ever noted here."""
         self.is_good: Callable[[InForce], bool] = lambda _one: True
         """Says whether what is noted as in force is the house's word: the file may be changed."""
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA cache_size=-256")
-        self._db.executescript(_SCHEMA)
+        self.mended = ""
+        """What was told as the file was found damaged and set aside."""
+        inode = inode_of(path)
+        try:
+            self._db = _opened(path)
+        except sqlite3.DatabaseError as wrong:
+            if not mends or not is_damage(wrong):
+                raise
+            if inode_of(path) == inode:  # else another half has set it aside
+                self.mended = f"the orders were damaged ({wrong}) and are in {put_aside(path)}"
+                tell(self.mended)
+            path.touch(mode=0o600)
+            self._db = _opened(path)
 
     def offer(self, id: str, text: str, now_s: float) -> bool:
         """Keep an order that came; False if it came before, or too many wait."""
@@ -225,6 +238,30 @@ class Orders:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def anew_if_damaged(wrong: Exception) -> None:
+    """Begin this process anew where the file is damaged: as it is opened it is set aside."""
+    if isinstance(wrong, sqlite3.DatabaseError) and is_damage(wrong):
+        # By name: it is needed when something went wrong, which is not every day.
+        importlib.import_module("agent.watchdog").begin_anew(f"the orders: {wrong}")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA cache_size=-256")
+        db.executescript(_SCHEMA)
+        (said,) = db.execute("PRAGMA quick_check(1)").fetchone()  # a small file
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    if said != "ok":
+        db.close()
+        raise broken(said)
+    return db
 
 
 def _held_of(row: tuple[Any, ...]) -> InForce | None:

@@ -15,7 +15,7 @@ from agent.act import MOST_MINUTES, Host, Refuses, Told, actions, lasting, left_
 from agent.collect._shape import agent_event
 from agent.errors import AgentError, BadOrder
 from agent.keep import keep
-from agent.orders import InForce, Orders, Result
+from agent.orders import InForce, Orders, Result, anew_if_damaged
 from agent.spool import Spool
 from agent.voice import tell, trouble
 
@@ -52,6 +52,8 @@ class Responder:
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._orders.is_good = self._is_good
         self._orders.unread = self._note_unread
+        if self._orders.mended:
+            host.news.append({"code": "orders_damaged", "message": self._orders.mended})
 
     def _note_unread(self, ids: list[str]) -> None:
         text = f"what {len(ids)} rows say is in force cannot be read; they are left out"
@@ -277,8 +279,9 @@ def respond(
                 responder.begin()
                 has_begun = True
             has_done = responder.round() > 0
-        except Exception:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
+        except Exception as wrong:  # noqa: BLE001  the agent's loop: a full disk must not silence it for good
             tell(f"orders could not be worked off: {trouble(3)}")
+            anew_if_damaged(wrong)
             stop.wait(AGAIN_S)
         if is_over(has_done):
             stop.set()

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from agent.beat import Beat, keep_beating
+from agent.collect._shape import agent_event, now_us
 from agent.errors import AgentError
 from agent.given import Given
 from agent.halves import houses, note_half
 from agent.identity import load
 from agent.incarnation import Marking
+from agent.keep import keep
 from agent.orders import FILE, Orders
 from agent.place import KEY, PLACE
 from agent.renewal import keep_renewed
@@ -84,7 +86,10 @@ def begin_shipping(given: Given, said: Settings, spool: Spool, stop: threading.E
 def _begin_beating(server: Server, spool: Spool, folder: Path, stop: threading.Event) -> Sender:
     """Beat in a thread of its own, over a connection of its own."""
     sender = Sender(server, agent_id(spool), socket.gethostname())
-    beat = Beat(spool, Orders(folder / FILE), sender, folder)
+    orders = Orders(folder / FILE)
+    if orders.mended:
+        keep(spool, [agent_event("orders_damaged", now_us(), orders.mended)])
+    beat = Beat(spool, orders, sender, folder)
     words = (beat, stop, time.time)
     threading.Thread(target=keep_beating, args=words, name="beat", daemon=True).start()
     return sender

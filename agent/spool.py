@@ -64,9 +64,13 @@ class Spool:
         self.on_damage: Callable[[Damaged], None] | None = None
         """Called when the file is found damaged, or another is in its place: it begins anew."""
         self._db, self._inode = opened(path)
-        with self._whole():
-            take_over(self._db, self.together, self.append)
-            self._held = self._size()
+        try:
+            with self._whole():
+                take_over(self._db, self.together, self.append)
+                self._held = self._size()
+        except Damaged:
+            self._db.close()
+            raise
 
     def bound(self, max_bytes: int) -> None:
         """Keep so many bytes at most from now on; what is over goes with the next row."""

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
+_BESIDE: Final = ("-wal", "-shm")
 _CORRUPT, _NO_DATABASE, _SHORT_READ = 11, 26, 522
 
 
@@ -134,6 +135,25 @@ def rows_of(data: object, is_packed: object, count: int) -> tuple[list[bytes], i
     return (rows, len(plain)) if len(rows) == count else ([], 0)
 
 
+def broken(why: str) -> sqlite3.DatabaseError:
+    """Give what SQLite would raise of a damaged file, for what its check says of one."""
+    found = sqlite3.DatabaseError(why.splitlines()[0][:200] if why else "malformed")
+    found.sqlite_errorcode = _CORRUPT
+    return found
+
+
+def put_aside(path: Path) -> Path:
+    """Give a damaged file and what lies beside it another name; one is kept, the newest."""
+    aside = path.with_name(f"{path.name}.damaged")
+    for end in _BESIDE:
+        aside.with_name(f"{aside.name}{end}").unlink(missing_ok=True)
+    path.replace(aside)
+    for end in _BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(f"{path.name}{end}").replace(aside.with_name(f"{aside.name}{end}"))
+    return aside
+
+
 def set_aside(folder: Path) -> Path | None:
     """Give the spool another name: what it holds is for nobody else; None if there is none."""
     place = folder / NAME
@@ -143,6 +163,6 @@ def set_aside(folder: Path) -> Path | None:
     with contextlib.closing(sqlite3.connect(place, timeout=10)) as spool:
         spool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     place.rename(aside)
-    for end in ("-wal", "-shm"):
+    for end in _BESIDE:
         place.with_name(f"{NAME}{end}").unlink(missing_ok=True)
     return aside

@@ -17,11 +17,10 @@ from agent.errors import AgentError
 from agent.identity import alone
 from agent.keep import keep
 from agent.spool import INCARNATION, Spool
-from agent.spool_file import Damaged, inode_of
+from agent.spool_file import Damaged, inode_of, put_aside
 from agent.voice import tell
 from agent.watchdog import begin_anew
 
-ENDS: Final = ("-wal", "-shm")
 _OWN: Final = frozenset({"agent_id", "machine", INCARNATION})
 """Notes that number rows: a new file counts from 0, so it needs a name of its own."""
 _MOST_NOTES: Final = 100_000
@@ -36,7 +35,7 @@ def mend(wrong: Damaged) -> bool:
         if inode_of(wrong.path) != wrong.inode:
             return False
         notes = _notes(wrong.path)
-        aside = _set_aside(wrong.path)
+        aside = put_aside(wrong.path)
         spool = Spool(wrong.path)
         spool.append("events", "ocsf_json", [], notes)
         text = f"the spool was damaged ({wrong.why}) and is in {aside}; a new one is begun"
@@ -50,8 +49,12 @@ def mend(wrong: Damaged) -> bool:
 
 
 def begin_anew_without(wrong: Damaged) -> None:
-    """Mend it, and replace this process by one that opens the new file."""
-    mend(wrong)
+    """Mend it, and replace this process by one that opens the new file.
+
+    Where a file that is open cannot be renamed (Windows), the next process does so.
+    """
+    with contextlib.suppress(OSError):
+        mend(wrong)
     time.sleep(_PAUSE_S)  # should the disk break each new one too
     begin_anew(f"the spool: {wrong.why}")
 
@@ -75,14 +78,3 @@ def _notes(path: Path) -> dict[str, object]:
             with contextlib.suppress(ValueError, TypeError):
                 found[str(name)] = json.loads(value)
     return {name: value for name, value in found.items() if name not in _OWN}
-
-
-def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.damaged")
-    for end in ENDS:
-        aside.with_name(f"{aside.name}{end}").unlink(missing_ok=True)
-    path.replace(aside)
-    for end in ENDS:
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(f"{path.name}{end}").replace(aside.with_name(f"{aside.name}{end}"))
-    return aside

@@ -65,7 +65,7 @@ def in_force(data: Path) -> list[dict[str, Any]]:
     if not os.path.lexists(data / FILE):
         return []
     try:
-        with as_owner(data), contextlib.closing(Orders(data / FILE)) as orders:
+        with as_owner(data), contextlib.closing(Orders(data / FILE, mends=False)) as orders:
             noted = orders.noted()
     except _UNREADABLE as wrong:
         return [{"kind": f"it could not be read: {wrong}", "id": "", "until_us": 0}]
@@ -80,9 +80,10 @@ def lines(row: Mapping[str, Any], now_us: int) -> list[str]:
         "tenant": row.get("tenant_id") or row.get("not_enrolled") or "not enrolled",
         "house": row.get("url", ""),
         "certificate": f"ends {_when(row.get('certificate_ends_us', 0), now_us)}",
-        "runs": ", ".join(f"{half}: {_runs(is_so)}" for half, is_so in row["halves"].items()),
+        "runs": ", ".join(f"{half}: {_runs(is_so)}" for half, is_so in row["halves"].items())
+        + " (only while there is something to do)",
         "last word": _when(row.get("at_us", 0), now_us),
-        "last batch": f"accepted {_when(accepted, now_us)}",
+        "last accepted": _when(accepted, now_us),
         "events": f"{row['waiting']} wait ({row['spool_bytes']} bytes), {row['sent']} sent, "
         f"{row['dropped_last_day']} dropped in the last day, {row['dropped']} ever",
         "policy": f"version {policy.get('version', 0)}"
@@ -97,7 +98,7 @@ def lines(row: Mapping[str, Any], now_us: int) -> list[str]:
     }
     if "url" not in row:
         del found["house"], found["certificate"]
-    return [f"{name:<12} {shown(str(text))}" for name, text in found.items()]
+    return [f"{name:<14} {shown(str(text))}" for name, text in found.items()]
 
 
 def _runs(is_so: bool | None) -> str:

@@ -130,7 +130,7 @@ def test_status_is_a_row_for_a_program_and_of_a_host_that_never_enrolled(
     assert row["accepted"] == {}  # the updater of the version before reads these
     monkeypatch.setattr("agent.status.is_for_people", lambda: True)
     assert cli.command(words) == 0
-    assert "tenant       not enrolled" in capsys.readouterr().out
+    assert "tenant         not enrolled" in capsys.readouterr().out
     assert cli.command([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["spool_id"] == row["spool_id"]
 
@@ -154,3 +154,11 @@ def test_a_token_by_standard_input_lets_in_and_stands_in_no_command(
     assert "enrolled in tenant acme" in done.stderr
     token, _, command = line.removeprefix("echo ").partition(" | ")
     assert token not in command
+
+
+def test_status_names_damaged_orders_and_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"junk" * 4000)
+    with contextlib.closing(Spool(tmp_path / "spool.sqlite")) as spool:
+        text = "\n".join(lines(standing(tmp_path, spool), 1))
+    assert "in force       it could not be read: file is not a database" in text
+    assert (tmp_path / FILE).read_bytes() == b"junk" * 4000

@@ -17,9 +17,10 @@ import pytest
 from agent import respond as half
 from agent.act import ENDS, MOST_MINUTES, Host, impose, lasting, left_s
 from agent.errors import AgentError, BadOrder
-from agent.orders import InForce, Orders
+from agent.orders import InForce, Orders, anew_if_damaged
 from agent.respond import Responder, respond
 from agent.spool import Spool
+from agent.spool_file import broken
 from tests.agent.test_orders import _state, _uid
 
 
@@ -270,3 +271,34 @@ def _undo_of(id_: str) -> str:
     now_us = int(time.time() * 1e6)
     body = {"id": "undo", "kind": "undo", "arguments": {"action": id_}, "is_dry": False}
     return "good " + json.dumps({**body, "at_us": now_us, "expires_us": now_us + 10**9})
+
+
+@pytest.mark.parametrize("pages", [(0, 1), (1, 4), (4, 7)])
+def test_damaged_orders_are_set_aside_and_told(
+    tmp_path: Path, pages: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, anew = tmp_path / "orders.sqlite", list[str]()
+    with contextlib.closing(Orders(path)) as old:
+        for n in range(60):
+            old.offer(f"{n}", "x" * 3000, float(n))
+            old.begin(f"{n}")
+    with path.open("r+b") as file:
+        file.seek(pages[0] * 4096)
+        file.write(b"\xa5" * 4096 * (pages[1] - pages[0]))
+    with (
+        contextlib.closing(Orders(path)) as orders,
+        contextlib.closing(Spool(tmp_path / "spool.sqlite")) as spool,
+    ):
+        host = Host(tmp_path, orders, list, frozenset, time.time)
+        Responder(_opened, spool, host, lambda: frozenset({"suspend"})).round()
+        batch = spool.next_batch()
+        assert orders.offer("a", "text", 1.0)
+    assert batch is not None
+    assert b"orders_damaged" in b"".join(batch.rows)
+    assert (tmp_path / "orders.sqlite.damaged").exists()
+    with contextlib.closing(Orders(path)) as again:
+        assert again.mended == ""
+    monkeypatch.setattr("agent.watchdog.begin_anew", anew.append)
+    anew_if_damaged(sqlite3.OperationalError("database is locked"))
+    anew_if_damaged(broken("malformed"))
+    assert anew == ["the orders: malformed"]

@@ -203,3 +203,12 @@ def test_a_half_that_holds_a_file_that_was_set_aside_takes_the_new_one(tmp_path:
         other.append("events", "f", [b"too late"])
     assert [one.why for one in heard] == ["another file is in its place"]
     assert sorted(p.name for p in tmp_path.glob("*.damaged")) == ["spool.sqlite.damaged"]
+
+
+def test_a_note_that_is_no_json_counts_as_none(tmp_path: Path) -> None:
+    with contextlib.closing(Spool(tmp_path / "spool.sqlite")) as spool:
+        spool.set_note("log:/a", {"offset": 7})
+        with contextlib.closing(sqlite3.connect(spool.path)) as db:
+            db.execute("UPDATE notes SET value = '{\"off'")
+            db.commit()
+        assert spool.note("log:/a", {}) == {}
