@@ -32,7 +32,8 @@ class AgentView(BaseModel):
     """
 
     agent_id: str
-    host: str
+    host: str = Field(description="as the agent says")
+    named: str = Field(description="as it was let in; '' of one from before that was kept")
     version: str
     enrolled_at: datetime
     enrolments: int = Field(description="how often; a re-install counts")

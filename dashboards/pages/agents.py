@@ -117,7 +117,7 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping
     rows = [
         (
             _state(a, now),
-            dcc.Link(a.host, href=key_of("host", a.host).path),
+            _host(a),
             ", ".join(a.streams[:4]) + (" and more" if len(a.streams) > 4 else ""),
             count_of(a.events),
             count_of(a.rejected),
@@ -132,6 +132,15 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping
     heard = [a.last_seen for a in found if a.last_seen is not None]
     fresh = freshness(max(heard), now, late_s) if heard else None
     return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)
+
+
+def _host(agent: Agent) -> Part:
+    """Name the host as it calls itself, and as it was let in where that is another name."""
+    link = dcc.Link(agent.host, href=key_of("host", agent.host).path)
+    named = str((agent.papers or {}).get("named", ""))
+    if named in {"", agent.host}:
+        return link
+    return html.Div([link, html.Div(f"let in as {named}", className="muted small")])
 
 
 def _policy(agent: Agent, wanted: Mapping[str, int]) -> Part:

@@ -98,7 +98,8 @@ def list_(*, tenant: str, data: Path | None = None, json: bool = False) -> int:
         else:
             seen = f"seen {row['seen_at']:%Y-%m-%d %H:%M:%S}" if row["seen_at"] else "never seen"
             over = "revoked" * bool(row["revoked_at"]) or "cloned" * bool(row["cloned_at"])
-            show(f"{row['agent_id']}  {row['host']}  {over or seen}")
+            named = f" (let in as {row['named']})" if row["named"] not in ("", row["host"]) else ""
+            show(f"{row['agent_id']}  {row['host']}{named}  {over or seen}")
     return DONE
 
 

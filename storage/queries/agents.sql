@@ -41,6 +41,10 @@ UPDATE agents SET host = %(host)s, version = %(version)s, serial = %(serial)s, n
     revoked_at = NULL
 WHERE agent_id = %(agent_id)s::uuid;
 
+-- name: agent_named
+-- By which name an administrator let it in; what it calls itself is its own word.
+UPDATE agents SET named = %(named)s WHERE agent_id = %(agent_id)s::uuid;
+
 -- name: agent_certificate_add
 -- No row where the key has a certificate already, whoever's.
 INSERT INTO agent_certificates (tenant_id, agent_id, serial, key_hash, issued_at, not_after)
@@ -101,7 +105,7 @@ SELECT host FROM agents WHERE agent_id = %(agent_id)s::uuid;
 SELECT agent_id::text FROM agents WHERE agent_id = %(agent_id)s::uuid;
 
 -- name: agents_all
-SELECT agent_id::text, host, version, enrolled_at, enrolments, not_after, seen_at, address,
+SELECT agent_id::text, host, named, version, enrolled_at, enrolments, not_after, seen_at, address,
     cloned_at, revoked_at, policy_version, policy_state, policy_reason, beat_at, response
 FROM agents
 ORDER BY coalesce(seen_at, enrolled_at) DESC, agent_id

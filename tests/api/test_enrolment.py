@@ -69,6 +69,13 @@ def test_a_host_enrols_and_its_events_are_its_tenants(house: House) -> None:
     assert row["seen_at"] is not None
 
 
+def test_the_name_under_which_a_host_was_let_in_is_kept(house: House) -> None:
+    house.enroll("ws-1", house.token(host="web1"))
+    assert [row["named"] for row in house.agents()] == ["web1"]
+    house.enroll("ws-1", house.token(host="web2"), folder="again")
+    assert [row["named"] for row in house.agents()] == ["web2"]
+
+
 def test_key_and_certificate_are_the_owners_alone(house: House) -> None:
     made = house.enroll("ws-1")
     assert (made.folder / "identity.pem").stat().st_mode & 0o777 == 0o600

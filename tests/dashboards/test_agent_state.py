@@ -29,11 +29,13 @@ def a_told_agent(house: House) -> None:
     desk = Desk(house.console.settings, house.database, MemoryLog(1), None, lambda: at_us)
     for source, place in ((LOG, 0), (LOG, 40), (f"{LOG}.1", 7)):
         take(desk, agent, source, place, b"a row\n")
-    drop = {"tenant_id": "acme", "agent_id": AGENT, "source": f"{LOG}.1", "first": 0, "records": 7}
-    check = {"tenant_id": "acme", "agent_id": AGENT, "why": "root is known to all", "fix": FIX}
-    check |= {"severity_id": 4, "detail": "it is 'yes'", "title": "Root does not sign in by SSH"}
+    own = {"tenant_id": "acme", "agent_id": AGENT}
+    drop: dict[str, object] = {**own, "source": f"{LOG}.1", "first": 0, "records": 7}
+    check = {**own, "why": "root is known to all", "fix": FIX}
+    grave: dict[str, object] = {"severity_id": 4}
+    check |= {"detail": "it is 'yes'", "title": "Root does not sign in by SSH"}
     told = [
-        {**check, "check_uid": uid, "is_passed": passed, "event_id": f"{AGENT[:-1]}{n}",
+        {**check, **grave, "check_uid": uid, "is_passed": passed, "event_id": f"{AGENT[:-1]}{n}",
          "at_us": at_us - hours * 3_600_000_000}
         for n, (uid, passed, hours) in enumerate(
             [("ssh-root", True, 40), ("ssh-root", False, 2), ("sysctl-a", True, 40)])
