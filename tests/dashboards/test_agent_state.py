@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 
 from api.agent_streams import take
 from api.desk import Desk
-from storage.database.queries import execute
+from storage.database.queries import execute, select
 from storage.log.memory import MemoryLog
 from storage.tenant import Actor, Role, Scope
 from tests.dashboards.conftest import House
@@ -56,6 +56,32 @@ def test_gaps_and_checks_are_on_the_agents_page_and_in_no_other_tenants(filled: 
     assert "sysctl-a" not in listed
     stranger = filled.person(filled.bolt, "s", Role.ADMIN)
     assert FIX not in filled.open(stranger, "/agents/checks")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_new_agents_wait_once_that_is_switched_on_and_one_is_approved(
+    filled: House, served: str, browser: Browser, scheme: str
+) -> None:
+    an_agent(filled)
+    page = signed_in(browser, filled, served, scheme)
+    page.goto(f"{served}/agents")
+    page.get_by_label("A new agent waits until").check(force=True)
+    page.get_by_text("Agents that enrol from now on wait for approval.").wait_for()
+    with filled.database.app(filled.acme) as tx:
+        execute(tx, "agent_let_in", agent_id=AGENT, named="web1", now=filled.console.now())
+    page.reload()
+    page.get_by_text("Waits for approval").first.wait_for()
+    page.get_by_text("let in as web1").wait_for()
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=f"{folder}/waits-{scheme}.png", full_page=True)
+    page.evaluate(axe_script())
+    found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+    assert [v["id"] for v in found["violations"]] == []
+    page.get_by_label("Approve the agent of host alpha").click()
+    page.get_by_text("it is let in at its next try").wait_for()
+    with filled.database.app(filled.acme) as tx:
+        assert select(tx, "agents_all", limit=1)[0]["waits_since"] is None
 
 
 @pytest.mark.browser
