@@ -125,6 +125,7 @@ def _enrolled(
         execute(tx, "agent_again", **row)
     else:
         execute(tx, "agent_add", machine=host.machine, **row)
+    execute(tx, "agent_let_in", agent_id=agent_id, named=named, now=now)
     _keep(tx, made, agent_id, asked, now)
     told = {"host": host.name, "token": named, "address": at, "serial": row["serial"]}
     again = "agent.enrol-again" if known else "agent.enrol"

@@ -40,6 +40,7 @@ _WHY: Final = {
     "cloned": "two processes use this agent's key; enrol the host again with a new token",
     "expired": "the certificate is not good at this time; look at the clock, or enrol again",
     "superseded": "the certificate was replaced by a newer one; enrol again with a new token",
+    "waits": "this agent waits for an administrator's approval; it tries again by itself",
     "no run": "the header Inopsio-Run is missing; use this house's agent",
 }
 
@@ -152,6 +153,7 @@ def standing(row: dict[str, Any] | None, peer: Peer, now: datetime) -> str:
         ("expired", not peer.not_before - SKEW <= now <= peer.not_after + SKEW),
         ("superseded", peer.serial not in {row["serial"], row["next_serial"]}),
         ("cloned", row["cloned_at"] is not None),
+        ("waits", row["waits_since"] is not None),
     )
     return next((name for name, is_so in checks if is_so), "")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.admission import approve_agent, needs_approval, set_needs_approval
 from api.auth import require
 from api.authority import authority_of
 from api.desk import desk_of
@@ -32,7 +33,8 @@ class AgentView(BaseModel):
     """
 
     agent_id: str
-    host: str
+    host: str = Field(description="as the agent says")
+    named: str = Field(description="as it was let in; '' of one from before that was kept")
     version: str
     enrolled_at: datetime
     enrolments: int = Field(description="how often; a re-install counts")
@@ -41,6 +43,7 @@ class AgentView(BaseModel):
     address: str
     cloned_at: datetime | None
     revoked_at: datetime | None
+    waits_since: datetime | None = Field(description="it waits for an administrator's approval")
     policy_version: int
     policy_state: str
     policy_reason: str
@@ -70,6 +73,13 @@ class EnrolmentMade(BaseModel):
     expires_in_s: int
 
 
+class Admission(BaseModel):
+    """How agents that enrol are let in."""
+
+    model_config = ConfigDict(extra="forbid")
+    needs_approval: bool = Field(description="each waits for an administrator's yes")
+
+
 @router.get("/agents", summary="List enrolled agents")
 def listed(request: Request, scope: Annotated[Scope, require("ops:read")]) -> Agents:
     """Give the agents of the caller's tenant."""
@@ -87,6 +97,24 @@ def post(request: Request, scope: Admin, new: NewEnrolment) -> EnrolmentMade:
         port=desk.settings.agents_place[1],
         expires_in_s=TOKEN_TTL_S,
     )
+
+
+@router.get("/agents/approval", summary="Say whether new agents wait for approval")
+def admission(request: Request, scope: Annotated[Scope, require("ops:read")]) -> Admission:
+    """Give the tenant's setting."""
+    return Admission(needs_approval=needs_approval(desk_of(request).database, scope))
+
+
+@router.put("/agents/approval", summary="Let new agents wait for approval, or not", status_code=204)
+def put_admission(request: Request, scope: Admin, wanted: Admission) -> None:
+    """Set it; it counts for agents that enrol from now on."""
+    set_needs_approval(desk_of(request).database, scope, wanted.needs_approval)
+
+
+@router.post("/agents/{agent_id}/approve", summary="Approve an agent", status_code=204)
+def approved(request: Request, scope: Admin, agent_id: uuid.UUID) -> None:
+    """Let an agent that waits in; to refuse it, revoke it."""
+    approve_agent(desk_of(request).database, scope, str(agent_id))
 
 
 @router.delete("/agents/{agent_id}", summary="Revoke an agent", status_code=204)

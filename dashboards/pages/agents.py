@@ -15,6 +15,7 @@ from api.enrolment import restore_agent, revoke_agent
 from dashboards.backend import this_request
 from dashboards.console import Console
 from dashboards.pages import Page, View
+from dashboards.pages._approval import approve_button, register_approval, switch
 from dashboards.read import agents as read
 from dashboards.read.agents import Agent, Watched
 from dashboards.read.names import key_of
@@ -44,6 +45,7 @@ _UNDO: Final = "agent-revoke"
 _OFF: Final = "The agents' listener is off: INOPSIO_AGENTS_PORT is -1."
 _STATES: Final = {
     "sending": ("Sending", "good", "check"),
+    "waits": ("Waits for approval", "medium", "clock"),
     "enrolled": ("Enrolled", "plain", "clock"),
     "silent": ("Silent", "medium", "alert"),
     "ended": ("Certificate ended", "medium", "alert"),
@@ -117,7 +119,7 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping
     rows = [
         (
             _state(a, now),
-            dcc.Link(a.host, href=key_of("host", a.host).path),
+            _host(a),
             ", ".join(a.streams[:4]) + (" and more" if len(a.streams) > 4 else ""),
             count_of(a.events),
             count_of(a.rejected),
@@ -132,6 +134,15 @@ def _agents(found: list[Agent], now: datetime, may_revoke: bool, wanted: Mapping
     heard = [a.last_seen for a in found if a.last_seen is not None]
     fresh = freshness(max(heard), now, late_s) if heard else None
     return panel("Agents", table("Agents", heads, rows, numbers=(3, 4)), fresh=fresh)
+
+
+def _host(agent: Agent) -> Part:
+    """Name the host as it calls itself, and as it was let in where that is another name."""
+    link = dcc.Link(agent.host, href=key_of("host", agent.host).path)
+    named = str((agent.papers or {}).get("named", ""))
+    if named in {"", agent.host}:
+        return link
+    return html.Div([link, html.Div(f"let in as {named}", className="muted small")])
 
 
 def _policy(agent: Agent, wanted: Mapping[str, int]) -> Part:
@@ -149,13 +160,15 @@ def _state(agent: Agent, now: datetime) -> Part:
 def _revoke(agent: Agent, now: datetime) -> Part | None:
     if agent.papers is None or agent.state(now) == "revoked":
         return None
-    return html.Button(
-        "Revoke",
+    waits = agent.state(now) == "waits"
+    refuse = html.Button(
+        "Refuse" if waits else "Revoke",
         id={"type": "agent-revoke", "agent": agent.agent_id},
         className="act second",
         type="button",
-        **{"aria-label": f"Revoke the agent of {agent.host}"},
+        **{"aria-label": f"{'Refuse' if waits else 'Revoke'} the agent of {agent.host}"},
     )
+    return html.Div([approve_button(agent), refuse], className="actions") if waits else refuse
 
 
 def _sample(port: int) -> Part:
@@ -180,9 +193,13 @@ def _add(console: Console, scope: Scope, is_first: bool) -> Part:
         return panel("Add a host", html.P(_OFF, className="muted"))
     said = "One command for one host. Its token works once, within an hour."
     sample = _sample(port) if is_first else None
-    inside = [_form(), html.Div(sample, id="agents-command", **{"aria-live": "polite"})]
+    inside = [
+        _form(),
+        switch(console, scope),
+        html.Div(sample, id="agents-command", **{"aria-live": "polite"}),
+    ]
     if not is_first:
-        return panel("Add a host", *inside, said=said)
+        return panel("Add a host", html.Div(inside, className="stack"), said=said)
     return panel("Add the first host", html.Div(inside, className="first-host"), said=said)
 
 
@@ -311,6 +328,7 @@ def register(console: Console) -> None:
         prevent_initial_call=True,
     )(add)
     _register_revoke(console)
+    register_approval(console, _live)
 
 
 def _register_revoke(console: Console) -> None:

@@ -32,12 +32,16 @@ class Agent:
     papers: Row | None = None
 
     def state(self, now: datetime) -> str:
-        """Give its state in one word: revoked, cloned, ended, enrolled, silent or sending."""
+        """Give its state in one word: revoked, cloned, waits, ended, enrolled,
+        silent or sending.
+        """
         papers = self.papers or {}
         if papers.get("revoked_at"):
             return "revoked"
         if papers.get("cloned_at"):
             return "cloned"
+        if papers.get("waits_since"):
+            return "waits"
         if papers and papers["not_after"] < now:
             return "ended"
         if self.last_seen is None:

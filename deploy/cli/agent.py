@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cyclopts
 
+from api.admission import approve_agent, set_needs_approval
 from api.agent_packages import command, enrolling, on_windows
 from api.authority import authority_of
 from api.enrolment import create_enrolment_token, list_agents, restore_agent, revoke_agent
@@ -97,8 +98,10 @@ def list_(*, tenant: str, data: Path | None = None, json: bool = False) -> int:
             emit(row)
         else:
             seen = f"seen {row['seen_at']:%Y-%m-%d %H:%M:%S}" if row["seen_at"] else "never seen"
+            waits = "waits for approval" * bool(row["waits_since"])
             over = "revoked" * bool(row["revoked_at"]) or "cloned" * bool(row["cloned_at"])
-            show(f"{row['agent_id']}  {row['host']}  {over or seen}")
+            named = f" (let in as {row['named']})" if row["named"] not in ("", row["host"]) else ""
+            show(f"{row['agent_id']}  {row['host']}{named}  {over or waits or seen}")
     return DONE
 
 
@@ -126,6 +129,44 @@ def revoke(agent_id: str, *, tenant: str, undo: bool = False, data: Path | None 
     return DONE
 
 
+def approve(agent_id: str, *, tenant: str, data: Path | None = None) -> int:
+    """Let an agent in that waits for approval; `revoke` refuses it.
+
+    Parameters
+    ----------
+    agent_id
+        which one, as `inopsio agent list` shows it.
+    tenant
+        whose agent.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio agent approve")
+        approve_agent(house.database, scope, agent_id)
+    say(f"agent {agent_id} is let in; it tries again within two minutes")
+    return DONE
+
+
+def approval(*, tenant: str, off: bool = False, data: Path | None = None) -> int:
+    """Let agents that enrol from now on wait for an administrator's approval.
+
+    Parameters
+    ----------
+    tenant
+        whose agents.
+    off
+        let them in by their token alone, as is the default.
+    data
+        data folder (default INOPSIO_DATA_DIR).
+    """
+    with opened(settings_for(data)) as house:
+        scope = system_scope(known_tenant(house, tenant), "inopsio agent approval")
+        set_needs_approval(house.database, scope, not off)
+    say(f"new agents of {tenant} {'are let in by their token' if off else 'wait for approval'}")
+    return DONE
+
+
 def register(app: cyclopts.App) -> None:
     """Add what is done with hosts, their agents, packages, releases, policy and actions."""
     words = "Let hosts in, list and revoke their agents; set their policy; act on hosts; releases."
@@ -133,6 +174,8 @@ def register(app: cyclopts.App) -> None:
     group.command(let_in, name="let-in")
     group.command(list_, name="list")
     group.command(revoke)
+    group.command(approve)
+    group.command(approval)
     group.command(package())
     group.command(release())
     policy = cyclopts.App(name="policy", help="What agents do: show it, set it.")

@@ -41,6 +41,26 @@ UPDATE agents SET host = %(host)s, version = %(version)s, serial = %(serial)s, n
     revoked_at = NULL
 WHERE agent_id = %(agent_id)s::uuid;
 
+-- name: agent_let_in
+-- By which name an administrator let it in (what it calls itself is its own word), and whether it
+-- waits for a yes.
+UPDATE agents SET named = %(named)s, approved_by = '', waits_since = CASE
+    WHEN EXISTS (SELECT FROM agent_admission WHERE needs_approval) THEN %(now)s::timestamptz END
+WHERE agent_id = %(agent_id)s::uuid;
+
+-- name: agent_admission
+SELECT coalesce(bool_or(needs_approval), false) AS needs_approval FROM agent_admission;
+
+-- name: agent_admission_set
+INSERT INTO agent_admission (tenant_id, needs_approval, set_by)
+VALUES (nullif(current_setting('inopsio.tenant', true), ''), %(wanted)s, %(who)s)
+ON CONFLICT (tenant_id) DO UPDATE
+SET needs_approval = excluded.needs_approval, set_by = excluded.set_by, set_at = now();
+
+-- name: agent_approve
+UPDATE agents SET waits_since = NULL, approved_by = %(who)s
+WHERE agent_id = %(agent_id)s::uuid AND waits_since IS NOT NULL AND revoked_at IS NULL;
+
 -- name: agent_certificate_add
 -- No row where the key has a certificate already, whoever's.
 INSERT INTO agent_certificates (tenant_id, agent_id, serial, key_hash, issued_at, not_after)
@@ -64,7 +84,7 @@ WHERE agent_id = %(agent_id)s::uuid AND serial = %(shown)s
 
 -- name: agent_find
 SELECT a.serial, a.next_serial, a.host, a.seen_at, a.address, a.run_id, a.run_since, a.past_runs,
-    a.cloned_at, a.revoked_at, t.suspended
+    a.cloned_at, a.revoked_at, a.waits_since, t.suspended
 FROM agents AS a
 JOIN tenants AS t ON t.tenant_id = a.tenant_id
 WHERE a.agent_id = %(agent_id)s::uuid;
@@ -101,8 +121,8 @@ SELECT host FROM agents WHERE agent_id = %(agent_id)s::uuid;
 SELECT agent_id::text FROM agents WHERE agent_id = %(agent_id)s::uuid;
 
 -- name: agents_all
-SELECT agent_id::text, host, version, enrolled_at, enrolments, not_after, seen_at, address,
-    cloned_at, revoked_at, policy_version, policy_state, policy_reason, beat_at, response
+SELECT agent_id::text, host, named, version, enrolled_at, enrolments, not_after, seen_at, address,
+    cloned_at, revoked_at, waits_since, policy_version, policy_state, policy_reason, beat_at, response
 FROM agents
 ORDER BY coalesce(seen_at, enrolled_at) DESC, agent_id
 LIMIT %(limit)s;

@@ -21,12 +21,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from agent import doctor
+from agent.deliver import ship_all
 from agent.enroll import _key_text, enroll, renew
 from agent.errors import AgentError, Away
 from agent.identity import Identity
-from agent.ship import Server
+from agent.ship import Sender, Server
 from agent.spool import Spool
 from agent.trust import trusting
+from api.admission import approve_agent, set_needs_approval
 from api.auth import create_token
 from api.auth.agents import Peer
 from api.authority import authority_of, serial_of
@@ -67,6 +69,48 @@ def test_a_host_enrols_and_its_events_are_its_tenants(house: House) -> None:
     (row,) = house.agents()
     assert row["agent_id"] == made.agent_id
     assert row["seen_at"] is not None
+
+
+def test_the_name_under_which_a_host_was_let_in_is_kept(house: House) -> None:
+    house.enroll("ws-1", house.token(host="web1"))
+    assert [row["named"] for row in house.agents()] == ["web1"]
+    house.enroll("ws-1", house.token(host="web2"), folder="again")
+    assert [row["named"] for row in house.agents()] == ["web2"]
+
+
+def test_where_the_tenant_wants_it_an_agent_waits_for_an_administrators_yes(house: House) -> None:
+    first = house.enroll("ws-1")
+    set_needs_approval(house.database, ADMIN, True)
+    made = house.enroll("ws-2")
+    assert send(first)[0] == 202
+    status, why = send(made)
+    assert (status, "waits for an administrator" in why) == (403, True)
+    assert say(made, "/v1/agents/beat")[0] == 403
+    with pytest.raises(NotFound):
+        approve_agent(house.database, replace(ADMIN, tenant_id="bolt"), made.agent_id)
+    viewer = replace(ADMIN, roles=frozenset({Role.ANALYST}))
+    with pytest.raises(NotAllowed):
+        approve_agent(house.database, viewer, made.agent_id)
+    approve_agent(house.database, ADMIN, made.agent_id)
+    assert send(made)[0] == 202
+    assert ("agent.approve", "done", "") in house.trail()
+    assert house.refused() == [("agent.refused", "waits")]
+
+
+def test_the_agent_that_waits_keeps_its_rows_and_tries_again(house: House) -> None:
+    set_needs_approval(house.database, ADMIN, True)
+    made = house.enroll("ws-1")
+    spool = Spool(house.folder / "spool.sqlite")
+    sender = Sender(Server(made.url, identity=made), "abcdef", "ws-1")
+    try:
+        spool.append("events", "ocsf_json", [b"{}"])
+        with pytest.raises(Away, match="approval"):
+            ship_all(spool, sender)
+        approve_agent(house.database, ADMIN, made.agent_id)
+        assert ship_all(spool, sender) == 1
+    finally:
+        sender.close()
+        spool.close()
 
 
 def test_key_and_certificate_are_the_owners_alone(house: House) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 
 from api.agent_streams import take
 from api.desk import Desk
-from storage.database.queries import execute
+from storage.database.queries import execute, select
 from storage.log.memory import MemoryLog
 from storage.tenant import Actor, Role, Scope
 from tests.dashboards.conftest import House
@@ -29,11 +29,13 @@ def a_told_agent(house: House) -> None:
     desk = Desk(house.console.settings, house.database, MemoryLog(1), None, lambda: at_us)
     for source, place in ((LOG, 0), (LOG, 40), (f"{LOG}.1", 7)):
         take(desk, agent, source, place, b"a row\n")
-    drop = {"tenant_id": "acme", "agent_id": AGENT, "source": f"{LOG}.1", "first": 0, "records": 7}
-    check = {"tenant_id": "acme", "agent_id": AGENT, "why": "root is known to all", "fix": FIX}
-    check |= {"severity_id": 4, "detail": "it is 'yes'", "title": "Root does not sign in by SSH"}
+    own = {"tenant_id": "acme", "agent_id": AGENT}
+    drop: dict[str, object] = {**own, "source": f"{LOG}.1", "first": 0, "records": 7}
+    check = {**own, "why": "root is known to all", "fix": FIX}
+    grave: dict[str, object] = {"severity_id": 4}
+    check |= {"detail": "it is 'yes'", "title": "Root does not sign in by SSH"}
     told = [
-        {**check, "check_uid": uid, "is_passed": passed, "event_id": f"{AGENT[:-1]}{n}",
+        {**check, **grave, "check_uid": uid, "is_passed": passed, "event_id": f"{AGENT[:-1]}{n}",
          "at_us": at_us - hours * 3_600_000_000}
         for n, (uid, passed, hours) in enumerate(
             [("ssh-root", True, 40), ("ssh-root", False, 2), ("sysctl-a", True, 40)])
@@ -54,6 +56,32 @@ def test_gaps_and_checks_are_on_the_agents_page_and_in_no_other_tenants(filled: 
     assert "sysctl-a" not in listed
     stranger = filled.person(filled.bolt, "s", Role.ADMIN)
     assert FIX not in filled.open(stranger, "/agents/checks")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_new_agents_wait_once_that_is_switched_on_and_one_is_approved(
+    filled: House, served: str, browser: Browser, scheme: str
+) -> None:
+    an_agent(filled)
+    page = signed_in(browser, filled, served, scheme)
+    page.goto(f"{served}/agents")
+    page.get_by_label("A new agent waits until").check(force=True)
+    page.get_by_text("Agents that enrol from now on wait for approval.").wait_for()
+    with filled.database.app(filled.acme) as tx:
+        execute(tx, "agent_let_in", agent_id=AGENT, named="web1", now=filled.console.now())
+    page.reload()
+    page.get_by_text("Waits for approval").first.wait_for()
+    page.get_by_text("let in as web1").wait_for()
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=f"{folder}/waits-{scheme}.png", full_page=True)
+    page.evaluate(axe_script())
+    found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+    assert [v["id"] for v in found["violations"]] == []
+    page.get_by_label("Approve the agent of host alpha").click()
+    page.get_by_text("it is let in at its next try").wait_for()
+    with filled.database.app(filled.acme) as tx:
+        assert select(tx, "agents_all", limit=1)[0]["waits_since"] is None
 
 
 @pytest.mark.browser

@@ -54,7 +54,7 @@ _TENANT_TABLES = (
     *("tenants", "users", "sessions", "tokens", "audit_entries", "events", "findings"),
     *("incidents", "incident_findings", "incident_notes", "inbox", "outbox"),
     *("sources", "lake_files"),
-    *("agent_streams", "agent_gaps", "agent_drops", "agent_checks"),
+    *("agent_streams", "agent_gaps", "agent_drops", "agent_checks", "agent_admission"),
     *("fact_positions", "source_rates", "event_hours", "saved_views"),
     *(
         "retention",
