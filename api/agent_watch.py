@@ -58,7 +58,8 @@ def watch(database: Database, now: datetime, may_judge_silence: bool) -> dict[st
     for tenant in tenants:
         scope = system_scope(tenant, "agent watch")
         with database.app(scope) as tx:
-            told = [*_gaps(tx, scope, now), *_silent(tx, scope, now, heard_before)]
+            # Rows of agents first: whoever tells of one has its row before the place in the source.
+            told = [*_silent(tx, scope, now, heard_before), *_gaps(tx, scope, now)]
         for code in told:
             counts[code] = counts.get(code, 0) + 1
     return counts
@@ -146,13 +147,15 @@ def _silent(
     tx: Connection[TupleRow], scope: Scope, now: datetime, heard_before: datetime
 ) -> list[str]:
     told = []
-    for row in select(tx, "agents_gone_silent", now=now, heard_before=heard_before):
+    gone = select(tx, "agents_gone_silent", now=now, heard_before=heard_before)
+    again = select(tx, "agents_heard_again")
+    for row in gone:
         agent = str(row["agent_id"]), str(row["host"])
         seen = row["seen_at"]
         words = f"the agent of {row['host']} is silent: last heard {seen:%Y-%m-%d %H:%M:%S} UTC"
         tell_of(tx, scope, "agent_silent", agent, words, _us(now))
         told.append("agent_silent")
-    for row in select(tx, "agents_heard_again"):
+    for row in again:
         agent = str(row["agent_id"]), str(row["host"])
         words = f"the agent of {row['host']} speaks again"
         tell_of(tx, scope, "agent_heard_again", agent, words, _us(now))

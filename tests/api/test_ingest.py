@@ -210,7 +210,9 @@ def test_the_pipelines_read_what_is_sent_without_a_format_and_drop_a_resend(
     assert (repeat.frame.height, repeat.letters) == (0, ())
 
 
-@pytest.mark.parametrize("source", ["file:abc", "api:1", "retry:1", "business:erp", "signals/0"])
+@pytest.mark.parametrize(
+    "source", ["file:abc", "api:1", "retry:1", "business:erp", "house:agents", "signals/0"]
+)
 def test_the_house_s_own_source_names_cannot_be_taken(sender: httpx.Client, source: str) -> None:
     answer = sender.post(f"/v1/ingest?source={source}&position=0", content=LINE)
     assert answer.status_code == 422

@@ -62,3 +62,17 @@ def test_what_a_command_asks_for_waits_for_a_person(capfd: pytest.CaptureFixture
     assert json.loads(said(capfd, "undo", made)[1])["state"] == "denied"
     assert len(said(capfd, "actions", "--agent", AGENT)[1].splitlines()) == 2
     assert said(capfd, "act", AGENT, "isolate", "[]", "--note", "worm")[0] != DONE
+
+
+def test_a_new_agent_waits_until_a_command_approves_it(
+    database: Database, two_tenants: tuple[Scope, Scope], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capfd, "approval")[0] == DONE
+    with database.app(two_tenants[0]) as tx:
+        execute(tx, "agent_let_in", agent_id=AGENT, named="web1", now=datetime.now(UTC))
+    shown = said(capfd, "list")[1]
+    assert "ws-1 (let in as web1)  waits for approval" in shown
+    assert said(capfd, "approve", AGENT)[0] == DONE
+    assert "never seen" in said(capfd, "list")[1]
+    assert said(capfd, "approve", AGENT)[0] != DONE
+    assert said(capfd, "approval", "--off")[0] == DONE
