@@ -23,7 +23,7 @@ from agent.spool import Spool
 from agent.system import resident_bytes, trim
 from agent.version import version
 from agent.voice import tell
-from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, notify, pulse
+from agent.watchdog import Watchdog, begin_anew, begun_anew, guard, leaving, notify, pulse
 
 HEALTH_S: Final = 60.0
 LAST_WORDS_S: Final = 20.0
@@ -32,8 +32,13 @@ LAST_WORDS_S: Final = 20.0
 def run_halves(given: Given) -> int:
     """Run until told to stop by a signal."""
     stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        leaving.set()
+        stop.set()
+
     for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
+        signal.signal(sign, leave)
     return run_until(given, stop)
 
 
@@ -124,4 +129,5 @@ class _Keeper:
         self._stop.set()
         end(loop, self._stop)
         late.cancel()
-        begin_anew(reason)
+        if not leaving.is_set():  # else the end is told as any other
+            begin_anew(reason)

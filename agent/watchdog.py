@@ -68,8 +68,15 @@ class Watchdog:
         return [agent_event("agent_paced", now_us(), text, factor=self.slower)]
 
 
+leaving: Final = threading.Event()
+"""Set once a signal told this process to end: then no other one takes its place."""
+
+
 def begin_anew(reason: str) -> None:
-    """Replace this process by a new one of the same words; what is on disk stays."""
+    """Replace this process by a new one of the same words; what is on disk stays.
+
+    One that was told to end meanwhile ends instead: the next process would not know of it.
+    """
     before = os.environ.get(BEGUN_ANEW, "").split("|", 1)[0]
     count = int(before) + 1 if before.isdigit() else 1
     os.environ[BEGUN_ANEW] = f"{count}|{reason}"
@@ -77,6 +84,8 @@ def begin_anew(reason: str) -> None:
     if not IS_POSIX:  # by name: it loads on Windows only
         served = importlib.import_module("agent.windows.served")
         served.begin_anew(_words(), os.environ[BEGUN_ANEW])
+    if leaving.is_set():
+        os._exit(0)
     os.execv(sys.executable, _words())  # noqa: S606  itself
 
 

@@ -159,13 +159,30 @@ def test_an_agent_whose_spool_is_damaged_as_it_runs_begins_anew(tmp_path: Path) 
             inode = (folder / "spool.sqlite").stat().st_ino
             _put_on_disk(folder / "spool.sqlite")
             _overwrite(folder / "spool.sqlite", 0, 12)
-            _until((folder / "spool.sqlite.damaged").exists, 20)
-            _until(lambda: _begun_anew(folder), 20)
-        finally:
+            _until((folder / "spool.sqlite.damaged").exists, 60)
+            _until(lambda: _begun_anew(folder), 60)
             running.terminate()
-            running.wait(20)
+            running.wait(60)
+        finally:
+            running.kill()
     assert running.returncode == 0
     assert (folder / "spool.sqlite").stat().st_ino != inode
+
+
+def test_an_agent_that_is_told_to_end_as_it_begins_anew_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    words = [sys.executable, "-P", "-m", "agent", "--data", str(folder), "run", "--only", "look"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as running:
+        try:
+            _until((folder / "spool.sqlite").exists)
+            _until(lambda: bool(Spool(folder / "spool.sqlite").queue()))
+            _put_on_disk(folder / "spool.sqlite")
+            _overwrite(folder / "spool.sqlite", 0, 12)
+            _until((folder / "spool.sqlite.damaged").exists, 60)
+            running.terminate()  # it still waits a while before the next process
+            assert running.wait(60) == 0
+        finally:
+            running.kill()
 
 
 def _put_on_disk(path: Path) -> None:
