@@ -63,14 +63,17 @@ def test_files_that_include_themselves_and_pipes_end(tmp_path: Path) -> None:
 
 
 def test_sshd_itself_says_the_same(tmp_path: Path) -> None:
-    if shutil.which("sshd") is None and not Path("/usr/sbin/sshd").exists():
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if sshd is None:
         pytest.skip("no sshd here")
     key, file = tmp_path / "key", tmp_path / "sshd_config"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     for line in ("X11Forwarding\tyes", "X11Forwarding=yes", "X11Forwarding = yes # x"):
         file.write_text(f"HostKey {key}\n{line}\n")
-        words = ["/usr/sbin/sshd", "-T", "-f", str(file)]
+        words = [sshd, "-T", "-f", str(file)]
         told = subprocess.run(words, capture_output=True, text=True, check=False)
+        if "Privilege separation" in told.stderr:
+            pytest.skip("sshd is here, but not installed: it has no user of its own")
         if told.returncode == 0:  # older ones refuse comments behind a value
             assert "x11forwarding yes" in told.stdout
         assert ("x11forwarding", "yes") in keywords(file)

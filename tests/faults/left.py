@@ -100,9 +100,19 @@ def settle(house: House, wait_s: float = _SETTLE_S) -> float:
     house.until_ready()
     with _log_of(house) as log:
         try:
-            return until(lambda: not unsettled(house, log), wait_s, "the house does not settle")
+            return until(lambda: _is_settled(house, log), wait_s, "the house does not settle")
         except AssertionError as error:
             raise AssertionError(f"{error}: {unsettled(house, log)}") from None
+
+
+def _is_settled(house: House, log: EventLog) -> bool:
+    """Look twice: what moves on between the places of one look is behind in none of them."""
+    looks = [(unsettled(house, log), _ends(log)) for _ in range(2)]
+    return looks[0] == looks[1] and not looks[0][0]
+
+
+def _ends(log: EventLog) -> dict[str, int]:
+    return {t: sum(log.end(t, p) for p in range(n)) for t, n in log.topics().items()}
 
 
 def unsettled(house: House, log: EventLog) -> dict[str, int]:
