@@ -150,7 +150,7 @@ def _policy(agent: Agent, wanted: Mapping[str, int]) -> Part:
     if agent.papers is None:
         return html.Code(agent.agent_id[:13], className="mono", title=agent.agent_id)
     open_ = dcc.Link("Open", href=f"/agent/{agent.agent_id}", title=f"The agent of {agent.host}")
-    return html.Div([policy_badge(agent.papers, wanted.get(agent.agent_id, 0)), open_])
+    return html.Div([policy_badge(agent.papers, wanted.get(agent.agent_id, 0)), html.Div(open_)])
 
 
 def _state(agent: Agent, now: datetime) -> Part:
