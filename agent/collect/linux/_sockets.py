@@ -158,7 +158,10 @@ _NOTED: Final = 54
 
 
 def _unpacked(noted: str) -> Iterator[tuple[bytes, Held]]:
-    text = zlib.decompress(base64.b85decode(noted)) if noted else b""
+    try:
+        text = zlib.decompress(base64.b85decode(noted)) if noted else b""
+    except (ValueError, zlib.error):
+        return  # what closed meanwhile is not told then
     for at in range(0, len(text) - len(text) % _NOTED, _NOTED):
         one = text[at : at + _NOTED]
         proto = "tcp" if one[:1] == _TCP else "udp"
