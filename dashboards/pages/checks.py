@@ -19,6 +19,7 @@ PAGE: Final = Page(
     grant="ops:read",
     why="Checks say which settings of hosts let attackers in.",
     under="/agents",
+    anew=True,
 )
 
 

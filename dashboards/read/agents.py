@@ -32,9 +32,7 @@ class Agent:
     papers: Row | None = None
 
     def state(self, now: datetime) -> str:
-        """Give its state in one word: revoked, cloned, waits, ended, enrolled,
-        silent or sending.
-        """
+        """Give its state in one word: revoked, cloned, waits, ended, enrolled, silent, sending."""
         papers = self.papers or {}
         if papers.get("revoked_at"):
             return "revoked"

@@ -79,9 +79,17 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def _check(words: list[str]) -> None:
+    """Refuse an empty word that no option takes: as a path it would be the current folder."""
+    before = ["", *words]
+    if any(not word and not before[at].startswith("--") for at, word in enumerate(words)):
+        raise InvalidInput("one of the words is empty: is a variable not set?")
+
+
 def run(words: list[str]) -> int:
     """Run the command the words name; give the exit code."""
     try:
+        _check(words)
         code = build(words[0] if words else "")(words)
     except cyclopts.CycloptsError as wrong:
         say(f"inopsio: {wrong}\nTry: inopsio --help")

@@ -104,6 +104,20 @@ def test_new_agents_wait_once_that_is_switched_on_and_one_is_approved(
 
 
 @pytest.mark.browser
+def test_all_verdicts_and_only_what_failed_are_a_click_apart(
+    filled: House, served: str, browser: Browser
+) -> None:
+    a_told_agent(filled)
+    page = signed_in(browser, filled, served, "light")
+    page.goto(f"{served}/agents/checks")
+    page.get_by_text("What failed").wait_for()
+    page.get_by_role("link", name="All", exact=True).click()
+    page.get_by_text("All verdicts").wait_for()
+    page.get_by_role("link", name="Failed only").click()
+    page.get_by_text("What failed").wait_for()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_they_stand_whole_and_can_be_read(
     filled: House, served: str, browser: Browser, scheme: str

@@ -11,6 +11,7 @@ from scapy.layers.inet import TCP
 from scapy.packet import Raw
 
 from deploy.cli import flows
+from deploy.cli import run as run_words
 from deploy.output import DONE, FAILED, PARTLY, WRONG_USE
 from pipelines.network import flow_table
 from tests.pipelines.test_parser_pcap import CAPTURE, ENDS, ETHER, capture
@@ -163,6 +164,17 @@ def test_a_flow_is_explained_packet_by_packet(
 def test_a_missing_file_fails(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run("flows", tmp_path / "no.pcap", "--json") == FAILED
     assert "no.pcap" in capfdbinary.readouterr().err.decode()
+
+
+def test_an_empty_word_is_not_the_current_folder(
+    file: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    assert run_words(["flows", "", "--json"]) == WRONG_USE
+    out, err = capfdbinary.readouterr()
+    assert out == b""
+    assert b"is a variable not set?" in err
+    assert run_words(["flows", str(file), "--flow", ""]) == DONE
 
 
 def test_listening_where_nothing_is_fails_and_names_it(
